@@ -1,0 +1,57 @@
+/**
+ * `npm test`: the check, then every *.test.ts with Node's own runner, two files at a time.
+ *
+ * Arguments: file paths narrow the run; `--no-check` skips the check. Ends with one line
+ * `N passed, N failed`, before it the names of what was skipped. Exit 1 if anything failed.
+ */
+import { spawnSync } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { installTestPackages } from './test-packages.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const args = process.argv.slice(2);
+const named = args.filter((arg) => !arg.startsWith('--'));
+
+let passed = 0;
+let failed = 0;
+const skipped: string[] = [];
+
+if (!args.includes('--no-check')) {
+  const check = spawnSync(process.execPath, [resolve(root, 'scripts/check.ts')], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  if (check.status === 0) passed += 1;
+  else failed += 1;
+}
+
+installTestPackages();
+
+const files =
+  named.length > 0
+    ? named.map((file) => resolve(file))
+    : globSync(['src/**/*.test.ts', 'tests/**/*.test.ts', 'scripts/**/*.test.ts'], { cwd: root })
+        .sort()
+        .map((file) => resolve(root, file));
+
+const stream = run({ files, concurrency: 2, timeout: 900_000 });
+// A suite is a heading, not a test: only leaves count.
+stream.on('test:pass', (event) => {
+  if (event.details.type === 'suite') return;
+  if (event.skip) skipped.push(`${event.name}: ${event.skip === true ? 'skipped' : event.skip}`);
+  else passed += 1;
+});
+stream.on('test:fail', (event) => {
+  if (event.details.type !== 'suite') failed += 1;
+});
+stream.compose(new spec()).pipe(process.stdout);
+stream.on('end', () => {
+  process.nextTick(() => {
+    for (const name of skipped) console.log(`skipped: ${name}`);
+    console.log(`${passed} passed, ${failed} failed`);
+    process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+  });
+});

@@ -1,0 +1,12 @@
+/**
+ * The few standard globals that the pure folders may use although ECMAScript itself lacks them.
+ * Declared by hand, so that the rest of the DOM and of Node stays invisible to those folders.
+ */
+interface TextEncoder {
+  encode(text: string): Uint8Array<ArrayBuffer>;
+}
+declare var TextEncoder: { new (): TextEncoder };
+interface TextDecoder {
+  decode(bytes: Uint8Array): string;
+}
+declare var TextDecoder: { new (label?: string, options?: { fatal?: boolean }): TextDecoder };

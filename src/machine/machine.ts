@@ -1,0 +1,80 @@
+/**
+ * A deterministic machine, as lockstep, hosts and the debugger see it.
+ *
+ * Implementations: `machine/board.ts` (RISC-V) and the toy machine of the simulator. All state is
+ * inside; there is no clock, no randomness and no I/O. Two machines restored from the same snapshot
+ * to which the same inputs are applied at the same counts are equal at every count: same outputs,
+ * same fingerprint, however their runs were sliced and whatever engine ran them.
+ */
+import type { DiskRequest, Input, Output, Ticks } from './effects.ts';
+
+export type Stop =
+  /** `until` was reached. */
+  | 'budget'
+  /** Every hart waits; only an input can wake one. The count may be short of `until`. */
+  | 'idle'
+  /** The machine is switched off (by the guest or by control); it never runs again. */
+  | 'off';
+
+export interface Machine {
+  /** Instructions retired plus traps taken by all harts since power-on. */
+  readonly count: bigint;
+
+  /** The guest's clock at the present count. */
+  readonly time: Ticks;
+
+  /**
+   * The earliest time at which a hart wakes by itself (its timer), or undefined if none is armed.
+   * When the machine is idle, a clock sample at or after this time wakes it.
+   */
+  readonly wakeTime: Ticks | undefined;
+
+  /** Runs up to `until`, never beyond. Where it stops changes nothing that a guest can see. */
+  run(until: bigint): Stop;
+
+  /** Applies an input at the present count. Only between runs. */
+  apply(input: Input): void;
+
+  /** The outputs since the last call, in the order in which the guest produced them. */
+  takeOutputs(): Output[];
+
+  /** Disk requests that the guest has made and that no input has completed, oldest first. */
+  pendingDiskRequests(): DiskRequest[];
+
+  /** 64 bits over the whole state: equal states have equal fingerprints, wherever they came from. */
+  fingerprint(): bigint;
+
+  /** Begins a checkpoint of the present state. At most one is under way at a time. */
+  checkpoint(): Checkpoint;
+}
+
+/**
+ * The state of a machine at one count, copied out while the machine runs on: what the machine is
+ * about to overwrite is set aside first. Chunks are opaque, self-contained, and may be restored in
+ * the order given.
+ */
+export interface Checkpoint {
+  readonly count: bigint;
+  /** Bytes still to come, for progress; an upper bound. */
+  readonly bytesLeft: number;
+  /** The next chunk of about `bytesMax` bytes, or undefined when all has been given. */
+  next(bytesMax: number): Uint8Array | undefined;
+  /** Gives up; the machine stops setting aside. Needed unless `next` has returned undefined. */
+  cancel(): void;
+}
+
+/** The other end of a checkpoint. */
+export interface Restore {
+  /** Malformed or foreign chunks throw `MalformedBytes` or an `UmbraError`. */
+  add(chunk: Uint8Array): void;
+  /** The machine, once every chunk has been added; bit-identical to the one that was saved. */
+  finish(): Machine;
+}
+
+/** What makes machines of one configuration. */
+export interface MachineMaker {
+  /** Digest of everything that decides the machine's behaviour: version, board, firmware, kernel. */
+  readonly configuration: Uint8Array;
+  powerOn(): Machine;
+  restore(): Restore;
+}
