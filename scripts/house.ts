@@ -15,11 +15,23 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   machine: ['base', 'isa'],
   engine: ['base', 'isa', 'machine'],
   devices: ['base', 'machine'],
-  lockstep: ['base', 'machine', 'engine', 'devices'],
+  board: ['base', 'isa', 'machine', 'engine', 'devices'],
+  lockstep: ['base', 'machine'],
   network: ['base'],
   images: ['base'],
   api: ['base'],
-  host: ['base', 'isa', 'machine', 'engine', 'devices', 'lockstep', 'network', 'images', 'api'],
+  host: [
+    'base',
+    'isa',
+    'machine',
+    'engine',
+    'devices',
+    'board',
+    'lockstep',
+    'network',
+    'images',
+    'api',
+  ],
   center: ['base', 'api', 'lockstep'],
   cli: ['base', 'api', 'host', 'center', 'images', 'network', 'lockstep', 'machine'],
   debug: ['base', 'isa', 'machine', 'lockstep'],
@@ -27,12 +39,31 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Folders whose code is executed on both sides of a pair and must not be able to tell them apart. */
-export const pureFolders = ['base', 'isa', 'machine', 'engine', 'devices', 'lockstep', 'network'];
+export const pureFolders = [
+  'base',
+  'isa',
+  'machine',
+  'engine',
+  'devices',
+  'board',
+  'lockstep',
+  'network',
+];
 
 /** The only members of Math that are exact on every platform. */
-const exactMath = new Set(
-  ['abs', 'min', 'max', 'floor', 'ceil', 'trunc', 'round', 'sign', 'imul', 'clz32', 'fround'],
-);
+const exactMath = new Set([
+  'abs',
+  'min',
+  'max',
+  'floor',
+  'ceil',
+  'trunc',
+  'round',
+  'sign',
+  'imul',
+  'clz32',
+  'fround',
+]);
 
 const impure: readonly [RegExp, string][] = [
   [/\bfrom 'node:|\bimport\('node:/, 'imports a Node module'],

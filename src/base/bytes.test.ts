@@ -48,5 +48,8 @@ test('arbitrary bytes are read or refused, never anything else', () => {
 });
 
 test('a length beyond the end is refused', () => {
-  assert.throws(() => new ByteReader(new ByteWriter().varint(2 ** 40).finish()).bytes(), MalformedBytes);
+  assert.throws(
+    () => new ByteReader(new ByteWriter().varint(2 ** 40).finish()).bytes(),
+    MalformedBytes,
+  );
 });

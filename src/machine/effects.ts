@@ -108,13 +108,7 @@ export interface PowerOutput {
   readonly action: 'off' | 'reset' | 'failed';
 }
 
-export type Output = (
-  | FrameOutput
-  | ConsoleOutput
-  | DiskOutput
-  | EntropyOutput
-  | PowerOutput
-) & {
+export type Output = (FrameOutput | ConsoleOutput | DiskOutput | EntropyOutput | PowerOutput) & {
   /** The count at which the guest produced it. */
   readonly count: bigint;
 };
