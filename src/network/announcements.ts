@@ -28,7 +28,7 @@ import {
   parseNeighbour,
 } from './frames/ipv6.ts';
 import type { VmAddresses } from './trunk.ts';
-import { type Ipv4, type Mac, read32, sameBytes } from './wire.ts';
+import { copyBytes, type Ipv4, type Mac, read32, sameBytes } from './wire.ts';
 
 const MACS_MAX = 8;
 const ADDRESSES_MAX = 16;
@@ -104,10 +104,10 @@ export class AddressLearner {
     const own = message?.type === NEIGHBOUR_ADVERTISEMENT ? message.target : message?.source;
     if (own !== undefined) {
       // A solicitation from the unspecified address probes an address that is not yet its own.
-      if (isUnicastIpv6(own)) learn(learned.own, own.slice(), sameBytes, ADDRESSES_MAX);
+      if (isUnicastIpv6(own)) learn(learned.own, copyBytes(own), sameBytes, ADDRESSES_MAX);
     } else if (learned.own.length === 0) {
       const source = ipv6Source(frame);
-      if (source !== undefined && isUnicastIpv6(source)) learned.seen = source.slice();
+      if (source !== undefined && isUnicastIpv6(source)) learned.seen = copyBytes(source);
     }
   }
 

@@ -32,6 +32,8 @@ export class FrameDecoder {
    * until `deliver` returns. Empty messages are passed on; whoever wants frames drops them.
    */
   push(chunk: Uint8Array, deliver: (message: Uint8Array) => void): void {
+    // A Node Buffer becomes a plain array: views of it cost less and behave the same everywhere.
+    chunk = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
     let at = 0;
     while (at < chunk.length) {
       if (this.#wanted < 0) {

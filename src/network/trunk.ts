@@ -13,7 +13,7 @@ import { UmbraError } from '../base/errors.ts';
 import { FRAME_BYTES_MAX } from './frames/ethernet.ts';
 import type { FrameBatch } from './framing.ts';
 import type { PortGeneration, VmNumber } from './switch.ts';
-import type { Mac } from './wire.ts';
+import { copyBytes, type Mac } from './wire.ts';
 
 export const TRUNK_VERSION = 1;
 const MAGIC = 0x6b6e7274; // "trnk"
@@ -177,7 +177,9 @@ export function readAddresses(reader: ByteReader): VmAddresses[] {
     const mac = reader.varint();
     if (mac >= 2 ** 48) throw new MalformedBytes('a MAC of more than 48 bits');
     const ipv4 = Array.from({ length: count(reader, ADDRESSES_MAX) }, () => reader.u32());
-    const ipv6 = Array.from({ length: count(reader, ADDRESSES_MAX) }, () => reader.raw(16).slice());
+    const ipv6 = Array.from({ length: count(reader, ADDRESSES_MAX) }, () =>
+      copyBytes(reader.raw(16)),
+    );
     return { mac, ipv4, ipv6 };
   });
 }

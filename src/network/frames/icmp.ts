@@ -1,5 +1,5 @@
 /** ICMP (RFC 792): echo replies and "destination unreachable", built as whole frames. */
-import { foldChecksum, type Ipv4, type Mac, sumWords, write16 } from '../wire.ts';
+import { copyBytes, foldChecksum, type Ipv4, type Mac, sumWords, write16 } from '../wire.ts';
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, writeEthernet } from './ethernet.ts';
 import { IPV4_HEADER_BYTES, type Ipv4Header, PROTOCOL_ICMP, writeIpv4 } from './ipv4.ts';
 
@@ -36,7 +36,7 @@ export function buildEchoReply(
   own: Mac,
   peer: Mac,
 ): Uint8Array {
-  const message = request.slice(ip.payloadStart, ip.payloadEnd);
+  const message = copyBytes(request.subarray(ip.payloadStart, ip.payloadEnd));
   message[0] = ECHO_REPLY;
   return wrap([own, ip.destination], [peer, ip.source], message);
 }
