@@ -137,7 +137,10 @@ function guest(records: number): number[] {
 }
 
 /** The slots of code for all distinct sequences of words, and each case's entry. */
-function assembleSlots(cases: readonly Case[]): { code: Uint16Array; entries: number[] } {
+function assembleSlots(cases: readonly Case[]): {
+  code: Uint16Array<ArrayBuffer>;
+  entries: number[];
+} {
   const slotOf = new Map<string, number>();
   const entries = cases.map(({ words }) => {
     const key = words.join();
@@ -156,7 +159,10 @@ function assembleSlots(cases: readonly Case[]): { code: Uint16Array; entries: nu
   return { code, entries };
 }
 
-function writeRecords(cases: readonly Case[], entries: readonly number[]): BigUint64Array {
+function writeRecords(
+  cases: readonly Case[],
+  entries: readonly number[],
+): BigUint64Array<ArrayBuffer> {
   const records = new BigUint64Array(cases.length * recordWords);
   cases.forEach((one, index) => {
     const record = records.subarray(index * recordWords);
@@ -184,33 +190,64 @@ function readRecord(record: BigUint64Array, entry: number): Result {
   };
 }
 
-/** One result per case, in order. Cases do not see each other, except for LR/SC reservations. */
-export async function qemuExecute(cases: readonly Case[]): Promise<Result[]> {
+/** What both sides run: bytes to lay into RAM, and how to read the results out of it again. */
+export interface Image {
+  readonly megabytes: number;
+  /** Offsets from the start of RAM; the rest of it is zero. Harts start at offset 0. */
+  readonly chunks: readonly { readonly offset: number; readonly bytes: Uint8Array }[];
+  /** To be called with the bytes at `resultsOffset` once the guest has powered off. */
+  readonly resultsOffset: number;
+  readonly resultsBytes: number;
+  results(bytes: Uint8Array<ArrayBuffer>): Result[];
+}
+
+export function imageOf(cases: readonly Case[]): Image {
   const { code, entries } = assembleSlots(cases);
   const records = writeRecords(cases, entries);
   const recordsOffset = (slots + code.byteLength + 4095) & ~4095;
   const end = recordsOffset + records.byteLength;
-  // The firmware's device tree goes to the top of RAM.
-  const megabytes = Math.ceil(end / 2 ** 20) + 16;
+  const chunk = (offset: number, { buffer }: { buffer: ArrayBuffer }) => ({
+    offset,
+    bytes: new Uint8Array(buffer),
+  });
+  return {
+    // The board's device tree goes to the top of RAM.
+    megabytes: Math.ceil(end / 2 ** 20) + 16,
+    chunks: [
+      chunk(0, Uint32Array.from(guest(recordsOffset))),
+      chunk(endPointer, BigUint64Array.of(BigInt(ram + end))),
+      chunk(slots, code),
+      chunk(recordsOffset, records),
+    ],
+    resultsOffset: recordsOffset,
+    resultsBytes: records.byteLength,
+    results(bytes) {
+      const after = new BigUint64Array(bytes.buffer, bytes.byteOffset, records.length);
+      return entries.map((entry, index) =>
+        readRecord(after.subarray(index * recordWords, (index + 1) * recordWords), entry),
+      );
+    },
+  };
+}
+
+/** One result per case, in order. Cases do not see each other, except for LR/SC reservations. */
+export async function qemuExecute(cases: readonly Case[]): Promise<Result[]> {
+  const image = imageOf(cases);
   const folder = mkdtempSync(join(tmpdir(), 'umbra-oracle-'));
   const path = join(folder, 'ram');
   const file = openSync(path, 'w+');
   try {
-    ftruncateSync(file, megabytes * 2 ** 20);
-    writeSync(file, Uint32Array.from(guest(recordsOffset)), 0, null, 0);
-    writeSync(file, BigUint64Array.of(BigInt(ram + end)), 0, null, endPointer);
-    writeSync(file, code, 0, null, slots);
-    writeSync(file, records, 0, null, recordsOffset);
-    const backend = `memory-backend-file,id=ram,size=${megabytes}M,mem-path=${path},share=on`;
-    await runQemu({ memoryMb: megabytes }, [
+    ftruncateSync(file, image.megabytes * 2 ** 20);
+    for (const { offset, bytes } of image.chunks) writeSync(file, bytes, 0, null, offset);
+    const backend = `memory-backend-file,id=ram,size=${image.megabytes}M,mem-path=${path},share=on`;
+    await runQemu({ memoryMb: image.megabytes }, [
       ...['-object', backend, '-machine', 'virt,memory-backend=ram'],
     ]);
-    readSync(file, records, 0, records.byteLength, recordsOffset);
+    const bytes = new Uint8Array(image.resultsBytes);
+    readSync(file, bytes, 0, bytes.length, image.resultsOffset);
+    return image.results(bytes);
   } finally {
     closeSync(file);
     rmSync(folder, { recursive: true });
   }
-  return entries.map((entry, index) =>
-    readRecord(records.subarray(index * recordWords, (index + 1) * recordWords), entry),
-  );
 }

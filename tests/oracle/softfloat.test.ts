@@ -11,6 +11,7 @@ import { SeededRandom } from '../../src/base/random.ts';
 import * as soft from '../../src/isa/softfloat.ts';
 import { type FlagSink, type Format, f32, f64, type Rounding } from '../../src/isa/softfloat.ts';
 import { breakpoint, type Case, qemuExecute } from './execute.ts';
+import { boxed, floatOperand, integerOperand } from './operands.ts';
 import { qemuMissing } from './qemu.ts';
 
 /** Operands a, b, c: f1, f2, f3, or x1 for a. The result goes to f4 or x4. */
@@ -85,42 +86,6 @@ function operations(f: Format, suffix: string): Operation[] {
   ];
 }
 
-const boxed = (f: Format, bits: bigint): bigint =>
-  f === f32 ? bits | 0xffff_ffff_0000_0000n : bits;
-
-/** Every edge of the format, and numbers whose sums, products and quotients fall near one. */
-function operand(f: Format, random: SeededRandom): bigint {
-  const sign = random.chance(0.5) ? f.signBit : 0n;
-  const ulps = BigInt(random.between(-2, 2));
-  const bias = BigInt((f.exponentMax - 1) / 2);
-  const edges = [0n, f.hidden, f.hidden << 1n, f.infinity, f.canonicalNaN, bias << f.fractionBits];
-  const raw = BigInt.asUintN(f.width - 1, random.u64());
-  const fraction = BigInt.asUintN(f.precision - 1, raw);
-  const few = fraction & -(1n << BigInt(random.between(0, f.precision - 1)));
-  const exponent = (from: number, to: number): bigint =>
-    BigInt(random.between(from, to)) << f.fractionBits;
-  const middle = Number(bias);
-  switch (random.below(6)) {
-    case 0:
-      return sign | BigInt.asUintN(f.width - 1, random.pick(edges) + ulps);
-    case 1:
-      return sign | raw;
-    case 2: // small integers and halves, for ties
-      return sign | exponent(middle - 2, middle + 6) | (few & -(1n << (f.fractionBits - 6n)));
-    case 3:
-      return sign | exponent(0, 4) | few;
-    case 4: // around the limits of the integers and half the range of the format
-      return sign | exponent(middle + 29, middle + 66) | few;
-    default:
-      return sign | exponent(middle >> 1, middle + (middle >> 1)) | few;
-  }
-}
-
-function integer(random: SeededRandom): bigint {
-  const value = random.u64() >> BigInt(random.below(64));
-  return random.chance(0.5) ? value : BigInt.asUintN(64, -value);
-}
-
 interface Trial {
   readonly operation: Operation;
   readonly operands: readonly [bigint, bigint, bigint];
@@ -129,11 +94,11 @@ interface Trial {
 
 function trial(operation: Operation, random: SeededRandom): Trial {
   const f = operation.f;
-  const a = operation.reads === 'integer' ? integer(random) : operand(f, random);
-  const b = random.chance(0.1) ? a : operand(f, random);
+  const a = operation.reads === 'integer' ? integerOperand(random) : floatOperand(f, random);
+  const b = random.chance(0.1) ? a : floatOperand(f, random);
   const rm = random.below(5) as Rounding;
   if (!operation.name.startsWith('fm') || random.chance(0.5)) {
-    return { operation, operands: [a, b, operand(f, random)], rm };
+    return { operation, operands: [a, b, floatOperand(f, random)], rm };
   }
   // An addend that cancels the product, up to a few units.
   const product = soft.mul(f, a, b, rm, { flags: 0 });

@@ -42,6 +42,9 @@ _start:
     slli t0, t0, 56
     csrw pmpcfg2, t0
     csrw satp, zero
+    li t0, 1
+    slli t0, t0, 61           /* menvcfg.ADUE, where there is one: A and D by hardware */
+    csrs 0x30a, t0
     bnez a0, 1f
     call main
     j finish
