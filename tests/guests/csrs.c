@@ -78,8 +78,9 @@ int main(void) {
   scan("read in M:", MACHINE, readable);
 
   u64 interrupts = 0xaaa;
-  fields("mstatus", 0x300, 0x8000000f007e79aaull);
-  fields("sstatus", 0x100, 0x80000003000de122ull);
+  /* UXL may be read-only. */
+  fields("mstatus", 0x300, 0x8000000c007e79aaull);
+  fields("sstatus", 0x100, 0x80000000000de122ull);
   fields("mie", 0x304, interrupts);
   fields("sie without delegation", 0x104, interrupts);
   fields("mip", 0x344, interrupts & ~0x880);
@@ -103,7 +104,7 @@ int main(void) {
   fields("frm", 0x002, -1ull);
   fields("fflags", 0x001, -1ull);
   fields("stimecmp", 0x14d, -1ull);
-  fields("pmpaddr0", 0x3b0, -1ull);
+  fields("pmpaddr0", 0x3b0, (1ull << 54) - 1);
   show("stvec direct", hold(0x105, 0x80001234));
   show("mtvec vectored", hold(0x305, 0x80001235));
   const u64 satps[] = {8ull << 60 | 0x80000, 9ull << 60 | 0x12345678, 8ull << 60 | 0xffffull << 44,

@@ -7,10 +7,10 @@ import test from 'node:test';
 import { SeededRandom } from '../../src/base/random.ts';
 import { decode, newDecoded } from '../../src/isa/decode.ts';
 import { rows } from '../../src/isa/rows.ts';
+import { engineExecute } from './bare-engine.ts';
 import { breakpoint, type Case, qemuExecute, type Result, scratchAddress } from './execute.ts';
 import { qemuMissing } from './qemu.ts';
 import { borderWords, opcodeOf, rowTrials, shortWords, type Trial } from './trials.ts';
-import { umbraExecute, umbraMissing } from './umbra.ts';
 
 const illegal = 2;
 const atomic = 0x2f;
@@ -46,6 +46,16 @@ test('QEMU and the decoder agree which words are instructions', { skip: qemuMiss
   });
   assert.deepEqual(named, []);
 });
+
+/**
+ * QEMU before 8.0 counts the trailing zeros of all 64 bits where `ctzw` has a zero word; there the
+ * manual is the oracle.
+ */
+function isMistakenByQemu(one: Trial, umbra: Result): boolean {
+  const { rd, rs1 } = decode(one.words[0]!, newDecoded());
+  const wrong = one.name === 'ctzw' && BigInt.asUintN(32, one.x?.[rs1] ?? 0n) === 0n;
+  return wrong && umbra.x[rd] === (rd === 0 ? 0n : 32n);
+}
 
 /** Everything that differs, in words. The manual leaves a breakpoint's tval open. */
 function difference(one: Trial, qemu: Result, umbra: Result): string | undefined {
@@ -90,13 +100,16 @@ test('every row does something on QEMU', { skip: qemuMissing }, async () => {
   );
 });
 
-test('every row does on Umbra what it does on QEMU', {
-  skip: qemuMissing || umbraMissing,
-}, async () => {
+test('every row does in the engine what it does on QEMU', { skip: qemuMissing }, async () => {
   const trials = rowTrials(new SeededRandom(2026), 10, 50);
-  const [qemu, umbra] = await Promise.all([qemuExecute(trials), umbraExecute(trials)]);
+  const qemu = await qemuExecute(trials);
+  const umbra = engineExecute(trials);
   const wrong = trials
-    .map((one, index) => difference(one, qemu[index]!, umbra[index]!))
+    .map((one, index) =>
+      isMistakenByQemu(one, umbra[index]!)
+        ? undefined
+        : difference(one, qemu[index]!, umbra[index]!),
+    )
     .filter((text) => text !== undefined);
   assert.deepEqual(wrong.slice(0, 20), [], `${wrong.length} of ${trials.length} differ`);
 });

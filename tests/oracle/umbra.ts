@@ -1,18 +1,12 @@
 /**
- * Umbra's board under the same conditions as QEMU's: the twins of `runOnQemu` and `qemuExecute`.
+ * Umbra's board under the same conditions as QEMU's: the twin of `runOnQemu`.
  * Until there is a board to run on, `umbraMissing` says so and the tests that compare skip by name.
  */
-import type { Case, Result } from './execute.ts';
 import type { QemuOptions } from './qemu.ts';
 
 export const umbraMissing: string | false = 'src/board/ has no machine yet';
 
 /** Runs an ELF file from its first byte in M-mode until it powers off; returns its UART's output. */
 export function runOnUmbra(_elf: string, _options: QemuOptions = {}): Promise<string> {
-  throw new Error(String(umbraMissing));
-}
-
-/** Lays the chunks of `imageOf(cases)` into RAM, runs until power-off, reads the results. */
-export function umbraExecute(_cases: readonly Case[]): Promise<Result[]> {
   throw new Error(String(umbraMissing));
 }
