@@ -16,13 +16,16 @@ const testFinisher = 0x10_0000n;
 const finishPass = 0x5555n;
 const uart = 0x1000_0000n;
 const transmitterEmpty = 0x60n;
-const budget = 10_000_000;
+const sliceMax = 10_000_000;
 
 export interface BareEngine {
   readonly engine: Engine;
   readonly ram: Uint8Array<ArrayBuffer>;
-  /** Runs until the guest powers off, at most `limit` instructions; returns what it printed. */
-  run(limit: number): string;
+  /**
+   * Runs until the guest powers off, at most `limit` instructions, `slice` at a time.
+   * @returns what it printed, and the instructions and traps that it took
+   */
+  run(limit: number, slice?: number): { output: string; count: number };
 }
 
 export function bareEngine(megabytes: number): BareEngine {
@@ -50,14 +53,14 @@ export function bareEngine(megabytes: number): BareEngine {
   return {
     engine,
     ram: engine.memory.subarray(layout.ramAt, layout.ramAt + layout.ramBytes),
-    run(limit) {
+    run(limit, slice = sliceMax) {
       let count = 0;
       while (!off) {
         assert.ok(count < limit, `still running after ${limit} instructions:\n${output}`);
-        view.setBigUint64(run.end.at, BigInt(count + budget), true);
-        count += budget - engine.run(budget);
+        view.setBigUint64(run.end.at, BigInt(count + slice), true);
+        count += slice - engine.run(slice);
       }
-      return output;
+      return { output, count };
     },
   };
 }

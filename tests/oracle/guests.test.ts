@@ -7,8 +7,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
+import { hartStateBytes } from '../../src/isa/hart-state.ts';
 import { ramBase } from '../../src/machine/layout.ts';
-import { bareEngine } from './bare-engine.ts';
+import { type BareEngine, bareEngine } from './bare-engine.ts';
 import { compileGuest, compilerMissing } from './compile.ts';
 import { loadElf } from './elf.ts';
 import { qemuMissing, runOnQemu } from './qemu.ts';
@@ -32,6 +33,12 @@ const skip = qemuMissing || compilerMissing;
 const folder = mkdtempSync(join(tmpdir(), 'umbra-guests-'));
 process.on('exit', () => rmSync(folder, { recursive: true }));
 
+function runBare(elf: string, slice?: number) {
+  const bare = bareEngine(memoryMb);
+  loadElf(readFileSync(elf), bare.ram, ramBase);
+  return { bare, ran: bare.run(instructionsMax, slice) };
+}
+
 for (const { name, harts, bare } of guests) {
   const lines = (output: string): string[] => output.replaceAll('\r', '').split('\n');
   const ownVerdict = (output: string): void => {
@@ -40,15 +47,26 @@ for (const { name, harts, bare } of guests) {
     assert.equal(lines(output).at(-2), 'wrong = 0', 'the guest ran to its end');
   };
   let elf: string | undefined;
-  if (bare)
+  if (bare) {
     test(`guest ${name}: the engine alone prints what QEMU prints`, { skip }, async () => {
       elf ??= compileGuest(name, folder);
-      const { ram, run } = bareEngine(memoryMb);
-      loadElf(readFileSync(elf), ram, ramBase);
-      const ours = run(instructionsMax);
-      ownVerdict(ours);
-      assert.deepEqual(lines(ours), lines(await runOnQemu(elf, { memoryMb })));
+      const { output } = runBare(elf).ran;
+      ownVerdict(output);
+      assert.deepEqual(lines(output), lines(await runOnQemu(elf, { memoryMb })));
     });
+    test(`guest ${name}: slicing the run changes nothing`, { skip: compilerMissing }, () => {
+      elf ??= compileGuest(name, folder);
+      const whole = runBare(elf);
+      for (const slice of [7, 1013]) {
+        const sliced = runBare(elf, slice);
+        assert.deepEqual(sliced.ran, whole.ran);
+        const state = (bare: BareEngine): Uint8Array =>
+          bare.engine.memory.subarray(0, hartStateBytes);
+        assert.deepEqual(state(sliced.bare), state(whole.bare), 'the hart');
+        assert.equal(Buffer.compare(sliced.bare.ram, whole.bare.ram), 0, 'RAM');
+      }
+    });
+  }
   for (const count of harts) {
     const options = { harts: count, memoryMb };
     test(`guest ${name}, ${count} harts: QEMU agrees with the manual`, { skip }, async () => {
