@@ -10,7 +10,14 @@ import { rows } from '../../src/isa/rows.ts';
 import { engineExecute } from './bare-engine.ts';
 import { breakpoint, type Case, qemuExecute, type Result, scratchAddress } from './execute.ts';
 import { qemuMissing } from './qemu.ts';
-import { borderWords, opcodeOf, rowTrials, shortWords, type Trial } from './trials.ts';
+import {
+  borderWords,
+  opcodeOf,
+  programTrials,
+  rowTrials,
+  shortWords,
+  type Trial,
+} from './trials.ts';
 
 const illegal = 2;
 const atomic = 0x2f;
@@ -100,8 +107,7 @@ test('every row does something on QEMU', { skip: qemuMissing }, async () => {
   );
 });
 
-test('every row does in the engine what it does on QEMU', { skip: qemuMissing }, async () => {
-  const trials = rowTrials(new SeededRandom(2026), 10, 50);
+async function compare(trials: readonly Trial[]): Promise<void> {
   const qemu = await qemuExecute(trials);
   const umbra = engineExecute(trials);
   const wrong = trials
@@ -112,4 +118,12 @@ test('every row does in the engine what it does on QEMU', { skip: qemuMissing },
     )
     .filter((text) => text !== undefined);
   assert.deepEqual(wrong.slice(0, 20), [], `${wrong.length} of ${trials.length} differ`);
-});
+}
+
+test('every row does in the engine what it does on QEMU', { skip: qemuMissing }, () =>
+  compare(rowTrials(new SeededRandom(2026), 10, 50)),
+);
+
+test('so do short programs', { skip: qemuMissing }, () =>
+  compare(programTrials(new SeededRandom(1977), 5000)),
+);
