@@ -1,0 +1,267 @@
+/**
+ * The board: harts, engine and devices put together into a machine like QEMU's `virt`, so an image
+ * that boots there boots here unchanged.
+ *
+ * Everything that decides the machine's behaviour is in `VirtConfiguration`, the power-on inputs
+ * (random seed, wall-clock epoch) included; its digest names the machine in logs and recordings.
+ */
+import { assert } from '../base/assert.ts';
+import { type ByteReader, ByteWriter } from '../base/bytes.ts';
+import { UmbraError } from '../base/errors.ts';
+import { hash64 } from '../base/hash64.ts';
+import { Bus } from '../devices/bus.ts';
+import { Clint } from '../devices/clint.ts';
+import { Plic } from '../devices/plic.ts';
+import { Rtc } from '../devices/rtc.ts';
+import { Syscon } from '../devices/syscon.ts';
+import { Uart } from '../devices/uart.ts';
+import { dramBase, virtioSlot, virtioSlots, virtMap } from '../devices/virt-map.ts';
+import { VirtioBlock } from '../devices/virtio/block.ts';
+import { VirtioEntropy } from '../devices/virtio/entropy.ts';
+import { EmptySlot } from '../devices/virtio/mmio.ts';
+import { VirtioNet } from '../devices/virtio/net.ts';
+import { makeWasmEngine } from '../engine/wasm-engine.ts';
+import type { AccessSize, Device, DeviceContext } from '../machine/device.ts';
+import type { Input } from '../machine/effects.ts';
+import { hartsMax } from '../machine/layout.ts';
+import type { MachineMaker, Restore } from '../machine/machine.ts';
+import {
+  type BootImage,
+  type MachineParts,
+  type PeripheralContext,
+  type Peripherals,
+  RiscvMachine,
+} from '../machine/riscv-machine.ts';
+import { loadKernel } from './kernel.ts';
+import { virtTree } from './virt-tree.ts';
+
+/** Names semantics, turns, device behaviour and firmware; a change of any is a new version. */
+export const machineVersion = 1;
+
+export const ramBytesMin = 16 << 20;
+export const ramBytesMax = 3 * 2 ** 30;
+
+export interface VirtConfiguration {
+  readonly hartCount: number;
+  readonly ramBytes: number;
+  readonly kernel: Uint8Array;
+  readonly initrd?: Uint8Array;
+  readonly bootArguments: string;
+  /** Firmware that starts in machine mode at the start of RAM; otherwise the built-in one. */
+  readonly bios?: Uint8Array;
+  /** Bytes of each disk. */
+  readonly disks: readonly number[];
+  /** MAC addresses of the network ports, six bytes each. */
+  readonly macs: readonly Uint8Array[];
+  /** Wall-clock time at tick 0, in nanoseconds since the Unix epoch. */
+  readonly epochOffset: bigint;
+  readonly randomSeed: Uint8Array;
+}
+
+/** Checks a configuration and makes what makes machines of it. */
+export function virtMachineMaker(configuration: VirtConfiguration): MachineMaker {
+  check(configuration);
+  const parts = machineParts(configuration);
+  return {
+    configuration: digest(configuration),
+    powerOn: () => new RiscvMachine(parts),
+    restore: (): Restore => RiscvMachine.restore(parts),
+  };
+}
+
+function check({ hartCount, ramBytes, disks, macs }: VirtConfiguration): void {
+  if (!Number.isInteger(hartCount) || hartCount < 1 || hartCount > hartsMax) {
+    throw new UmbraError(
+      'cpus-out-of-range',
+      `A machine has 1 to ${hartsMax} CPUs, not ${hartCount}.`,
+      `Choose a number of CPUs from 1 to ${hartsMax}.`,
+    );
+  }
+  if (ramBytes < ramBytesMin || ramBytes > ramBytesMax || ramBytes % 4096 !== 0) {
+    throw new UmbraError(
+      'memory-out-of-range',
+      `A machine has 16 MiB to 3 GiB of memory, not ${ramBytes} bytes.`,
+      'Choose a size between 16M and 3G.',
+    );
+  }
+  assert(disks.length + macs.length + 1 <= virtioSlots, 'the devices fit into the slots');
+}
+
+// --- What lies where in RAM at power-on
+
+const megabyte = 1 << 20;
+
+function machineParts(configuration: VirtConfiguration): MachineParts {
+  const { bios, initrd, hartCount, ramBytes } = configuration;
+  const kernel = loadKernel(configuration.kernel, dramBase);
+  // Linux wants to lie at a multiple of 2 MiB; firmware keeps the first two for itself.
+  const shift = bios && kernel.entryOffset < 2 * megabyte ? 2 * megabyte : 0;
+  const kernelEnd = kernel.endOffset + shift;
+  const needed = kernelEnd + (initrd?.length ?? 0) + 4 * megabyte;
+  if (needed > ramBytes) {
+    throw new UmbraError(
+      'memory-too-small',
+      `Kernel and initial RAM disk need ${Math.ceil(needed / megabyte)} MiB of memory.`,
+      'Give the machine more memory.',
+    );
+  }
+  const images: BootImage[] = [];
+  const place = (offset: number, bytes: Uint8Array): bigint => {
+    const address = BigInt(dramBase + offset);
+    images.push({ address, bytes });
+    return address;
+  };
+  if (bios) place(0, bios);
+  for (const { offset, bytes } of kernel.segments) place(offset + shift, bytes);
+  const initrdAt = alignDown(ramBytes - 2 * megabyte - (initrd?.length ?? 0), 4096);
+  if (initrd) place(initrdAt, initrd);
+  const tree = virtTree({
+    hartCount,
+    ramBytes,
+    bootArguments: configuration.bootArguments,
+    initrd: initrd && { start: dramBase + initrdAt, end: dramBase + initrdAt + initrd.length },
+    randomSeed: configuration.randomSeed,
+  });
+  const deviceTree = place(ramBytes - 2 * megabyte, tree);
+  const kernelEntry = BigInt(dramBase + kernel.entryOffset + shift);
+  const firmwareInformation = place(ramBytes - megabyte, dynamicInformation(kernelEntry));
+  return {
+    version: machineVersion,
+    hartCount,
+    ramBytes,
+    bootImages: images,
+    entry: bios ? BigInt(dramBase) : kernelEntry,
+    deviceTree,
+    firmware: bios ? 'image' : 'builtin',
+    firmwareInformation,
+    makeEngine: makeWasmEngine,
+    makePeripherals: (context) => new VirtPeripherals(configuration, context),
+  };
+}
+
+const alignDown = (value: number, to: number): number => Math.floor(value / to) * to;
+
+/** OpenSBI's `fw_dynamic_info`: go on in supervisor mode at this address. */
+function dynamicInformation(next: bigint): Uint8Array {
+  const OSBI = 0x4942534fn;
+  const supervisor = 1n;
+  const writer = new ByteWriter();
+  for (const field of [OSBI, 2n, next, supervisor, 0n, 0n]) writer.u64(field);
+  return writer.finish();
+}
+
+function digest(configuration: VirtConfiguration): Uint8Array {
+  const { kernel, initrd, bios, disks, macs } = configuration;
+  const none = new Uint8Array(0);
+  const writer = new ByteWriter();
+  writer.u16(machineVersion).u8(configuration.hartCount).varint(configuration.ramBytes);
+  writer
+    .u64(hash64(kernel))
+    .u64(hash64(initrd ?? none))
+    .u64(hash64(bios ?? none));
+  writer.text(configuration.bootArguments);
+  writer.varint(disks.length);
+  for (const bytes of disks) writer.varint(bytes);
+  writer.varint(macs.length);
+  for (const mac of macs) writer.bytes(mac);
+  writer.u64(configuration.epochOffset).bytes(configuration.randomSeed);
+  const all = writer.finish();
+  return new ByteWriter().u64(hash64(all)).u64(hash64(all.toReversed())).finish();
+}
+
+// --- Devices
+
+class VirtPeripherals implements Peripherals {
+  readonly #bus: Bus;
+  readonly #uart: Uart;
+  readonly #rtc: Rtc;
+  readonly #disks: readonly VirtioBlock[];
+  readonly #ports: readonly VirtioNet[];
+  readonly #entropy: VirtioEntropy;
+  /** In the order in which they are saved, the interrupt controller first. */
+  readonly #devices: readonly Device[];
+
+  constructor(configuration: VirtConfiguration, context: PeripheralContext) {
+    const plic = new Plic(context.lines);
+    const behind = (interrupt: number): DeviceContext => ({
+      memory: context.memory,
+      now: context.now,
+      emit: context.emit,
+      setInterrupt: (level) => plic.setLevel(interrupt, level),
+    });
+    const clint = new Clint(context.lines, context);
+    const syscon = new Syscon(context);
+    const { epochOffset } = configuration;
+    this.#uart = new Uart(behind(virtMap.uart.interrupt));
+    this.#rtc = new Rtc({ epochOffset }, behind(virtMap.rtc.interrupt));
+    let slot = 0;
+    const nextSlot = (): DeviceContext => behind(virtioSlot(slot++).interrupt);
+    this.#ports = configuration.macs.map((mac, port) => new VirtioNet({ port, mac }, nextSlot()));
+    this.#disks = configuration.disks.map(
+      (capacity, disk) => new VirtioBlock({ disk, capacity, serial: `umbra-${disk}` }, nextSlot()),
+    );
+    this.#entropy = new VirtioEntropy(nextSlot());
+    const slots: Device[] = [...this.#ports, ...this.#disks, this.#entropy];
+    while (slots.length < virtioSlots) slots.push(new EmptySlot());
+    this.#devices = [plic, clint, syscon, this.#uart, this.#rtc, ...slots];
+    this.#bus = new Bus([
+      { ...virtMap.plic, device: plic },
+      { ...virtMap.clint, device: clint },
+      { ...virtMap.syscon, device: syscon },
+      { ...virtMap.uart, device: this.#uart },
+      { ...virtMap.rtc, device: this.#rtc },
+      ...slots.map((device, index) => ({ ...virtioSlot(index), device })),
+    ]);
+  }
+
+  read(physical: bigint, bytes: number): bigint | undefined {
+    if (bytes === 8) return this.#bus.read64(Number(physical));
+    const value = this.#bus.read(Number(physical), bytes as AccessSize);
+    return value === undefined ? undefined : BigInt(value);
+  }
+
+  write(physical: bigint, bytes: number, value: bigint): boolean {
+    if (bytes === 8) return this.#bus.write64(Number(physical), value);
+    return this.#bus.write(Number(physical), bytes as AccessSize, Number(value));
+  }
+
+  apply(input: Exclude<Input, { kind: 'clock' }>): void {
+    switch (input.kind) {
+      case 'frame':
+        return this.#ports[input.port]?.deliver(input.frame);
+      case 'disk':
+        return this.#disks[input.disk]?.complete(input);
+      case 'console':
+        return this.#uart.receive(input.bytes);
+      case 'entropy':
+        return this.#entropy.receive(input.bytes);
+      case 'control':
+        // The board has no power button that an unmodified kernel listens to.
+        return;
+    }
+  }
+
+  pendingDiskRequests() {
+    return this.#disks.flatMap((disk) => disk.pendingRequests);
+  }
+
+  wakeTime() {
+    return this.#rtc.wakeTime;
+  }
+
+  tick(): void {
+    this.#rtc.tick();
+  }
+
+  reset(): void {
+    for (const device of this.#devices) device.reset();
+  }
+
+  save(writer: ByteWriter): void {
+    for (const device of this.#devices) device.save(writer);
+  }
+
+  restore(reader: ByteReader): void {
+    for (const device of this.#devices) device.restore(reader);
+  }
+}

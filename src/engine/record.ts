@@ -1,0 +1,86 @@
+/**
+ * A decoded instruction as the interpreter reads it: 16 bytes for each halfword of a page.
+ *
+ * | at | bytes | what |
+ * |----|-------|------|
+ * | 0  | 2 | handler: 0 to 3 as below, then one per instruction row |
+ * | 2  | 1 | rounding mode |
+ * | 3  | 1 | distance to the next record (eight times the instruction's length) |
+ * | 4  | 2 | rd times 8; an integer rd of x0 names the sink |
+ * | 6, 8, 10 | 2 each | rs1, rs2, rs3 times 8 |
+ * | 12 | 4 | immediate |
+ */
+import { decode, isCompressed, newDecoded } from '../isa/decode.ts';
+import { xSink } from '../isa/hart-state.ts';
+import { rows } from '../isa/rows.ts';
+import { pageBytes, recordShift } from '../machine/layout.ts';
+
+export const record = { rm: 2, step: 3, rd: 4, rs1: 6, rs2: 8, rs3: 10, imm: 12 } as const;
+
+export const handler = {
+  /** Nobody has looked at this halfword yet, or a store has changed its page. */
+  undecoded: 0,
+  illegal: 1,
+  /** Behind the last halfword of a page, and behind an instruction that was fetched singly. */
+  pageEnd: 2,
+  /** An instruction of four bytes in the last halfword. */
+  straddle: 3,
+  firstRow: 4,
+} as const;
+
+const decoded = newDecoded();
+
+/** Writes one record; `view` is over linear memory. @returns whether the block may go on behind it */
+export function writeRecord(view: DataView, at: number, word: number): boolean {
+  decode(word, decoded);
+  view.setUint8(at + record.step, decoded.length << recordShift);
+  const row = rows[decoded.row];
+  if (row === undefined) {
+    view.setUint16(at, handler.illegal, true);
+    return false;
+  }
+  view.setUint16(at, handler.firstRow + decoded.row, true);
+  view.setUint8(at + record.rm, decoded.rm);
+  const rd = row.writesX && decoded.rd === 0 ? xSink : decoded.rd;
+  view.setUint16(at + record.rd, rd * 8, true);
+  view.setUint16(at + record.rs1, decoded.rs1 * 8, true);
+  view.setUint16(at + record.rs2, decoded.rs2 * 8, true);
+  view.setUint16(at + record.rs3, decoded.rs3 * 8, true);
+  view.setInt32(at + record.imm, decoded.imm, true);
+  return !row.endsBlock;
+}
+
+/**
+ * Decodes from `offset` of a page of code (at `codeAt`) into its records (at `recordsAt`) until the
+ * straight line ends or meets a record that is decoded already.
+ */
+export function writeRecords(
+  view: DataView,
+  recordsAt: number,
+  codeAt: number,
+  offset: number,
+): void {
+  for (;;) {
+    const at = recordsAt + (offset << recordShift);
+    const low = view.getUint16(codeAt + offset, true);
+    if (isCompressed(low)) {
+      const goesOn = writeRecord(view, at, low);
+      offset += 2;
+      if (!goesOn) return;
+    } else if (offset === pageBytes - 2) {
+      view.setUint16(at, handler.straddle, true);
+      return;
+    } else {
+      const goesOn = writeRecord(view, at, view.getUint32(codeAt + offset, true));
+      offset += 4;
+      if (!goesOn) return;
+    }
+    if (offset >= pageBytes) return;
+    const next = recordsAt + (offset << recordShift);
+    if (view.getUint16(next, true) !== handler.undecoded) return;
+  }
+}
+
+export function writePageEnd(view: DataView, at: number): void {
+  view.setUint16(at, handler.pageEnd, true);
+}

@@ -1,0 +1,254 @@
+/**
+ * The engine: linear memory, and the module that holds the machine's routines and the interpreter.
+ *
+ * Emission takes some milliseconds for each machine, because addresses of its layout are constants
+ * of the code. Bookkeeping of decoded pages is here: which page of RAM has its records where.
+ */
+import { assert } from '../base/assert.ts';
+import { floatOperate } from '../isa/float-operations.ts';
+import { cause, hart } from '../isa/hart-state.ts';
+import { floatOperation } from '../isa/primitives.ts';
+import type { Body, Routine } from '../isa/semantics.ts';
+import type { Engine, EngineHost } from '../machine/engine.ts';
+import {
+  codePageBytes,
+  csrIndexAt,
+  type Layout,
+  pageBytes,
+  pageFlag,
+  recordBytes,
+  recordShift,
+  run,
+} from '../machine/layout.ts';
+import { type MachineSemantics, machineSemantics } from '../machine/semantics/all.ts';
+import { timeAt } from '../machine/semantics/csr.ts';
+import { allocateCode, decodeSingle } from '../machine/semantics/fetch.ts';
+import { deviceLoad, deviceStore } from '../machine/semantics/memory.ts';
+import { preservePage } from '../machine/semantics/tracking.ts';
+import { decodeRecords, emitInterpreter, interpreterType } from './interpreter.ts';
+import { Lowering, routineBinding } from './lower.ts';
+import { definePageHash, hashPage } from './page-hash.ts';
+import { handler, writePageEnd, writeRecord, writeRecords } from './record.ts';
+import { Code } from './wasm/code.ts';
+import { ModuleWriter } from './wasm/module.ts';
+
+type Imports = ReadonlyMap<Routine, (...args: never[]) => unknown>;
+
+interface Exports {
+  run(budget: number): number;
+  noteStore(page: number): void;
+  protectPage(page: number): void;
+  flushTlb(): void;
+  timeAt(count: bigint): bigint;
+  hashPage(at: number): bigint;
+}
+
+export function makeWasmEngine(layout: Layout, host: EngineHost): Engine {
+  return new WasmEngine(layout, host);
+}
+
+class WasmEngine implements Engine {
+  readonly memory: Uint8Array<ArrayBuffer>;
+  readonly #view: DataView;
+  readonly #layout: Layout;
+  readonly #exports: Exports;
+  /** Which page of RAM each place for records belongs to, or -1. */
+  readonly #pageOfPlace: Int32Array;
+  #nextPlace = 0;
+
+  constructor(layout: Layout, host: EngineHost) {
+    this.#layout = layout;
+    const memory = new WebAssembly.Memory({ initial: layout.totalBytes / 65536 });
+    this.memory = new Uint8Array(memory.buffer);
+    this.#view = new DataView(memory.buffer);
+    this.#pageOfPlace = new Int32Array(layout.codePages).fill(-1);
+    const semantics = machineSemantics(layout);
+    definePageHash(semantics.definitions);
+    const imports = this.#imports(host);
+    const bytes = emitModule(semantics, imports, layout);
+    const functions = [...imports].map(([routine, body]) => [routine.name, body]);
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+      umbra: { memory, ...Object.fromEntries(functions) },
+    });
+    this.#exports = instance.exports as unknown as Exports;
+    this.memory.set(semantics.csrIndex, csrIndexAt);
+    this.#exports.flushTlb();
+  }
+
+  run(budget: number): number {
+    this.#view.setUint32(run.stopRequest.at, 0, true);
+    this.#view.setUint32(run.budgetHeld.at, 0, true);
+    return this.#exports.run(budget);
+  }
+
+  noteStore(page: number): void {
+    this.#exports.noteStore(page);
+  }
+
+  protectPage(page: number): void {
+    this.#exports.protectPage(page);
+  }
+
+  flushTranslations(): void {
+    this.#exports.flushTlb();
+  }
+
+  flushCode(): void {
+    for (let place = 0; place < this.#nextPlace; place++) this.#evict(place);
+    this.#exports.flushTlb();
+  }
+
+  timeAt(count: bigint): bigint {
+    return BigInt.asUintN(64, this.#exports.timeAt(count));
+  }
+
+  hashPage(page: number): bigint {
+    return BigInt.asUintN(64, this.#exports.hashPage(this.#layout.ramAt + page * pageBytes));
+  }
+
+  #imports(host: EngineHost): Imports {
+    const sink = { flags: 0 };
+    const fault = (faultCause: number): void => {
+      this.#view.setBigUint64(run.faultCause.at, BigInt(faultCause), true);
+      this.#view.setUint32(run.fault.at, 1, true);
+    };
+    return new Map<Routine, (...args: never[]) => unknown>([
+      [
+        floatOperation,
+        (operation: number, a: bigint, b: bigint, c: bigint, rounding: number): bigint => {
+          const u = (value: bigint): bigint => BigInt.asUintN(64, value);
+          sink.flags = 0;
+          const result = floatOperate(operation, u(a), u(b), u(c), rounding, sink);
+          const flags = this.#view.getUint32(hart.fflags.at, true) | sink.flags;
+          this.#view.setUint32(hart.fflags.at, flags, true);
+          return result;
+        },
+      ],
+      [
+        deviceLoad,
+        (physical: bigint, bytes: number): bigint => {
+          const value = host.deviceLoad(BigInt.asUintN(64, physical), bytes);
+          if (value === undefined) fault(cause.loadAccess);
+          return value ?? 0n;
+        },
+      ],
+      [
+        deviceStore,
+        (physical: bigint, bytes: number, value: bigint): void => {
+          const address = BigInt.asUintN(64, physical);
+          const done = host.deviceStore(address, bytes, BigInt.asUintN(bytes * 8, value));
+          if (!done) fault(cause.storeAccess);
+        },
+      ],
+      [preservePage, (page: number): void => host.preservePage(page)],
+      [allocateCode, (page: number): number => this.#allocate(page)],
+      [decodeRecords, (at: number): void => this.#decode(at)],
+      [decodeSingle, (at: number, word: number): void => this.#decodeSingle(at, word)],
+    ]);
+  }
+
+  // --- Decoded pages
+
+  #placeAt(place: number): number {
+    return this.#layout.codePagesAt + place * codePageBytes;
+  }
+
+  /** First come, first evicted: what is hot is soon decoded again. */
+  #allocate(page: number): number {
+    const place = this.#nextPlace % this.#layout.codePages;
+    if (this.#nextPlace >= this.#layout.codePages) {
+      this.#evict(place);
+      this.#exports.flushTlb();
+    }
+    this.#nextPlace += 1;
+    if (this.#nextPlace >= 2 * this.#layout.codePages) this.#nextPlace -= this.#layout.codePages;
+    const at = this.#placeAt(place);
+    this.#pageOfPlace[place] = page;
+    writePageEnd(this.#view, at + (pageBytes << recordShift));
+    this.#view.setUint32(this.#layout.codeIndexAt + page * 4, at, true);
+    return at;
+  }
+
+  #evict(place: number): void {
+    const page = this.#pageOfPlace[place]!;
+    if (page < 0) return;
+    const at = this.#placeAt(place);
+    this.memory.fill(0, at, at + codePageBytes);
+    this.#pageOfPlace[place] = -1;
+    this.#view.setUint32(this.#layout.codeIndexAt + page * 4, 0, true);
+    const flagsAt = this.#layout.pageFlagsAt + page;
+    this.memory[flagsAt] = this.memory[flagsAt]! & ~pageFlag.code;
+  }
+
+  #decode(at: number): void {
+    const offset = at - this.#layout.codePagesAt;
+    const place = Math.floor(offset / codePageBytes);
+    const page = this.#pageOfPlace[place]!;
+    assert(page >= 0, 'records that belong to no page');
+    const flagsAt = this.#layout.pageFlagsAt + page;
+    if ((this.memory[flagsAt]! & pageFlag.code) === 0) {
+      this.#exports.protectPage(page);
+      this.memory[flagsAt] = this.memory[flagsAt]! | pageFlag.code;
+    }
+    const recordsAt = this.#placeAt(place);
+    const codeAt = this.#layout.ramAt + page * pageBytes;
+    writeRecords(this.#view, recordsAt, codeAt, ((at - recordsAt) / recordBytes) * 2);
+  }
+
+  #decodeSingle(at: number, word: number): void {
+    writeRecord(this.#view, at, word);
+    const step = this.#view.getUint8(at + 3);
+    // Two bytes of code are one record, four are two: the end of page stands behind either.
+    writePageEnd(this.#view, at + step);
+    assert(this.#view.getUint16(at, true) !== handler.undecoded, 'a record without a handler');
+  }
+}
+
+/** Routines that are reachable, and those of them that come from outside. */
+function emitModule(
+  semantics: MachineSemantics,
+  imports: Imports,
+  layout: Layout,
+): Uint8Array<ArrayBuffer> {
+  const module = new ModuleWriter();
+  const indices = new Map<Routine, number>();
+  const pending: { routine: Routine; body: Body }[] = [];
+  for (const routine of imports.keys()) {
+    indices.set(routine, module.importFunction(routine.name, routine));
+  }
+  const functionIndex = (routine: Routine): number => {
+    const known = indices.get(routine);
+    if (known !== undefined) return known;
+    const body = semantics.definitions.bodyOf(routine);
+    assert(body !== undefined, `${routine.name} is neither defined nor given`);
+    const index = module.declareFunction(routine);
+    indices.set(routine, index);
+    pending.push({ routine, body });
+    return index;
+  };
+  const interpreter = module.declareFunction(interpreterType);
+  module.setBody(interpreter, emitInterpreter(functionIndex));
+  module.export('run', interpreter);
+  const { noteStore, protectPage, flushTlb } = semantics.tracking;
+  for (const routine of [noteStore, protectPage, flushTlb, timeAt, hashPage]) {
+    module.export(routine.name, functionIndex(routine));
+  }
+  for (let next = pending.shift(); next; next = pending.shift()) {
+    module.setBody(indices.get(next.routine)!, emitRoutine(next.routine, next.body, functionIndex));
+  }
+  return module.finish(layout.totalBytes / 65536);
+}
+
+function emitRoutine(
+  routine: Routine,
+  body: Body,
+  functionIndex: (routine: Routine) => number,
+): Uint8Array {
+  const code = new Code(routine.takes.length);
+  const parameters = routine.takes.map((_, index) => index);
+  const locals = body.locals.map((type) => code.newLocal(type));
+  const binding = routineBinding(code, routine.gives);
+  new Lowering(code, binding, functionIndex).body(body.block, [...parameters, ...locals]);
+  if (routine.gives) code.constant(routine.gives, 0n);
+  return code.finish();
+}

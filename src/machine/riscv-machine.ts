@@ -1,0 +1,448 @@
+/**
+ * The RISC-V machine: harts that take turns, timers, firmware and devices around an engine.
+ *
+ * Inputs come in by `apply`, outputs are collected as the devices emit them; both only through
+ * `effects.ts`. Everything here is decided by counts, so a run may be cut anywhere: what must
+ * happen at a count (a timer, the end of a hart's turn) is computed, never polled.
+ */
+import { assert } from '../base/assert.ts';
+import { ByteReader, ByteWriter, MalformedBytes } from '../base/bytes.ts';
+import { hash64 } from '../base/hash64.ts';
+import { hart } from '../isa/hart-state.ts';
+import type { DeviceOutput, HartLines } from './device.ts';
+import type { DiskRequest, Input, Output, Ticks } from './effects.ts';
+import type { Engine, EngineMaker } from './engine.ts';
+import { type FirmwareContext, firmwareCall, hsm, startSupervisor } from './firmware.ts';
+import { GuestClock } from './guest-clock.ts';
+import { Harts, line } from './harts.ts';
+import { layoutFor, run, stopReason } from './layout.ts';
+import type { Checkpoint, Machine, Restore, Stop } from './machine.ts';
+import { Ram } from './ram.ts';
+
+/** What is behind the bus, as one. `board/` makes it of the devices. */
+export interface Peripherals {
+  read(physical: bigint, bytes: number): bigint | undefined;
+  write(physical: bigint, bytes: number, value: bigint): boolean;
+  apply(input: Exclude<Input, { kind: 'clock' }>): void;
+  pendingDiskRequests(): DiskRequest[];
+  /** The guest's time at which `tick` is wanted. */
+  wakeTime(): Ticks | undefined;
+  tick(): void;
+  reset(): void;
+  save(writer: ByteWriter): void;
+  restore(reader: ByteReader): void;
+}
+
+/** What the peripherals may do to the machine. */
+export interface PeripheralContext {
+  readonly memory: Ram;
+  readonly lines: HartLines;
+  now(): Ticks;
+  emit(output: DeviceOutput): void;
+}
+
+export interface BootImage {
+  readonly address: bigint;
+  readonly bytes: Uint8Array;
+}
+
+export interface MachineParts {
+  readonly version: number;
+  readonly hartCount: number;
+  readonly ramBytes: number;
+  /** Loaded into RAM at power-on and at reset, in this order. */
+  readonly bootImages: readonly BootImage[];
+  readonly entry: bigint;
+  /** What the first hart finds in a1: the device tree. */
+  readonly deviceTree: bigint;
+  /** `builtin`: the kernel starts in supervisor mode; otherwise all harts start in machine mode. */
+  readonly firmware: 'builtin' | 'image';
+  /** For firmware images: what a2 points to (OpenSBI's dynamic information). */
+  readonly firmwareInformation: bigint;
+  readonly makeEngine: EngineMaker;
+  readonly makePeripherals: (context: PeripheralContext) => Peripherals;
+}
+
+/** Counts for which a hart keeps its turn while others wait for theirs. */
+const turnCounts = 50_000n;
+/** The longest single run of an engine; only a bound for 32-bit budgets. */
+const budgetMax = 1n << 30n;
+/** Until the first sample: a tick in sixteen counts. */
+const powerOnClock = { time: 0n, rate: 1 << 20, span: 2 ** 32 - 1 };
+
+type Power = 'on' | 'off';
+
+export class RiscvMachine implements Machine {
+  readonly #parts: MachineParts;
+  readonly #engine: Engine;
+  readonly #view: DataView;
+  readonly #harts: Harts;
+  readonly #clock: GuestClock;
+  readonly #ram: Ram;
+  readonly #peripherals: Peripherals;
+  readonly #firmware: FirmwareContext;
+  #count = 0n;
+  #power: Power = 'on';
+  #resetWanted = false;
+  /** Counts left of the running hart's turn. */
+  #turnLeft = turnCounts;
+  #consoleOffset = 0n;
+  #outputs: Output[] = [];
+  /** Where the next timer fires, while nothing changes; derived. */
+  #nextTimer: bigint | undefined;
+  /** While the engine runs: the count at which its present run would end. */
+  #runEnd: bigint | undefined;
+
+  constructor(parts: MachineParts) {
+    this.#parts = parts;
+    const layout = layoutFor(parts.ramBytes);
+    this.#engine = parts.makeEngine(layout, {
+      deviceLoad: (physical, bytes) => this.#peripherals.read(physical, bytes),
+      deviceStore: (physical, bytes, value) => this.#peripherals.write(physical, bytes, value),
+      preservePage: (page) => this.#ram.preserve(page),
+    });
+    const { memory } = this.#engine;
+    this.#view = new DataView(memory.buffer);
+    this.#harts = new Harts(memory, parts.hartCount);
+    this.#clock = new GuestClock(memory);
+    this.#ram = new Ram(this.#engine, layout);
+    this.#peripherals = parts.makePeripherals({
+      memory: this.#ram,
+      lines: this.#harts,
+      now: () => this.#clock.timeAt(this.#countNow()),
+      emit: (output) => this.#emit(output),
+    });
+    this.#firmware = {
+      harts: this.#harts,
+      readRam: (address, length) => this.#ram.view(address, length),
+      consoleOutput: (bytes) => this.#emit({ kind: 'console', bytes }),
+      power: (action) => this.#emit({ kind: 'power', action }),
+    };
+    this.#view.setUint32(run.builtinFirmware.at, parts.firmware === 'builtin' ? 1 : 0, true);
+    this.#clock.set(0n, powerOnClock);
+    this.#boot();
+  }
+
+  get count(): bigint {
+    return this.#count;
+  }
+
+  get time(): Ticks {
+    return this.#clock.timeAt(this.#count);
+  }
+
+  get wakeTime(): Ticks | undefined {
+    let earliest = this.#peripherals.wakeTime();
+    for (const compare of this.#armedTimers()) {
+      if (earliest === undefined || compare < earliest) earliest = compare;
+    }
+    return earliest;
+  }
+
+  // --- Running
+
+  run(until: bigint): Stop {
+    while (this.#count < until) {
+      if (this.#power === 'off') return 'off';
+      this.#fireTimers();
+      if (!this.#giveTurn()) return 'idle';
+      this.#runHart(until);
+    }
+    // What is due at this very count happens now, so that the state here is one and the same
+    // whether the run was cut here or not.
+    this.#fireTimers();
+    return this.#power === 'off' ? 'off' : 'budget';
+  }
+
+  /** One run of the engine: to `until`, the next timer or the end of the turn. */
+  #runHart(until: bigint): void {
+    let end = until;
+    if (this.#nextTimer !== undefined && this.#nextTimer < end) end = this.#nextTimer;
+    if (this.#harts.hartCount > 1 && this.#count + this.#turnLeft < end) {
+      end = this.#count + this.#turnLeft;
+    }
+    if (end - this.#count > budgetMax) end = this.#count + budgetMax;
+    this.#view.setBigUint64(run.end.at, end, true);
+    this.#runEnd = end;
+    const left = this.#engine.run(Number(end - this.#count));
+    this.#runEnd = undefined;
+    const now = end - BigInt(left);
+    if (this.#harts.hartCount > 1) this.#turnLeft -= now - this.#count;
+    this.#count = now;
+    this.#afterRun(this.#view.getUint32(run.stopRequest.at, true));
+  }
+
+  #afterRun(stop: number): void {
+    if (stop & stopReason.firmware) {
+      firmwareCall(this.#firmware);
+      this.#nextTimer = undefined;
+      this.#timersMoved();
+    }
+    if (stop & stopReason.event) this.#timersMoved();
+    if (stop & stopReason.yield) this.#turnLeft = 0n;
+    if (this.#resetWanted) this.#reset();
+  }
+
+  // --- Turns
+
+  /** Makes sure that a hart that can run is in its place. @returns false if every hart waits */
+  #giveTurn(): boolean {
+    const harts = this.#harts;
+    const single = harts.hartCount === 1;
+    if ((single || this.#turnLeft > 0n) && this.#canRun(harts.running)) return true;
+    for (let step = 1; step <= harts.hartCount; step++) {
+      const candidate = (harts.running + step) % harts.hartCount;
+      if (!this.#canRun(candidate)) continue;
+      // A reservation does not outlive its hart's turn.
+      if (!single) harts.set(harts.running, hart.reservation, (1n << 64n) - 1n);
+      harts.switchTo(candidate);
+      // Translations are cached for the hart that is running.
+      if (!single) this.#engine.flushTranslations();
+      this.#turnLeft = turnCounts;
+      return true;
+    }
+    return false;
+  }
+
+  #canRun(index: number): boolean {
+    const harts = this.#harts;
+    if (harts.getWord(index, hart.hsmState) !== hsm.started) return false;
+    if (harts.getWord(index, hart.waiting) === 0) return true;
+    if (!harts.interruptPending(index)) return false;
+    harts.setWord(index, hart.waiting, 0);
+    return true;
+  }
+
+  // --- Timers
+
+  /** Comparators that are set and have not fired. */
+  #armedTimers(): Ticks[] {
+    const armed: Ticks[] = [];
+    const never = (1n << 64n) - 1n;
+    for (let index = 0; index < this.#harts.hartCount; index++) {
+      const lines = this.#harts.get(index, hart.mipLines);
+      const supervisor = this.#harts.get(index, hart.stimecmp);
+      const fired = (mask: bigint): boolean => (lines & mask) !== 0n;
+      if (this.#supervisorTimer(index) && supervisor !== never && !fired(line.supervisorTimer)) {
+        armed.push(supervisor);
+      }
+      const machine = this.#harts.get(index, hart.mtimecmp);
+      if (machine !== never && !fired(line.machineTimer)) armed.push(machine);
+    }
+    return armed;
+  }
+
+  #supervisorTimer(index: number): boolean {
+    return this.#harts.get(index, hart.menvcfg) >> 63n === 1n;
+  }
+
+  /** A comparator, the clock or a device has changed: lines and the next deadline follow. */
+  #timersMoved(): void {
+    const now = this.time;
+    for (let index = 0; index < this.#harts.hartCount; index++) {
+      const supervisor =
+        this.#supervisorTimer(index) && now >= this.#harts.get(index, hart.stimecmp);
+      this.#harts.setLine(index, line.supervisorTimer, supervisor);
+      const machine = now >= this.#harts.get(index, hart.mtimecmp);
+      this.#harts.setLine(index, line.machineTimer, machine);
+    }
+    const device = this.#peripherals.wakeTime();
+    if (device !== undefined && device <= now) this.#peripherals.tick();
+    const wake = this.wakeTime;
+    this.#nextTimer = wake === undefined ? undefined : this.#clock.countAt(wake);
+    if (this.#nextTimer !== undefined && this.#nextTimer <= this.#count) {
+      this.#nextTimer = this.#count + 1n;
+    }
+  }
+
+  #fireTimers(): void {
+    if (this.#nextTimer !== undefined && this.#nextTimer <= this.#count) this.#timersMoved();
+  }
+
+  // --- Inputs and outputs
+
+  apply(input: Input): void {
+    assert(this.#power === 'on' || input.kind !== 'clock', 'a machine that is off has no clock');
+    // A device may write memory that a hart has reserved.
+    for (let index = 0; index < this.#harts.hartCount; index++) {
+      if (input.kind !== 'clock') this.#harts.set(index, hart.reservation, (1n << 64n) - 1n);
+    }
+    if (input.kind === 'clock') {
+      assert(input.time >= this.time, 'the clock would run backwards');
+      this.#clock.set(this.#count, input);
+    } else if (input.kind === 'control' && input.action !== 'power-button') {
+      if (input.action === 'power-off') this.#emit({ kind: 'power', action: 'off' });
+      else this.#emit({ kind: 'power', action: 'reset' });
+    } else {
+      this.#peripherals.apply(input);
+    }
+    if (this.#resetWanted) this.#reset();
+    this.#timersMoved();
+  }
+
+  takeOutputs(): Output[] {
+    const outputs = this.#outputs;
+    this.#outputs = [];
+    return outputs;
+  }
+
+  pendingDiskRequests(): DiskRequest[] {
+    return this.#peripherals.pendingDiskRequests();
+  }
+
+  #emit(output: DeviceOutput): void {
+    const count = this.#countNow();
+    if (output.kind === 'console') return this.#emitConsole(output.bytes, count);
+    if (output.kind === 'power') {
+      if (output.action === 'reset') this.#resetWanted = true;
+      else this.#power = 'off';
+    }
+    this.#outputs.push({ ...output, count });
+  }
+
+  /** Bytes that follow each other are one output. */
+  #emitConsole(bytes: Uint8Array, count: bigint): void {
+    const last = this.#outputs.at(-1);
+    if (last?.kind === 'console') {
+      const joined = new Uint8Array(last.bytes.length + bytes.length);
+      joined.set(last.bytes);
+      joined.set(bytes, last.bytes.length);
+      this.#outputs[this.#outputs.length - 1] = { ...last, bytes: joined, count };
+    } else {
+      this.#outputs.push({ kind: 'console', offset: this.#consoleOffset, bytes, count });
+    }
+    this.#consoleOffset += BigInt(bytes.length);
+  }
+
+  /** Inside a run: the count before the instruction at hand. */
+  #countNow(): bigint {
+    if (this.#runEnd === undefined) return this.#count;
+    const left = this.#view.getUint32(run.budgetLeft.at, true);
+    const held = this.#view.getUint32(run.budgetHeld.at, true);
+    return this.#runEnd - BigInt(left + held) - 1n;
+  }
+
+  // --- Power
+
+  #reset(): void {
+    this.#resetWanted = false;
+    this.#ram.clear();
+    this.#peripherals.reset();
+    this.#boot();
+  }
+
+  #boot(): void {
+    const parts = this.#parts;
+    for (const { address, bytes } of parts.bootImages) {
+      const loaded = this.#ram.write(address, bytes);
+      assert(loaded, 'boot images fit into RAM');
+    }
+    this.#harts.setRunning(0);
+    for (let index = 0; index < parts.hartCount; index++) {
+      if (parts.firmware === 'builtin') {
+        startSupervisor(this.#harts, index, parts.entry, parts.deviceTree);
+        if (index > 0) this.#harts.setWord(index, hart.hsmState, hsm.stopped);
+      } else {
+        this.#startMachineMode(index);
+      }
+    }
+    this.#turnLeft = turnCounts;
+    this.#engine.flushTranslations();
+    this.#timersMoved();
+  }
+
+  #startMachineMode(index: number): void {
+    const { entry, deviceTree, firmwareInformation } = this.#parts;
+    this.#harts.reset(index);
+    this.#harts.set(index, hart.pc, entry);
+    this.#harts.setX(index, 10, BigInt(index));
+    this.#harts.setX(index, 11, deviceTree);
+    this.#harts.setX(index, 12, firmwareInformation);
+    this.#harts.setWord(index, hart.privilege, 3);
+  }
+
+  // --- State
+
+  fingerprint(): bigint {
+    const state = hash64(this.#saveState());
+    return BigInt.asUintN(64, state + this.#ram.hash());
+  }
+
+  checkpoint(): Checkpoint {
+    const count = this.#count;
+    let state: Uint8Array | undefined = this.#saveState();
+    const ram = this.#ram.beginCheckpoint();
+    return {
+      count,
+      get bytesLeft() {
+        return (state?.length ?? 0) + ram.bytesLeft;
+      },
+      next(bytesMax) {
+        if (state === undefined) return ram.next(bytesMax);
+        const first = state;
+        state = undefined;
+        return first;
+      },
+      cancel: () => ram.cancel(),
+    };
+  }
+
+  /** Everything but RAM. */
+  #saveState(): Uint8Array {
+    const writer = new ByteWriter(8192);
+    const sample = this.#clock.sample;
+    writer.u16(this.#parts.version).u8(this.#parts.hartCount).u64(BigInt(this.#parts.ramBytes));
+    writer
+      .u64(this.#count)
+      .bool(this.#power === 'on')
+      .u8(this.#harts.running);
+    writer.u64(this.#turnLeft).u64(this.#consoleOffset);
+    writer.u64(sample.count).u64(sample.time).u64(sample.rate).u64(sample.span);
+    for (let index = 0; index < this.#parts.hartCount; index++) {
+      writer.raw(this.#harts.bytes(index));
+    }
+    this.#peripherals.save(writer);
+    return writer.finish();
+  }
+
+  #restoreState(bytes: Uint8Array): void {
+    const reader = new ByteReader(bytes);
+    const parts = this.#parts;
+    if (reader.u16() !== parts.version) throw new MalformedBytes('another machine version');
+    if (reader.u8() !== parts.hartCount) throw new MalformedBytes('another number of harts');
+    if (reader.u64() !== BigInt(parts.ramBytes)) throw new MalformedBytes('another size of RAM');
+    this.#count = reader.u64();
+    this.#power = reader.bool() ? 'on' : 'off';
+    const running = reader.u8();
+    if (running >= parts.hartCount) throw new MalformedBytes(`no hart ${running}`);
+    this.#turnLeft = reader.u64();
+    this.#consoleOffset = reader.u64();
+    const [count, time, rate, span] = [reader.u64(), reader.u64(), reader.u64(), reader.u64()];
+    this.#clock.set(count, { time, rate: Number(rate), span: Number(span) });
+    this.#harts.setRunning(running);
+    for (let index = 0; index < parts.hartCount; index++) {
+      this.#harts.setBytes(index, reader.raw(this.#harts.bytes(index).length));
+    }
+    this.#peripherals.restore(reader);
+    reader.end();
+    this.#engine.flushTranslations();
+    this.#timersMoved();
+  }
+
+  /** The other end of a checkpoint: a machine of the same parts, filled chunk by chunk. */
+  static restore(parts: MachineParts): Restore {
+    const machine = new RiscvMachine({ ...parts, bootImages: [] });
+    let state: Uint8Array | undefined;
+    return {
+      add(chunk) {
+        if (state === undefined) state = chunk.slice();
+        else machine.#ram.restoreChunk(chunk);
+      },
+      finish() {
+        if (state === undefined) throw new MalformedBytes('a checkpoint without a state');
+        machine.#restoreState(state);
+        return machine;
+      },
+    };
+  }
+}

@@ -1,0 +1,70 @@
+/** Instruction fetch when the lookaside buffer does not know the page. */
+import {
+  add,
+  and,
+  declare,
+  eq,
+  eqz,
+  get,
+  i32,
+  mul,
+  ne,
+  or,
+  peek,
+  shl,
+  shrU,
+  wrap,
+} from '../../isa/semantics.ts';
+import { pageBytes, run, straddleAt, straddleEntries, straddleStride } from '../layout.ts';
+import { tlbSlot } from './memory.ts';
+import { accessFault, accessKind, translate } from './paging.ts';
+import type { PageTracking } from './tracking.ts';
+
+/** Behind the record and the end of page that follows it at 16 or 32. */
+const wordKeptAt = 48;
+
+/** From outside: (page index) -> the address of records for this page of RAM. */
+export const allocateCode = declare('allocateCode', { takes: ['i32'], gives: 'i32' });
+/** From outside: (record, word) decodes one instruction into a record. */
+export const decodeSingle = declare('decodeSingle', { takes: ['i32', 'i32'] });
+
+/** (pc) -> the address of its page's records; 0 if its instructions must be fetched singly. */
+export const fetchSlow = declare('fetchSlow', { takes: ['i64'], gives: 'i32', mayTrap: true });
+/** (pc) -> a record of this one instruction, with every byte of it checked. */
+export const fetchSingle = declare('fetchSingle', { takes: ['i64'], gives: 'i32', mayTrap: true });
+
+export function defineFetch(tracking: PageTracking): void {
+  const { definitions } = tracking;
+  definitions.define(fetchSlow, (o, pc) => {
+    o.put(run.accessBytes, 2);
+    const physical = o.call(translate, pc!, accessKind.fetch);
+    o.if(eqz(tracking.inRam(physical)), () => accessFault(o, i32(accessKind.fetch), pc!));
+    o.if(eqz(get(run.pageUniform)), () => o.return(0, 'i32'));
+    const page = o.let(tracking.pageOf(physical));
+    const records = o.let(peek('word', shl(page, 2), tracking.layout.codeIndexAt));
+    o.if(eqz(records), () => o.set(records, o.call(allocateCode, page)));
+    const entry = o.let(add(get(run.fetchBank), tlbSlot(pc!)));
+    o.poke('u64', entry, and(pc!, -pageBytes));
+    o.poke('word', entry, records, 8);
+    o.return(records);
+  });
+
+  definitions.define(fetchSingle, (o, pc) => {
+    o.put(run.accessBytes, 2);
+    const half = (at: typeof pc) => {
+      const physical = o.call(translate, at!, accessKind.fetch);
+      o.if(eqz(tracking.inRam(physical)), () => accessFault(o, i32(accessKind.fetch), at!));
+      return o.let(wrap(peek('u16', tracking.host(physical))));
+    };
+    const word = o.let(half(pc));
+    o.if(eq(and(word, 3), 3), () => o.set(word, or(word, shl(half(add(pc!, 2)), 16))));
+    // A small cache, keyed by the word itself, so it can never be stale.
+    const slot = and(shrU(mul(word, 0x9e3779b1 | 0), 26), straddleEntries - 1);
+    const record = o.let(add(shl(slot, 31 - Math.clz32(straddleStride)), straddleAt));
+    o.if(ne(peek('word', record, wordKeptAt), word), () => {
+      o.call(decodeSingle, record, word);
+      o.poke('word', record, word, wordKeptAt);
+    });
+    o.return(record);
+  });
+}

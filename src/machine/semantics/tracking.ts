@@ -1,0 +1,157 @@
+/**
+ * Who must hear of a store into a page of RAM: decoded code, the page walker's readings, hashes,
+ * a checkpoint under way. A page is either flagged for somebody or may stand in a write lookaside
+ * buffer, never both; so a store that needs nobody's attention costs nothing.
+ */
+import {
+  add,
+  and,
+  type Builder,
+  Definitions,
+  declare,
+  type Expr,
+  eq,
+  eqz,
+  i32,
+  ltU,
+  ne,
+  or,
+  peek,
+  type Routine,
+  shl,
+  shrU,
+  sub,
+  wrap,
+} from '../../isa/semantics.ts';
+import {
+  codePageBytes,
+  dataBankBytes,
+  dataBanks,
+  dataTlbAt,
+  type Layout,
+  pageBytes,
+  pageFlag,
+  pageShift,
+  ramBase,
+  recordBytes,
+  tlbEnd,
+  tlbEntries,
+  tlbEntryBytes,
+  writeTlbOffset,
+} from '../layout.ts';
+
+/** From outside: keep the old content of a page (by index) for the checkpoint under way. */
+export const preservePage = declare('preservePage', { takes: ['i32'] });
+
+export class PageTracking {
+  /** (page index): somebody is about to store into it. */
+  readonly noteStore: Routine = declare('noteStore', { takes: ['i32'] });
+  /** (page index): from now on stores into it must be noticed. */
+  readonly protectPage: Routine = declare('protectPage', { takes: ['i32'] });
+  readonly flushTlb: Routine = declare('flushTlb');
+  readonly layout: Layout;
+  readonly definitions = new Definitions();
+
+  constructor(layout: Layout) {
+    this.layout = layout;
+    this.#defineFlush();
+    this.#defineProtect();
+    this.#defineNoteStore();
+  }
+
+  inRam(physical: Expr): Expr {
+    return ltU(sub(physical, BigInt(ramBase)), BigInt(this.layout.ramBytes));
+  }
+  /** The linear address of a physical one that is known to lie in RAM. */
+  host(physical: Expr): Expr {
+    return add(wrap(physical), this.layout.ramAt - ramBase);
+  }
+  pageOf(physical: Expr): Expr {
+    return shrU(sub(wrap(physical), ramBase | 0), pageShift);
+  }
+  flags(page: Expr): Expr {
+    return peek('byte', page, this.layout.pageFlagsAt);
+  }
+  setFlags(o: Builder, page: Expr, flags: Expr): void {
+    o.poke('byte', page, flags, this.layout.pageFlagsAt);
+  }
+
+  /** The walker is about to read from this physical address. */
+  markTable(o: Builder, physical: Expr): void {
+    const page = o.let(this.pageOf(physical));
+    o.if(eqz(and(this.flags(page), pageFlag.table)), () => {
+      o.call(this.protectPage, page);
+      this.setFlags(o, page, or(this.flags(page), pageFlag.table));
+    });
+  }
+
+  /** The walker's own update of an entry: everybody but the walker's readings must hear of it. */
+  noteOwnStore(o: Builder, physical: Expr): void {
+    const page = o.let(this.pageOf(physical));
+    const others = pageFlag.code | pageFlag.hashed | pageFlag.checkpoint;
+    o.if(ne(and(this.flags(page), others), 0), () => {
+      const table = o.let(and(this.flags(page), pageFlag.table));
+      this.setFlags(o, page, and(this.flags(page), ~pageFlag.table));
+      o.call(this.noteStore, page);
+      this.setFlags(o, page, or(this.flags(page), table));
+    });
+  }
+
+  #defineFlush(): void {
+    this.definitions.define(this.flushTlb, (o) =>
+      o.fill(i32(dataTlbAt), 0xff, i32(tlbEnd - dataTlbAt)),
+    );
+  }
+
+  #defineProtect(): void {
+    this.definitions.define(this.protectPage, (o, page) => {
+      o.if(eqz(and(this.flags(page!), pageFlag.writable)), () => o.return());
+      this.setFlags(o, page!, and(this.flags(page!), ~pageFlag.writable));
+      const target = o.let(add(shl(page!, pageShift), this.layout.ramAt));
+      const entry = o.let(i32(dataTlbAt + writeTlbOffset));
+      const bankEnd = o.let(i32(0));
+      o.while(
+        () => ltU(entry, dataTlbAt + dataBanks * dataBankBytes),
+        () => {
+          o.set(bankEnd, add(entry, tlbEntries * tlbEntryBytes));
+          o.while(
+            () => ltU(entry, bankEnd),
+            () => {
+              const held = add(wrap(peek('u64', entry)), peek('word', entry, 8));
+              o.if(eq(and(held, -pageBytes), target), () => o.poke('u64', entry, -1));
+              o.set(entry, add(entry, tlbEntryBytes));
+            },
+          );
+          o.set(entry, add(entry, writeTlbOffset));
+        },
+      );
+    });
+  }
+
+  #defineNoteStore(): void {
+    this.definitions.define(this.noteStore, (o, page) => {
+      const flags = o.let(this.flags(page!));
+      o.if(ne(and(flags, pageFlag.checkpoint), 0), () => o.call(preservePage, page!));
+      o.if(ne(and(flags, pageFlag.table), 0), () => o.call(this.flushTlb));
+      o.if(ne(and(flags, pageFlag.code), 0), () => this.#forgetCode(o, page!));
+      this.setFlags(o, page!, and(flags, pageFlag.writable));
+    });
+  }
+
+  /**
+   * Makes every record of the page undecoded. Only the handler is cleared: the instruction that is
+   * storing still needs the length of its own record.
+   */
+  #forgetCode(o: Builder, page: Expr): void {
+    const record = o.let(peek('word', shl(page, 2), this.layout.codeIndexAt));
+    o.if(eqz(record), () => o.return());
+    const end = o.let(add(record, codePageBytes - 64));
+    o.while(
+      () => ltU(record, end),
+      () => {
+        o.poke('half', record, 0);
+        o.set(record, add(record, recordBytes));
+      },
+    );
+  }
+}
