@@ -36,6 +36,7 @@ test('a restored CLINT cannot be told from the original', () => {
       assertRestoredRunsAlike(
         {
           make: (machine) => new Clint(machine, machine),
+          prepare: () => {},
           acts: 60,
           act: (clint, random, machine) => {
             machine.time += BigInt(random.u32());

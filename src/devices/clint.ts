@@ -8,6 +8,7 @@
  */
 import type { ByteReader, ByteWriter } from '../base/bytes.ts';
 import type { AccessSize, Device, DeviceContext, HartLines } from '../machine/device.ts';
+import { half, withHalf } from './halves.ts';
 
 const MSIP = 0x0000;
 const MTIMECMP = 0x4000;
@@ -64,14 +65,4 @@ export class Clint implements Device {
   restore(reader: ByteReader): void {
     this.#msip.set(reader.raw(this.#msip.length));
   }
-}
-
-function half(value: bigint, high: boolean): number {
-  return Number(BigInt.asUintN(32, high ? value >> 32n : value));
-}
-
-function withHalf(value: bigint, high: boolean, half: number): bigint {
-  return high
-    ? BigInt.asUintN(32, value) | (BigInt(half) << 32n)
-    : ((value >> 32n) << 32n) | BigInt(half);
 }

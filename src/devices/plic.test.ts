@@ -72,6 +72,7 @@ test('a restored PLIC cannot be told from the original', () => {
       assertRestoredRunsAlike(
         {
           make: (machine) => new Plic(machine),
+          prepare: () => {},
           acts: 200,
           act: (plic, random) => {
             const source = random.between(1, plicSources);

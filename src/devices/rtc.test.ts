@@ -64,6 +64,7 @@ test('a restored clock cannot be told from the original', () => {
       assertRestoredRunsAlike(
         {
           make: (machine) => new Rtc({ epochOffset }, machine),
+          prepare: () => {},
           acts: 100,
           act: (rtc, random, machine) => {
             machine.time += BigInt(random.below(1_000_000));

@@ -102,26 +102,29 @@ export function restoreInto(device: Device, bytes: Uint8Array): void {
   reader.end();
 }
 
-export interface RandomRun<D extends Device> {
+export interface RandomRun<D extends Device, S> {
   readonly make: (machine: TestMachine) => D;
+  /** Before the first act; what it returns (a driver, say) is handed to every act. */
+  readonly prepare: (device: D, machine: TestMachine) => S;
   /** One random act of guest or world; returns what the guest saw of it. */
-  readonly act: (device: D, random: SeededRandom, machine: TestMachine) => unknown;
+  readonly act: (device: D, random: SeededRandom, machine: TestMachine, state: S) => unknown;
   readonly acts: number;
-  /** Before the first act; both runs do it alike. */
-  readonly prepare?: (device: D, machine: TestMachine) => void;
 }
 
 /**
  * Runs the same random acts twice, the second time replacing the device again and again by a fresh
  * one restored from it, and compares everything that can be seen after each act.
  */
-export function assertRestoredRunsAlike<D extends Device>(run: RandomRun<D>, seed: number): void {
+export function assertRestoredRunsAlike<D extends Device, S>(
+  run: RandomRun<D, S>,
+  seed: number,
+): void {
   const trace = (replaceChance: number): string[] => {
     const random = new SeededRandom(seed);
     const choice = new SeededRandom(seed, 1);
     const machine = new TestMachine();
     let device = run.make(machine);
-    run.prepare?.(device, machine);
+    const state = run.prepare(device, machine);
     const seen: string[] = [];
     for (let act = 0; act < run.acts; act++) {
       if (choice.chance(replaceChance)) {
@@ -135,7 +138,7 @@ export function assertRestoredRunsAlike<D extends Device>(run: RandomRun<D>, see
           'restoring has an effect',
         );
       }
-      const result = run.act(device, random, machine);
+      const result = run.act(device, random, machine, state);
       seen.push(`${act}: ${String(result)} ${machine.describe()}`);
     }
     seen.push(`${hash64(saved(device))}`);

@@ -78,6 +78,7 @@ test('a restored UART cannot be told from the original', () => {
       assertRestoredRunsAlike(
         {
           make: (machine) => new Uart(machine),
+          prepare: () => {},
           acts: 150,
           act: (uart, random) => {
             const choice = random.below(10);
