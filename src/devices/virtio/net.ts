@@ -1,0 +1,170 @@
+/**
+ * Network device (virtio 1.2, section 5.1): one pair of queues, no offloads.
+ *
+ * A packet out: the guest's kick -> `#transmit` -> frame output. A packet in: `deliver` (a frame
+ * input) -> the receive queue, or a backlog until the guest offers buffers again, which it is then
+ * asked to tell by a kick. The backlog is state; frames beyond it are dropped, on both sides alike.
+ *
+ * Offloads would come in here: the header that precedes every frame is the seam. As none is
+ * negotiated, it is all zeros on transmit and carries only the number of buffers on receive.
+ */
+import { assert } from '../../base/assert.ts';
+import type { ByteReader, ByteWriter } from '../../base/bytes.ts';
+import type { DeviceContext } from '../../machine/device.ts';
+import { type Chain, gather, scatter } from './chain.ts';
+import { VirtioMmio } from './mmio.ts';
+import type { Queue } from './queue.ts';
+
+export const VIRTIO_ID_NET = 1;
+export const VIRTIO_NET_F_MAC = 5;
+export const VIRTIO_NET_F_MRG_RXBUF = 15;
+export const VIRTIO_NET_F_STATUS = 16;
+const VIRTIO_NET_S_LINK_UP = 1;
+
+const RECEIVE = 0;
+const TRANSMIT = 1;
+const queueSize = 256;
+
+/** struct virtio_net_hdr; `num_buffers` is its last field. */
+const headerBytes = 12;
+const numBuffersAt = 10;
+
+const frameBytesMin = 14;
+/** The longest frame passed on in either direction: a jumbo frame with a VLAN tag. */
+export const frameBytesMax = 9_018;
+/** Bytes of frames that wait for receive buffers at most. */
+export const netBacklogBytesMax = 2 ** 20;
+
+export interface NetConfiguration {
+  readonly port: number;
+  /** Six bytes. */
+  readonly mac: Uint8Array;
+}
+
+export class VirtioNet extends VirtioMmio {
+  readonly #port: number;
+  readonly #receiveQueue: Queue;
+  readonly #transmitQueue: Queue;
+  #backlog: Uint8Array[] = [];
+  #backlogBytes = 0;
+
+  constructor(configuration: NetConfiguration, context: DeviceContext) {
+    const { mac, port } = configuration;
+    assert(mac.length === 6, 'a MAC address has six bytes');
+    super(
+      {
+        deviceId: VIRTIO_ID_NET,
+        features: [VIRTIO_NET_F_MAC, VIRTIO_NET_F_MRG_RXBUF, VIRTIO_NET_F_STATUS],
+        queueSizes: [queueSize, queueSize],
+        configuration: Uint8Array.of(...mac, VIRTIO_NET_S_LINK_UP, 0),
+      },
+      context,
+    );
+    this.#port = port;
+    [this.#receiveQueue, this.#transmitQueue] = this.queues as [Queue, Queue];
+  }
+
+  /** A frame input. */
+  deliver(frame: Uint8Array): void {
+    if (!this.live || frame.length < frameBytesMin || frame.length > frameBytesMax) return;
+    if (this.#backlog.length === 0 && this.#receive(frame)) {
+      this.signal(this.#receiveQueue);
+    } else if (this.#backlogBytes + frame.length <= netBacklogBytesMax) {
+      this.#backlog.push(frame.slice());
+      this.#backlogBytes += frame.length;
+      this.#receiveQueue.wantKicks(true);
+    }
+  }
+
+  protected override kicked(queue: number): void {
+    if (queue === TRANSMIT) this.#transmit();
+    if (queue === RECEIVE) this.#drainBacklog();
+  }
+
+  protected override resetDevice(): void {
+    this.#backlog = [];
+    this.#backlogBytes = 0;
+  }
+
+  protected override saveDevice(writer: ByteWriter): void {
+    writer.varint(this.#backlog.length);
+    for (const frame of this.#backlog) writer.bytes(frame);
+  }
+
+  protected override restoreDevice(reader: ByteReader): void {
+    this.#backlog = Array.from({ length: reader.varint() }, () => reader.bytes().slice());
+    this.#backlogBytes = this.#backlog.reduce((sum, frame) => sum + frame.length, 0);
+  }
+
+  #transmit(): void {
+    const { memory } = this.context;
+    for (;;) {
+      const chain = this.#transmitQueue.pop();
+      if (chain === undefined) break;
+      const length = chain.readableBytes - headerBytes;
+      if (length >= frameBytesMin && length <= frameBytesMax) {
+        const frame = gather(memory, chain.readable, headerBytes, length);
+        this.context.emit({ kind: 'frame', port: this.#port, frame });
+      }
+      this.#transmitQueue.push(chain.head, 0);
+    }
+    this.signal(this.#transmitQueue);
+  }
+
+  /** Receive buffers have come: hand over what waits, and ask for kicks only if some still does. */
+  #drainBacklog(): void {
+    let delivered = 0;
+    while (delivered < this.#backlog.length && this.#receive(this.#backlog[delivered]!)) {
+      this.#backlogBytes -= this.#backlog[delivered]!.length;
+      delivered++;
+    }
+    this.#backlog.splice(0, delivered);
+    this.#receiveQueue.wantKicks(this.#backlog.length > 0);
+    this.signal(this.#receiveQueue);
+  }
+
+  /** Writes a frame into receive buffers. @returns false if the guest must first offer more */
+  #receive(frame: Uint8Array): boolean {
+    const chains = this.#takeBuffers(headerBytes + frame.length);
+    if (chains === undefined) return false;
+    const packet = new Uint8Array(headerBytes + frame.length);
+    packet[numBuffersAt] = chains.length & 0xff;
+    packet[numBuffersAt + 1] = chains.length >>> 8;
+    packet.set(frame, headerBytes);
+    let at = 0;
+    for (const chain of chains) {
+      const part = packet.subarray(at, at + chain.writableBytes);
+      scatter(this.context.memory, chain.writable, 0, part);
+      this.#receiveQueue.push(chain.head, part.length);
+      at += part.length;
+    }
+    return true;
+  }
+
+  /**
+   * As many buffers as a packet needs: one, or several where the driver merges them. A packet too
+   * long for the one buffer of a driver that does not is dropped: it takes no buffer.
+   */
+  #takeBuffers(length: number): Chain[] | undefined {
+    const chains: Chain[] = [];
+    let room = 0;
+    while (room < length) {
+      const chain = this.#receiveQueue.pop();
+      if (chain === undefined) {
+        this.#receiveQueue.unpop(chains.length);
+        return undefined;
+      }
+      chains.push(chain);
+      room += chain.writableBytes;
+      if (chain.writableBytes < headerBytes) {
+        this.fail();
+        return undefined;
+      }
+      if (room < length && !this.negotiated(VIRTIO_NET_F_MRG_RXBUF)) {
+        this.#receiveQueue.unpop(1);
+        return [];
+      }
+    }
+    return chains;
+  }
+}
