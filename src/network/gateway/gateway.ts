@@ -296,7 +296,9 @@ export class Gateway {
     const holder = this.#dhcp.holderOf(address, now);
     if (holder !== undefined && holder !== mac) return undefined;
     const news = this.#neighbours.learn(address, mac);
-    if (news !== undefined) this.#streams.retransmitTo(news, now);
+    if (news === undefined) return undefined;
+    news.movedAt = now;
+    this.#streams.retransmitTo(news, now);
     return news;
   }
 
