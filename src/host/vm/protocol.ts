@@ -1,0 +1,82 @@
+/**
+ * What a host daemon and its VM processes say to each other over Node's IPC channel, and the first
+ * message of a VM process on the switch's socket.
+ *
+ * A VM process lives and dies with its daemon: when the channel closes, it ends.
+ */
+import type { VmSpec, VmStatus } from '../../api/agent.ts';
+
+/** PEM files of this host, for the log channel and for asking the arbiter. */
+export interface Credentials {
+  readonly caFile: string;
+  readonly certificateFile: string;
+  readonly keyFile: string;
+}
+
+export interface VmLaunch {
+  readonly kind: 'launch';
+  readonly vm: VmSpec;
+  /** This host's id in the cluster: its name at the arbiter and in its certificate. */
+  readonly hostId: string;
+  /** The folder of the image whose digest the spec names; it has been verified. */
+  readonly imageDirectory: string;
+  /** This VM's own folder: disks, and what must survive the process. */
+  readonly directory: string;
+  /** UNIX socket of the switch (framing: 4-byte big-endian length). */
+  readonly switchSocket: string;
+  readonly logAddress: string;
+  readonly credentials: Credentials;
+  /** Where `POST arbiterUrl` takes an ask and answers it; https, mutual TLS. */
+  readonly arbiterUrls: readonly string[];
+  readonly role:
+    | { readonly kind: 'live'; readonly fenced: boolean; readonly acceptStale: boolean }
+    | {
+        readonly kind: 'shadow';
+        readonly primaryHost: string;
+        readonly address: string;
+        readonly port: number;
+      };
+}
+
+export type ToVm =
+  | VmLaunch
+  /** Which host's shadow may connect; undefined: protection is not wanted. */
+  | { readonly kind: 'protect'; readonly shadowHost: string | undefined }
+  | { readonly kind: 'handOver' }
+  | { readonly kind: 'stop'; readonly how: 'power-button' | 'power-off' | 'suspend' }
+  | { readonly kind: 'reset' }
+  | { readonly kind: 'dismiss' }
+  | { readonly kind: 'consoleInput'; readonly bytes: string }
+  /** Whether the trunk to a host is up: a shadow whose log and trunk both closed claims at once. */
+  | { readonly kind: 'trunk'; readonly host: string; readonly up: boolean };
+
+export type FromVm =
+  | { readonly kind: 'status'; readonly status: VmStatus }
+  | { readonly kind: 'report'; readonly report: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'console'; readonly offset: string; readonly bytes: string }
+  | {
+      readonly kind: 'failed';
+      readonly code: string;
+      readonly message: string;
+      readonly remedy: string;
+    };
+
+/**
+ * The first message on the switch's socket, as JSON: the copy is live in this generation. Only
+ * then do frames flow, both ways; a shadow may connect early and say this when it goes live. The
+ * same message may come again on the same connection with a higher generation: JSON begins with
+ * `{`, which no guest frame can look like because the switch takes control messages only in the
+ * separate framing below.
+ */
+export interface SwitchHello {
+  readonly vmNumber: number;
+  readonly mac: string;
+  readonly epoch: number;
+  readonly generation: number;
+  /** Addresses to announce; empty on a first power-on. */
+  readonly ipv4: readonly string[];
+  readonly ipv6: readonly string[];
+}
+
+/** Length prefix with this bit set: a SwitchHello follows instead of a frame. */
+export const switchControlBit = 0x8000_0000;
