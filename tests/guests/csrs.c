@@ -120,7 +120,8 @@ int main(void) {
 
   /* mcycle and minstret can be set. */
   u64 value;
-  asm volatile("li t0, 1000000000\ncsrw minstret, t0\nnop\nnop\ncsrr %0, minstret" : "=r"(value)::"t0");
+  asm volatile("li t0, 1000000000\ncsrw minstret, t0\nnop\nnop\ncsrr %0, minstret"
+               : "=r"(value)::"t0");
   expect("minstret is near what was written", value - 1000000000 < 100000000, 1);
   return 0;
 }

@@ -28,7 +28,9 @@ static void lock(void) {
   } while (taken);
 }
 
-static void unlock(void) { asm volatile("amoswap.d.rl zero, zero, (%0)" ::"r"(&locked) : "memory"); }
+static void unlock(void) {
+  asm volatile("amoswap.d.rl zero, zero, (%0)" ::"r"(&locked) : "memory");
+}
 
 /* All harts meet; the last one opens the gate for the next round. */
 static void barrier(void) {

@@ -35,7 +35,8 @@ static void misaligned(void) {
   for (u64 i = 0; i < 6; i++) {                                                         \
     type cell[2] = {(type)operands[i], 0x77};                                           \
     u64 old;                                                                            \
-    asm volatile(name suffix " %0, %2, (%1)" : "=r"(old) : "r"(cell), "r"(operands[5 - i]) : "memory"); \
+    asm volatile(name suffix " %0, %2, (%1)"                                            \
+                 : "=r"(old) : "r"(cell), "r"(operands[5 - i]) : "memory");             \
     sum = (sum * 31 + old) * 31 + (u64)cell[0];                                         \
     if (cell[1] != 0x77) show(name " wrote beyond", cell[1]);                           \
   }

@@ -20,7 +20,11 @@ static table root39[2], root48[2], top39[2], middle, last;
 static u8 data[4 * PAGE] __attribute__((aligned(PAGE)));
 
 static u64 load8(u64 a) { u64 v; asm volatile("lbu %0, 0(%1)" : "=r"(v) : "r"(a)); return v; }
-static u64 load64(u64 a) { u64 v = 0xdead; asm volatile("ld %0, 0(%1)" : "+r"(v) : "r"(a)); return v; }
+static u64 load64(u64 a) {
+  u64 v = 0xdead;
+  asm volatile("ld %0, 0(%1)" : "+r"(v) : "r"(a));
+  return v;
+}
 static u64 store8(u64 a) { asm volatile("sb zero, 0(%0)" ::"r"(a) : "memory"); return 0; }
 static u64 store64(u64 a) { asm volatile("sd zero, 0(%0)" ::"r"(a) : "memory"); return 0; }
 static u64 amo(u64 a) { asm volatile("amoadd.w zero, zero, (%0)" ::"r"(a) : "memory"); return 0; }
@@ -125,7 +129,8 @@ static void superpages(void) {
   middle[1] = 0;
   u64 *slot = &root39[SUPERVISOR][(TEST >> 30) + 1];
   *slot = leaf((void *)0x80000000, V | R);
-  expect("1 GiB page", access(SUPERVISOR, load8, TEST + 0x40000000 + (u64)data - 0x80000000 + 5), 0x5a);
+  u64 giga = TEST + 0x40000000;
+  expect("1 GiB page", access(SUPERVISOR, load8, giga + (u64)data - 0x80000000 + 5), 0x5a);
   expect("its A and D", *slot & (A | D), A);
   *slot = leaf((void *)0x80200000, V | R);
   access(SUPERVISOR, store8, TEST + 0x40000000);
@@ -219,7 +224,8 @@ static void remapping(void) {
   for (int i = 0; i < 50; i++) {
     last[2] = leaf(data + i % 2 * PAGE, V | X);
     last[3] = leaf(data + (i + 1) % 2 * PAGE, V | X);
-    sum = sum * 5 + access(SUPERVISOR, call, TEST + 2 * PAGE) * 4 + access(SUPERVISOR, call, TEST + 3 * PAGE);
+    sum = sum * 5 + access(SUPERVISOR, call, TEST + 2 * PAGE) * 4;
+    sum += access(SUPERVISOR, call, TEST + 3 * PAGE);
   }
   show("remapped code", sum);
   last[2] = leaf(data, V | R | W | A | D);
@@ -243,7 +249,8 @@ static void mprv(void) {
       set_csr(mstatus, mode << 11);
       self->trap.count = 0;
       u64 value = TEST;
-      asm volatile("csrs mstatus, %1\nlbu %0, 0(%0)\ncsrc mstatus, %1" : "+r"(value) : "r"(MSTATUS_MPRV));
+      asm volatile("csrs mstatus, %1\nlbu %0, 0(%0)\ncsrc mstatus, %1"
+                   : "+r"(value) : "r"(MSTATUS_MPRV));
       write_csr(satp, 0);
       show("MPRV load", value);
       show_trap("MPRV load");

@@ -136,11 +136,13 @@ int main(void) {
   entry(1, NAPOT | R, napot(base, 4096));
   clear_csr(mstatus, MSTATUS_MPP);
   self->trap.count = 0;
-  u64 at = base;
-  asm volatile("csrs mstatus, %0\nsd zero, 0(%1)\ncsrc mstatus, %0" ::"r"(MSTATUS_MPRV), "r"(at) : "memory");
+  u64 at = base, loaded = base;
+  asm volatile("csrs mstatus, %0\nsd zero, 0(%1)\ncsrc mstatus, %0"
+               ::"r"(MSTATUS_MPRV), "r"(at) : "memory");
   expect("MPRV: store", self->trap.cause, STORE_ACCESS);
   self->trap.count = 0;
-  asm volatile("csrs mstatus, %0\nld %1, 0(%1)\ncsrc mstatus, %0" : : "r"(MSTATUS_MPRV), "r"(at) : "memory");
+  asm volatile("csrs mstatus, %0\nld %1, 0(%1)\ncsrc mstatus, %0"
+               : "+r"(loaded) : "r"(MSTATUS_MPRV) : "memory");
   show_trap("MPRV: load");
   return 0;
 }

@@ -11,7 +11,7 @@ static const u64 modes[] = {USER, SUPERVISOR, MACHINE};
 
 static u64 load(u64 address) {
   u64 value = 0x1d;
-  asm volatile(".option push\n.option norvc\nld %0, 0(%1)\n.option pop" : "+r"(value) : "r"(address));
+  asm volatile("ld %0, 0(%1)" : "+r"(value) : "r"(address));
   return value;
 }
 static u64 store(u64 address) {

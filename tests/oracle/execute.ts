@@ -2,7 +2,8 @@
  * Single instructions on QEMU: registers in, registers out, many thousands a second.
  *
  * The guest's RAM is a file that both sides map: the test writes code and cases into it and finds
- * the results in the same place. No compiler takes part; the guest's loop is the two hundred words below.
+ * the results in the same place. No compiler takes part; the guest's loop is the two hundred words
+ * below.
  *
  * Cases with equal words share a *slot* of code: 64 bytes full of `c.ebreak` with the words in the
  * middle, so that whatever comes after the words, or at the target of a short jump, traps. The loop

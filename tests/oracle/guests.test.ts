@@ -48,6 +48,9 @@ function runBare(elf: string, slice?: number) {
 
 for (const { name, harts, bare } of guests) {
   const lines = (output: string): string[] => output.replaceAll('\r', '').split('\n');
+  /** What QEMU and Umbra may do differently: QEMU without AIA has its own order of interrupts. */
+  const order = (line: string): boolean => line.startsWith('order: ');
+  const common = (output: string): string[] => lines(output).filter((line) => !order(line));
   const ownVerdict = (output: string): void => {
     const wrong = lines(output).filter((line) => line.includes('WRONG'));
     assert.deepEqual(wrong, []);
@@ -84,7 +87,8 @@ for (const { name, harts, bare } of guests) {
       elf ??= compileGuest(name, folder);
       const { output } = runOnUmbra(elf, options);
       ownVerdict(output);
-      assert.deepEqual(lines(output), lines(await onQemu(elf, count)));
+      assert.deepEqual(common(output), common(await onQemu(elf, count)));
+      for (const line of lines(output).filter(order)) assert.equal(line, 'order: by the manual');
     });
     if (bare) continue;
     test(`guest ${name}, ${count} harts: slicing changes nothing on the board`, {

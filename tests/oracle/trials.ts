@@ -31,7 +31,7 @@ const opcodes = {
 };
 export const opcodeOf = (row: Row): number => row.match & 0x7f;
 
-/** They leave for where the trial did not come from, or wait: the guests of tests/guests/ have them. */
+/** They leave for elsewhere, or wait: the guests of tests/guests/ have them. */
 const elsewhere = new Set(['mret', 'sret', 'wfi', 'sfence.vma']);
 /** Readable and writable in any mode, and part of every case. */
 const csrs = [1, 2, 3];

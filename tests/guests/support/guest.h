@@ -52,8 +52,8 @@ void expect_no_trap(const char *name);
 __attribute__((noreturn)) void finish(void);
 
 /*
- * Runs `function` in a mode. A trap to M-mode or S-mode is recorded and the instruction skipped; one
- * at a fetch returns to the caller.
+ * Runs `function` in a mode. A trap to M-mode or S-mode is recorded and the instruction skipped;
+ * one at a fetch returns to the caller.
  */
 u64 enter(u64 mode, void *function, u64 argument);
 /* The same, recording no earlier trap. */
