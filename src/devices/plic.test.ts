@@ -52,18 +52,24 @@ test('claims follow priority, then number; the threshold masks', () => {
   assert.equal(plic.read(claim(1), 4), 96);
 });
 
-test('a line still high on completion interrupts again; a withdrawn one does not', () => {
+test('the gateway: a request stays until claimed, and the next waits for completion', () => {
   const { machine, plic } = make();
+  const line = (): boolean => machine.external.machine[0]!;
+  const pending = (): number => plic.read(0x1000, 4);
   plic.write(4, 4, 7);
   plic.write(enable(0), 4, 2);
   plic.setLevel(1, true);
-  assert.equal(plic.read(claim(0), 4), 1);
-  assert.equal(plic.read(0x1000, 4), 0);
-  plic.write(claim(0), 4, 1);
-  assert.equal(machine.external.machine[0], true);
   plic.setLevel(1, false);
-  assert.equal(machine.external.machine[0], false);
-  assert.equal(plic.read(claim(0), 4), 0);
+  assert.deepEqual([line(), pending()], [true, 2]);
+  assert.equal(plic.read(claim(0), 4), 1);
+  plic.setLevel(1, true);
+  assert.deepEqual([line(), pending()], [false, 0]);
+  plic.write(claim(0), 4, 1);
+  assert.deepEqual([line(), pending()], [true, 2]);
+  assert.equal(plic.read(claim(0), 4), 1);
+  plic.setLevel(1, false);
+  plic.write(claim(0), 4, 1);
+  assert.deepEqual([line(), pending()], [false, 0]);
 });
 
 test('a restored PLIC cannot be told from the original', () => {

@@ -5,11 +5,12 @@
  * interrupts of the harts. Layout and meaning: RISC-V PLIC specification 1.0.0. Contexts are
  * numbered as in QEMU: hart 0 machine, hart 0 supervisor, hart 1 machine, and so on.
  *
- * A source is pending while its line is high and nobody has claimed it; completing a claim while
- * the line is still high makes it pending again. The outputs are a function of the registers and
- * lines alone, and follow at once. QEMU differs in two points that no driver can rely on: it does
- * not look at a line again on completion until the device moves it, nor at the outputs after a
- * write to an enable register.
+ * The gateway of a source forwards a request when the line is high, and then none before the claim of
+ * that request is completed: so a line that falls again before the claim still interrupts, and one
+ * that is still high on completion interrupts anew. The outputs are a function of the registers, and
+ * follow at once. QEMU differs in ways that no driver can rely on: it lets a line that rises during a
+ * claim through to the pending bit, does not look at a line again on completion until the device
+ * moves it, nor at the outputs after a write to an enable register.
  */
 import { assert } from '../base/assert.ts';
 import type { ByteReader, ByteWriter } from '../base/bytes.ts';
@@ -37,6 +38,7 @@ export class Plic implements Device {
   readonly #lines: HartLines;
   readonly #priority = new Uint8Array(plicSources + 1);
   readonly #level = new Uint32Array(words);
+  readonly #pending = new Uint32Array(words);
   readonly #claimed = new Uint32Array(words);
   readonly #contexts: readonly Context[];
 
@@ -53,6 +55,7 @@ export class Plic implements Device {
     assert(source > 0 && source <= plicSources, `no interrupt source ${source}`);
     if (hasBit(this.#level, source) === level) return;
     setBit(this.#level, source, level);
+    this.#forward(source);
     this.#update();
   }
 
@@ -61,7 +64,7 @@ export class Plic implements Device {
     if (offset < PENDING) return this.#priority[offset >>> 2] ?? 0;
     if (offset < ENABLE) {
       const word = (offset - PENDING) >>> 2;
-      return word < words ? this.#pending(word) : 0;
+      return this.#pending[word] ?? 0;
     }
     const { context, register } = this.#decode(offset);
     if (context === undefined) return 0;
@@ -84,6 +87,7 @@ export class Plic implements Device {
         context.threshold = value & priorityMask;
       } else if (register === CLAIM && value <= plicSources) {
         setBit(this.#claimed, value, false);
+        this.#forward(value);
       }
     }
     this.#update();
@@ -92,6 +96,7 @@ export class Plic implements Device {
   reset(): void {
     this.#priority.fill(0);
     this.#level.fill(0);
+    this.#pending.fill(0);
     this.#claimed.fill(0);
     for (const context of this.#contexts) {
       context.enable.fill(0);
@@ -102,8 +107,9 @@ export class Plic implements Device {
 
   save(writer: ByteWriter): void {
     writer.raw(this.#priority);
-    for (const word of this.#level) writer.u32(word);
-    for (const word of this.#claimed) writer.u32(word);
+    for (const bits of [this.#level, this.#pending, this.#claimed]) {
+      for (const word of bits) writer.u32(word);
+    }
     for (const context of this.#contexts) {
       for (const word of context.enable) writer.u32(word);
       writer.u8(context.threshold);
@@ -112,8 +118,9 @@ export class Plic implements Device {
 
   restore(reader: ByteReader): void {
     this.#priority.set(reader.raw(plicSources + 1));
-    for (let word = 0; word < words; word++) this.#level[word] = reader.u32();
-    for (let word = 0; word < words; word++) this.#claimed[word] = reader.u32();
+    for (const bits of [this.#level, this.#pending, this.#claimed]) {
+      for (let word = 0; word < words; word++) bits[word] = reader.u32();
+    }
     for (const context of this.#contexts) {
       for (let word = 0; word < words; word++) context.enable[word] = reader.u32();
       context.threshold = reader.u8();
@@ -127,8 +134,11 @@ export class Plic implements Device {
     return { context: this.#contexts[index], register: (offset - base) % stride };
   }
 
-  #pending(word: number): number {
-    return (this.#level[word]! & ~this.#claimed[word]!) >>> 0;
+  /** The gateway: a high line becomes pending unless an earlier request of it is being served. */
+  #forward(source: number): void {
+    if (hasBit(this.#level, source) && !hasBit(this.#claimed, source)) {
+      setBit(this.#pending, source, true);
+    }
   }
 
   /** The enabled pending source of the highest priority above the threshold, the lowest of equals. */
@@ -136,7 +146,7 @@ export class Plic implements Device {
     let best = 0;
     let bestPriority = context.threshold;
     for (let word = 0; word < words; word++) {
-      let candidates = this.#pending(word) & context.enable[word]!;
+      let candidates = this.#pending[word]! & context.enable[word]!;
       while (candidates !== 0) {
         const source = (word << 5) + 31 - Math.clz32(candidates & -candidates);
         candidates &= candidates - 1;
@@ -152,6 +162,7 @@ export class Plic implements Device {
   #claim(context: Context): number {
     const source = this.#best(context);
     if (source !== 0) {
+      setBit(this.#pending, source, false);
       setBit(this.#claimed, source, true);
       this.#update();
     }
