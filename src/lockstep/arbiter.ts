@@ -1,0 +1,248 @@
+/**
+ * The arbiter: decides which copy of a machine is live. Here as a pure function on one record; the
+ * center keeps the records (SQLite, etcd), the simulator keeps them in a Map.
+ *
+ * Every change of who is live or who may go live compares epoch and generation and takes the next
+ * generation, atomically. An ask is idempotent by its `claimId`: whoever lost a reply asks the very
+ * same again. Invariant: `eligibleShadow` is set only while the live copy's output gate is closed,
+ * so whoever is eligible has everything that the world was told.
+ *
+ *   start: stopped|suspended -> live        makeEligible: + eligibleShadow
+ *   goAlone: - eligibleShadow               claim: live := eligibleShadow
+ *   stop: live -> stopped|suspended
+ *
+ * A store that is new or restored from a backup may have forgotten generations. It begins a new
+ * epoch, and each record refuses every change until all hosts that may know better have registered
+ * what they durably know (docs/decisions/arbiter.md).
+ */
+import { assert } from '../base/assert.ts';
+
+/** One process on one host. A host's next process for the same machine is another member. */
+export interface Member {
+  readonly host: string;
+  readonly process: string;
+}
+
+export interface VmRecord {
+  readonly epoch: number;
+  readonly generation: number;
+  readonly state: 'live' | 'stopped' | 'suspended';
+  readonly live: Member | undefined;
+  readonly eligibleShadow: Member | undefined;
+  /** Hosts whose disk replicas hold everything that the world was told. */
+  readonly currentReplicas: readonly string[];
+  /** The ask that made this generation. */
+  readonly claimId: string;
+}
+
+export type Operation =
+  /** Cold start. `fenced`: the center knows that the copy that was live has certainly ended. */
+  | { readonly kind: 'start'; readonly fenced?: boolean; readonly acceptStale?: boolean }
+  | { readonly kind: 'makeEligible'; readonly shadow: Member }
+  | { readonly kind: 'goAlone' }
+  | { readonly kind: 'claim' }
+  | {
+      readonly kind: 'stop';
+      readonly state: 'stopped' | 'suspended';
+      readonly currentReplicas: readonly string[];
+    }
+  | { readonly kind: 'read' }
+  /** After a new epoch: what this host knows, and whom it may have asked to make eligible. */
+  | { readonly kind: 'register'; readonly known: VmRecord; readonly intent: Member | undefined };
+
+export interface Ask {
+  readonly vm: string;
+  readonly member: Member;
+  readonly epoch: number;
+  readonly generation: number;
+  readonly claimId: string;
+  readonly operation: Operation;
+}
+
+export type Refusal =
+  | 'unknown-vm'
+  /** The arbiter's store is new or restored; register, then ask in the new epoch. */
+  | 'recovering'
+  | 'epoch'
+  /** Somebody else changed the record first. */
+  | 'generation'
+  | 'not-live'
+  | 'not-eligible'
+  | 'already-live'
+  | 'stale-replica';
+
+export interface Reply {
+  readonly vm: string;
+  readonly claimId: string;
+  readonly granted: boolean;
+  readonly refusal: Refusal | undefined;
+  readonly record: VmRecord | undefined;
+}
+
+/** What the arbiter stores for one machine. */
+export interface ArbiterEntry {
+  readonly record: VmRecord;
+  /** Present between a new epoch and the registration of everyone concerned. */
+  readonly recovery: Recovery | undefined;
+}
+
+interface Recovery {
+  /** Hosts that have registered. */
+  readonly heard: readonly string[];
+  /** Hosts that must register: named by any record or intent heard so far. */
+  readonly needed: readonly string[];
+}
+
+export function newRecord(epoch: number, currentReplicas: readonly string[]): ArbiterEntry {
+  const record: VmRecord = {
+    epoch,
+    generation: 0,
+    state: 'stopped',
+    live: undefined,
+    eligibleShadow: undefined,
+    currentReplicas,
+    claimId: '',
+  };
+  return { record, recovery: undefined };
+}
+
+export function sameMember(a: Member | undefined, b: Member | undefined): boolean {
+  return a !== undefined && b !== undefined && a.host === b.host && a.process === b.process;
+}
+
+/** The hosts on whose replicas a cold start loses nothing that the world was told. */
+export function coldStartHosts(record: VmRecord): readonly string[] {
+  if (record.state === 'live' && record.live !== undefined) {
+    // A shadow's replica is written as it replays, behind the primary's: after a crash of both,
+    // only the one that was live certainly holds every acknowledged write.
+    return record.currentReplicas.filter((host) => host === record.live!.host);
+  }
+  return record.currentReplicas;
+}
+
+/**
+ * One ask. The caller stores `entry` durably before it sends `reply`, both in one transaction.
+ */
+export function decide(entry: ArbiterEntry, ask: Ask): { entry: ArbiterEntry; reply: Reply } {
+  const { operation } = ask;
+  if (operation.kind === 'register') return register(entry, ask, operation);
+  const { record } = entry;
+  if (operation.kind === 'read') {
+    return entry.recovery === undefined
+      ? answer(entry, ask, undefined)
+      : answer(entry, ask, 'recovering');
+  }
+  if (entry.recovery !== undefined) return answer(entry, ask, 'recovering');
+  if (record.claimId === ask.claimId) return answer(entry, ask, undefined);
+  if (ask.epoch !== record.epoch) return answer(entry, ask, 'epoch');
+  if (ask.generation !== record.generation) return answer(entry, ask, 'generation');
+  const change = changeFor(record, ask.member, operation);
+  if (typeof change === 'string') return answer(entry, ask, change);
+  const next = { ...record, ...change, generation: record.generation + 1, claimId: ask.claimId };
+  return answer({ record: next, recovery: undefined }, ask, undefined);
+}
+
+function changeFor(
+  record: VmRecord,
+  member: Member,
+  operation: Exclude<Operation, { kind: 'read' | 'register' }>,
+): Partial<VmRecord> | Refusal {
+  const live = record.state === 'live' && sameMember(record.live, member);
+  const { host } = member;
+  switch (operation.kind) {
+    case 'start': {
+      if (record.state === 'live' && operation.fenced !== true) return 'already-live';
+      const current = coldStartHosts(record).includes(host);
+      if (!current && operation.acceptStale !== true) return 'stale-replica';
+      const alone = { eligibleShadow: undefined, currentReplicas: [host] };
+      return { state: 'live', live: member, ...alone };
+    }
+    case 'makeEligible': {
+      if (!live) return 'not-live';
+      const { shadow } = operation;
+      // Both copies on one host would both be lost with it.
+      if (shadow.host === host) return 'not-eligible';
+      return { eligibleShadow: shadow, currentReplicas: [host, shadow.host] };
+    }
+    case 'goAlone':
+      if (!live) return 'not-live';
+      return { eligibleShadow: undefined, currentReplicas: [host] };
+    case 'claim':
+      if (record.state !== 'live' || !sameMember(record.eligibleShadow, member)) {
+        return 'not-eligible';
+      }
+      return { live: member, eligibleShadow: undefined, currentReplicas: [host] };
+    case 'stop': {
+      if (!live) return 'not-live';
+      const known = operation.currentReplicas.filter((name) =>
+        record.currentReplicas.includes(name),
+      );
+      return {
+        state: operation.state,
+        live: undefined,
+        eligibleShadow: undefined,
+        currentReplicas: known,
+      };
+    }
+  }
+}
+
+/** What a store does with every record when it starts empty-handed or from a backup. */
+export function beginEpoch(entry: ArbiterEntry, epoch: number): ArbiterEntry {
+  assert(epoch > entry.record.epoch, `epoch ${epoch} after ${entry.record.epoch}`);
+  const record = { ...entry.record, epoch };
+  // A stopped machine too: it may have been started since the backup, on one of these.
+  const needed = hostsOf(record);
+  if (needed.length === 0) return { record, recovery: undefined };
+  return { record, recovery: { heard: [], needed } };
+}
+
+/** What a store makes of a machine that it has never heard of, when a host registers it. */
+export function adopt(epoch: number, known: VmRecord): ArbiterEntry {
+  return beginEpoch({ record: { ...known, epoch: 0 }, recovery: undefined }, epoch);
+}
+
+/** The operator's word that a host is gone for good and nothing of it runs any more. */
+export function forgetHost(entry: ArbiterEntry, host: string): ArbiterEntry {
+  if (entry.recovery === undefined) return entry;
+  const heard = [...entry.recovery.heard, host];
+  return settled(entry.record, { ...entry.recovery, heard });
+}
+
+function register(
+  entry: ArbiterEntry,
+  ask: Ask,
+  operation: Extract<Operation, { kind: 'register' }>,
+): { entry: ArbiterEntry; reply: Reply } {
+  if (entry.recovery === undefined) return answer(entry, ask, undefined);
+  const { known, intent } = operation;
+  const best = known.generation > entry.record.generation ? known : entry.record;
+  const needed = new Set([...entry.recovery.needed, ...hostsOf(known)]);
+  if (intent !== undefined) needed.add(intent.host);
+  const heard = [...new Set([...entry.recovery.heard, ask.member.host])];
+  const record = { ...best, epoch: entry.record.epoch };
+  const next = settled(record, { heard, needed: [...needed] });
+  return answer(next, ask, next.recovery === undefined ? undefined : 'recovering');
+}
+
+function settled(record: VmRecord, recovery: Recovery): ArbiterEntry {
+  const whole = recovery.needed.every((host) => recovery.heard.includes(host));
+  return { record, recovery: whole ? undefined : recovery };
+}
+
+function hostsOf(record: VmRecord): string[] {
+  const hosts = new Set(record.currentReplicas);
+  if (record.live !== undefined) hosts.add(record.live.host);
+  if (record.eligibleShadow !== undefined) hosts.add(record.eligibleShadow.host);
+  return [...hosts];
+}
+
+function answer(
+  entry: ArbiterEntry,
+  ask: Ask,
+  refusal: Refusal | undefined,
+): { entry: ArbiterEntry; reply: Reply } {
+  const { vm, claimId } = ask;
+  const reply = { vm, claimId, granted: refusal === undefined, refusal, record: entry.record };
+  return { entry, reply };
+}

@@ -1,0 +1,125 @@
+/**
+ * The primary's end of the log: sends batches, keeps them until they are acknowledged, sends them
+ * again where a link flapped, and tells how far the shadow lags behind.
+ *
+ * From: the recorder's batches. To: the link. Invariant: every entry after the acknowledged position
+ * is retained, so a resumed link loses nothing; when that memory is full the primary stops.
+ */
+import { MalformedBytes } from '../base/bytes.ts';
+import { type Ack, encodeMessage } from './messages.ts';
+import type { Link, Micros } from './ports.ts';
+import type { Batch } from './recorder.ts';
+
+export class LogSender {
+  readonly #bytesMax: number;
+  #link: Link | undefined;
+  #retained: Batch[] = [];
+  #retainedBytes = 0;
+  /** Batches not yet executed, with the time at which they were sent. */
+  #unexecuted: { lastPosition: number; sentAt: Micros }[] = [];
+  #sentAt: Micros = 0;
+  #lastPosition: number;
+  #acknowledged: number;
+  #executed: number;
+  #bytesSent = 0;
+
+  /** @param position of the checkpoint from which the shadow starts */
+  constructor(position: number, bytesMax = 64 * 1024 * 1024) {
+    this.#lastPosition = position;
+    this.#acknowledged = position;
+    this.#executed = position;
+    this.#bytesMax = bytesMax;
+  }
+
+  get acknowledgedPosition(): number {
+    return this.#acknowledged;
+  }
+
+  get executedPosition(): number {
+    return this.#executed;
+  }
+
+  get lastPosition(): number {
+    return this.#lastPosition;
+  }
+
+  get sentAt(): Micros {
+    return this.#sentAt;
+  }
+
+  get bytesSent(): number {
+    return this.#bytesSent;
+  }
+
+  get full(): boolean {
+    return this.#retainedBytes > this.#bytesMax;
+  }
+
+  /** How long ago the oldest entry that the shadow has not executed was sent. */
+  lag(now: Micros): Micros {
+    const oldest = this.#unexecuted[0];
+    return oldest === undefined ? 0 : now - oldest.sentAt;
+  }
+
+  send(batch: Batch, releasedPosition: number, now: Micros): void {
+    this.#retained.push(batch);
+    this.#retainedBytes += batch.entries.length + 64;
+    this.#unexecuted.push({ lastPosition: batch.lastPosition, sentAt: now });
+    this.#lastPosition = batch.lastPosition;
+    this.#transmit(batch.firstPosition, batch.entries, releasedPosition, now);
+  }
+
+  /** An empty batch: the primary lives, and has released so far. */
+  heartbeat(releasedPosition: number, now: Micros): void {
+    this.#transmit(this.#lastPosition + 1, new Uint8Array(0), releasedPosition, now);
+  }
+
+  acknowledged(ack: Ack): void {
+    const { receivedPosition, executedPosition } = ack;
+    if (receivedPosition > this.#lastPosition || executedPosition > receivedPosition) {
+      throw new MalformedBytes(`acknowledgement ${receivedPosition} of ${this.#lastPosition} sent`);
+    }
+    this.#acknowledged = Math.max(this.#acknowledged, receivedPosition);
+    this.#executed = Math.max(this.#executed, executedPosition);
+    let received = 0;
+    for (const batch of this.#retained) {
+      if (batch.lastPosition > this.#acknowledged) break;
+      this.#retainedBytes -= batch.entries.length + 64;
+      received++;
+    }
+    this.#retained.splice(0, received);
+    const pending = this.#unexecuted.findIndex((sent) => sent.lastPosition > this.#executed);
+    this.#unexecuted.splice(0, pending < 0 ? this.#unexecuted.length : pending);
+  }
+
+  canResume(received: number): boolean {
+    const first = this.#retained[0]?.firstPosition ?? this.#lastPosition + 1;
+    return received >= first - 1 && received <= this.#lastPosition;
+  }
+
+  /** A new link to the same shadow: everything it has not got, again, in order. */
+  resume(link: Link, received: number, releasedPosition: number, now: Micros): void {
+    this.#link = link;
+    for (const batch of this.#retained) {
+      if (batch.lastPosition <= received) continue;
+      this.#transmit(batch.firstPosition, batch.entries, releasedPosition, now);
+    }
+  }
+
+  detach(): void {
+    this.#link = undefined;
+  }
+
+  #transmit(first: number, entries: Uint8Array, releasedPosition: number, now: Micros): void {
+    if (this.#link === undefined) return;
+    const message = encodeMessage({
+      kind: 'batch',
+      firstPosition: first,
+      releasedPosition,
+      entries,
+    });
+    this.#bytesSent += message.length;
+    this.#sentAt = now;
+    this.#link.send(message);
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * The live copy of a machine: unprotected, gaining a shadow, or protected by one.
+ *
+ * From: frames, completions, keys, orders of the host, and the host's clock. To: the world, past the
+ * output gate; the log, for a shadow or a recording. `step` is the whole trip: take inputs, record,
+ * apply, run, hold, send; acknowledgements release. Twin of shadow.ts.
+ *
+ * Invariant: every input is in the log before the machine has it, at the machine's exact count.
+ */
+import type { Input, Output, Ticks } from '../machine/effects.ts';
+import type { Machine, Stop } from '../machine/machine.ts';
+import type { Member, Reply, VmRecord } from './arbiter.ts';
+import { type HostClock, sampleDue } from './clock.ts';
+import { DiskLedger, type DiskShape } from './disk-ledger.ts';
+import { FlowControl } from './flow-control.ts';
+import { Membership } from './membership.ts';
+import { OutputGate } from './output-gate.ts';
+import type { Channel, DiskCompletion, DiskOrigin, Link, Micros, Ports } from './ports.ts';
+import { type Guarded, Protection } from './protection.ts';
+import { Recorder } from './recorder.ts';
+import { SliceLength } from './slices.ts';
+import type { Ended, FtStatus } from './status.ts';
+import { timing } from './timing.ts';
+
+const never = Number.POSITIVE_INFINITY;
+/** Frames that wait for the machine; a network card's ring is not longer. */
+const framesWaitingMax = 1024;
+const batchBytesMax = 64 * 1024;
+
+/** What a copy is, whatever its role. */
+export interface CopyOptions {
+  readonly vm: string;
+  readonly member: Member;
+  /** Digest of the machine's configuration; both copies must have the same. */
+  readonly configuration: Uint8Array;
+  readonly disks: readonly DiskShape[];
+}
+
+/** What a shadow that goes live brings with it. */
+export interface Inheritance {
+  readonly gate: OutputGate;
+  readonly ledger: DiskLedger;
+  readonly membership: Membership;
+  readonly inputs: readonly Input[];
+  readonly nextCopyRequest: number;
+}
+
+export class Primary implements Guarded {
+  readonly machine: Machine;
+  readonly recorder: Recorder;
+  readonly gate: OutputGate;
+  readonly protection: Protection;
+  readonly #ports: Ports;
+  readonly #disks: readonly DiskShape[];
+  readonly #hostClock: HostClock;
+  readonly #ledger: DiskLedger;
+  readonly #slices = new SliceLength();
+  readonly #flow = new FlowControl();
+  #inputs: Input[] = [];
+  #framesWaiting = 0;
+  /** Ends of requests that failed here; the guest hears of them only if nobody else can serve it. */
+  #failed: DiskCompletion[] = [];
+  #stop: Stop = 'budget';
+  #flushedAt: Micros = 0;
+  #fingerprint = { at: 0 as Micros, count: 0n };
+
+  /** @param clock the host's clock in the guest's ticks */
+  constructor(
+    options: CopyOptions,
+    ports: Ports,
+    machine: Machine,
+    nextPosition: number,
+    clock: HostClock,
+    record: VmRecord | undefined,
+    inheritance?: Inheritance,
+  ) {
+    this.machine = machine;
+    this.recorder = new Recorder(machine, nextPosition);
+    this.recorder.listening = ports.recording !== undefined;
+    this.gate = inheritance?.gate ?? new OutputGate(nextPosition - 1);
+    this.#ports = ports;
+    this.#disks = options.disks;
+    this.#hostClock = clock;
+    this.#ledger = inheritance?.ledger ?? new DiskLedger(ports.disks);
+    const membership = inheritance?.membership ?? membershipOf(options, ports, record);
+    const { vm, configuration, disks } = options;
+    const firstCopyRequest = inheritance?.nextCopyRequest ?? 0;
+    this.protection = new Protection(
+      vm,
+      configuration,
+      this,
+      ports,
+      disks,
+      membership,
+      firstCopyRequest,
+    );
+    for (const input of inheritance?.inputs ?? []) this.#inputs.push(input);
+    for (const request of machine.pendingDiskRequests()) {
+      if (!this.#ledger.isIssued(request.disk, request.request)) this.#ledger.submit(request);
+    }
+  }
+
+  get ended(): Ended | undefined {
+    return this.protection.ended;
+  }
+
+  /** One turn of the loop. @returns when the next is needed; sooner if anything arrives */
+  step(): Micros {
+    const started = this.#ports.clock.now();
+    const wake = this.protection.tick(started);
+    if (this.ended !== undefined) return never;
+    const { session, phase, lag } = this.protection;
+    this.#flow.update(session?.ready ? lag : 0, started, phase === 'starting' ? 0.5 : 0);
+    if (this.#mayRun(started)) {
+      this.#takeInputs(started);
+      this.#run(started);
+      this.#hold();
+    }
+    const now = this.#ports.clock.now();
+    if (this.#flushDue(now)) this.flush(now);
+    if (this.#stop === 'off' && this.#saidAll()) this.protection.stop('stopped', now);
+    return this.ended !== undefined ? never : Math.min(wake, this.#nextRun(now), this.#nextFlush());
+  }
+
+  // --- inputs --------------------------------------------------------------------------------
+
+  frame(port: number, frame: Uint8Array): void {
+    if (this.#framesWaiting >= framesWaitingMax) return;
+    this.#framesWaiting++;
+    this.#inputs.push({ kind: 'frame', port, frame });
+  }
+
+  console(bytes: Uint8Array): void {
+    this.#inputs.push({ kind: 'console', bytes });
+  }
+
+  control(action: 'power-button' | 'reset' | 'power-off'): void {
+    this.#inputs.push({ kind: 'control', action });
+  }
+
+  diskDone(origin: DiskOrigin, completion: DiskCompletion): void {
+    if (origin === 'copy') return this.protection.diskDone(completion);
+    if (!this.#ledger.completed(completion)) return;
+    if (completion.ok) this.#inputs.push({ kind: 'disk', ...completion });
+    else {
+      this.#failed.push(completion);
+      const { disk, request } = completion;
+      this.#ports.report({ kind: 'disk-error', disk, request });
+    }
+  }
+
+  #takeInputs(now: Micros): void {
+    if (this.#failed.length > 0 && this.protection.diskFails()) {
+      for (const completion of this.#failed) this.#inputs.push({ kind: 'disk', ...completion });
+      this.#failed = [];
+    }
+    const host = this.#hostClock.ticksAt(now);
+    const idle = this.#stop === 'idle' && this.#inputs.length === 0;
+    const clock = sampleDue(this.machine, host, idle, this.#slices.countsPerMicro);
+    if (clock !== undefined) this.#record(clock);
+    if (this.#inputs.length === 0) return;
+    const inputs = this.#inputs;
+    this.#inputs = [];
+    this.#framesWaiting = 0;
+    for (const input of inputs) this.#record(input);
+  }
+
+  #record(input: Input): void {
+    this.#stop = 'budget';
+    if (input.kind !== 'disk') return this.recorder.input(input, false);
+    const { disk, request } = input;
+    this.#ledger.applied(disk, request);
+    const pending = this.machine.pendingDiskRequests();
+    // After a reset the guest has forgotten it, and a shadow may never have issued it.
+    if (!pending.some((one) => one.disk === disk && one.request === request)) return;
+    this.recorder.input(input, this.#carriesData(disk, request));
+  }
+
+  #carriesData(disk: number, request: number): boolean {
+    if (this.#disks[disk]?.shared !== false || this.#ports.recording !== undefined) return true;
+    return this.protection.session?.carries(disk, request) === true;
+  }
+
+  // --- the machine ---------------------------------------------------------------------------
+
+  #mayRun(now: Micros): boolean {
+    if (this.#stop === 'off' || !this.protection.mayRun || this.gate.full) return false;
+    return this.#flow.restUntil(now) <= now;
+  }
+
+  #run(started: Micros): void {
+    if (this.#stop === 'idle') return;
+    const from = this.machine.count;
+    this.#stop = this.machine.run(from + this.#slices.counts);
+    const ended = this.#ports.clock.now();
+    this.#slices.ran(this.machine.count - from, ended - started);
+    this.#flow.ran(started, ended);
+  }
+
+  #nextRun(now: Micros): Micros {
+    if (this.#stop === 'off' || !this.protection.mayRun || this.gate.full) return never;
+    const rest = Math.max(now, this.#flow.restUntil(now));
+    if (this.#stop !== 'idle' || this.#inputs.length > 0) return rest;
+    const wake = this.machine.wakeTime;
+    return wake === undefined ? never : Math.max(rest, this.#hostClock.whenAt(wake));
+  }
+
+  // --- outputs -------------------------------------------------------------------------------
+
+  /** Entropy is answered at once, so that no checkpoint finds a question without its answer. */
+  #hold(): void {
+    for (let outputs = this.machine.takeOutputs(); outputs.length > 0; ) {
+      for (const output of outputs) this.#holdOne(output);
+      outputs = this.machine.takeOutputs();
+    }
+  }
+
+  #holdOne(output: Output): void {
+      if (output.kind === 'entropy') {
+        this.#record({ kind: 'entropy', bytes: this.#ports.entropy(output.length) });
+      } else if (output.kind === 'disk' && !this.#isGated(output)) {
+        this.#ledger.submit(output.request);
+      } else if (this.gate.closed) this.gate.hold(output);
+      else this.emit([output]);
+  }
+
+  /** Only changes of a shared disk are outputs of the world, and what must not overtake them. */
+  #isGated(output: Output & { kind: 'disk' }): boolean {
+    const { disk, action } = output.request;
+    if (this.#disks[disk]?.shared !== true) return false;
+    return action !== 'read' || this.gate.holdsDisk(disk);
+  }
+
+  emit(outputs: readonly Output[]): void {
+    for (const output of outputs) {
+      if (output.kind === 'disk') this.#ledger.submit(output.request);
+      else this.#ports.outputs.send(output);
+    }
+  }
+
+  #saidAll(): boolean {
+    return this.gate.length === 0 && !(this.recorder.listening && this.recorder.behind);
+  }
+
+  // --- the log -------------------------------------------------------------------------------
+
+  #flushDue(now: Micros): boolean {
+    if (!this.recorder.listening || !this.recorder.behind) return false;
+    if (this.gate.unsealed > 0 || this.recorder.pendingBytes >= batchBytesMax) return true;
+    return now - this.#flushedAt >= timing.batchMicros;
+  }
+
+  #nextFlush(): Micros {
+    if (!this.recorder.listening || !this.recorder.behind) return never;
+    return this.#flushedAt + timing.batchMicros;
+  }
+
+  flush(now: Micros): number {
+    const { count } = this.machine;
+    const { at, count: last } = this.#fingerprint;
+    if (this.recorder.listening && now - at >= timing.fingerprintMicros && count > last) {
+      this.#fingerprint = { at: now, count };
+      this.recorder.note({ kind: 'fingerprint', value: this.machine.fingerprint() });
+    }
+    const position = this.recorder.note({ kind: 'progress' });
+    this.gate.seal(position);
+    this.#flushedAt = now;
+    const batch = this.recorder.take();
+    if (batch !== undefined) {
+      this.protection.send(batch, now);
+      this.#ports.recording?.(batch.firstPosition, batch.entries);
+    }
+    if (this.protection.session === undefined && this.#ports.recording === undefined) {
+      this.recorder.listening = false;
+    }
+    return position;
+  }
+
+  hostTicks(now: Micros): Ticks {
+    return this.#hostClock.ticksAt(now);
+  }
+
+  sharedDisksQuiet(): boolean {
+    return this.#disks.every(({ shared }, disk) => !shared || this.#ledger.underWay(disk) === 0);
+  }
+
+  // --- the rest of the world -----------------------------------------------------------------
+
+  attach(link: Link): Channel {
+    return this.protection.attach(link);
+  }
+
+  arbiterReplied(reply: Reply): void {
+    this.protection.arbiterReplied(reply);
+  }
+
+  status(): FtStatus {
+    return this.protection.status();
+  }
+}
+
+function membershipOf(
+  options: CopyOptions,
+  ports: Ports,
+  record: VmRecord | undefined,
+): Membership | undefined {
+  if (ports.arbiter === undefined || record === undefined) return undefined;
+  return new Membership(ports.arbiter, options.vm, options.member, record);
+}

@@ -1,0 +1,564 @@
+/**
+ * How a live machine gains a shadow, loses it, and hands itself over: the primary's membership.
+ *
+ *            attach            ready, caught up      acknowledged       granted
+ *   alone -----------> starting -------------> closing ---------> enlisting ------> protected
+ *     ^                   |  lost                 | lost              | lost            |
+ *     |<------------------+<----------------------+                   v                 v lost
+ *     |<---- granted -------------------------------------------- parting <-------------+
+ *     |                                                               ^ no answer       | consent
+ *     +--- refused: somebody else is live ---> ended <--- claimed --- consented <-------+
+ *
+ * From: links, the arbiter's replies, the operator. To: the output gate and the arbiter. Invariant:
+ * from `enlisting` to the end of `parting` a shadow may be eligible at the arbiter, and the gate is
+ * closed. Everything is driven by `tick` and by messages; nothing here waits.
+ */
+import { assert } from '../base/assert.ts';
+import { MalformedBytes } from '../base/bytes.ts';
+import type { Output, Ticks } from '../machine/effects.ts';
+import type { Machine } from '../machine/machine.ts';
+import { type Member, type Reply, sameMember } from './arbiter.ts';
+import type { DiskShape } from './disk-ledger.ts';
+import type { Membership, Settled } from './membership.ts';
+import {
+  chooseVersion,
+  decodeMessage,
+  encodeMessage,
+  type HelloBody,
+  type RefusalCode,
+} from './messages.ts';
+import type { OutputGate } from './output-gate.ts';
+import type { Channel, DiskCompletion, Link, Micros, Ports } from './ports.ts';
+import type { Batch, Recorder } from './recorder.ts';
+import { type SessionFailure, ShadowSession } from './shadow-session.ts';
+import type { Ended, FtStatus, ShadowReason, Protection as Wanted } from './status.ts';
+import { timing } from './timing.ts';
+
+export type Phase =
+  | 'alone'
+  | 'starting'
+  | 'closing'
+  | 'enlisting'
+  | 'protected'
+  | 'parting'
+  | 'consented'
+  | 'stopping'
+  | 'ended';
+
+/** The parts of the primary that its protection acts on. */
+export interface Guarded {
+  readonly machine: Machine;
+  readonly recorder: Recorder;
+  readonly gate: OutputGate;
+  /** Records progress now. @returns its position */
+  flush(now: Micros): number;
+  emit(outputs: readonly Output[]): void;
+  hostTicks(now: Micros): Ticks;
+  /** No request is under way on a disk that the other copy would write, too. */
+  sharedDisksQuiet(): boolean;
+}
+
+type Goal = 'hand-over' | 'suspend' | 'turn-off' | undefined;
+
+export class Protection {
+  readonly #vm: string;
+  readonly #configuration: Uint8Array;
+  readonly #guarded: Guarded;
+  readonly #ports: Ports;
+  readonly #disks: readonly DiskShape[];
+  readonly #membership: Membership | undefined;
+  #phase: Phase = 'alone';
+  #session: ShadowSession | undefined;
+  #goal: Goal;
+  /** The machine stands still: before a hand-over or a suspend, and until its outcome is known. */
+  #frozen = false;
+  #closingPosition = 0;
+  #consentedAt: Micros = 0;
+  #stopAskedAt: Micros | undefined;
+  #reason: ShadowReason = 'initializing';
+  #alarmed = false;
+  #nextCopyRequest = 0;
+  wanted: Wanted = 'enabled';
+  ended: Ended | undefined;
+
+  constructor(
+    vm: string,
+    configuration: Uint8Array,
+    guarded: Guarded,
+    ports: Ports,
+    disks: readonly DiskShape[],
+    membership: Membership | undefined,
+    firstCopyRequest: number,
+  ) {
+    this.#vm = vm;
+    this.#configuration = configuration;
+    this.#guarded = guarded;
+    this.#ports = ports;
+    this.#disks = disks;
+    this.#membership = membership;
+    this.#nextCopyRequest = firstCopyRequest;
+  }
+
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  get session(): ShadowSession | undefined {
+    return this.#session;
+  }
+
+  /** Whether the machine may run at all; flow control has its own say. */
+  get mayRun(): boolean {
+    return !this.#frozen && this.ended === undefined && this.#session?.sender.full !== true;
+  }
+
+  get lag(): Micros {
+    return this.#session?.sender.lag(this.#ports.clock.now()) ?? 0;
+  }
+
+  /** Frozen for a suspend, everything released: the host may save the machine now. */
+  get quiet(): boolean {
+    return this.#goal === 'suspend' && this.#frozen && this.#drained();
+  }
+
+  // --- links ---------------------------------------------------------------------------------
+
+  attach(link: Link): Channel {
+    const guard = (act: () => void) => {
+      try {
+        act();
+      } catch (error) {
+        if (!(error instanceof MalformedBytes)) throw error;
+        link.close();
+        if (this.#session?.link === link) this.#session.linkClosed(this.#now());
+      }
+    };
+    return {
+      receive: (message) => guard(() => this.#receive(link, message)),
+      closed: () => {
+        if (this.#session?.link === link) this.#session.linkClosed(this.#now());
+      },
+    };
+  }
+
+  #receive(link: Link, bytes: Uint8Array): void {
+    const message = decodeMessage(bytes);
+    if (message.kind === 'hello') {
+      const version = chooseVersion(message.versionMin, message.versionMax);
+      if (version === undefined || message.body === undefined) {
+        return refuse(link, 'version', `protocol ${message.versionMin} to ${message.versionMax}`);
+      }
+      return this.#greet(link, version, message.body);
+    }
+    const session = this.#session;
+    if (session === undefined || session.link !== link) return;
+    const now = this.#now();
+    session.receive(message, this.#guarded.machine, now);
+    if (message.kind === 'ack') this.#acknowledged(session);
+    this.#advance(now);
+  }
+
+  #greet(link: Link, version: number, hello: HelloBody): void {
+    const now = this.#now();
+    if (this.ended !== undefined) return refuse(link, 'off', this.ended.text);
+    if (hello.vm !== this.#vm) return refuse(link, 'vm', `this is ${this.#vm}`);
+    if (!equal(hello.configuration, this.#configuration)) {
+      return refuse(link, 'configuration', 'the machines are configured differently');
+    }
+    const member = { host: hello.host, process: hello.process };
+    const session = this.#session;
+    if (this.#membership === undefined) return refuse(link, 'busy', 'this machine has no arbiter');
+    const welcome = { kind: 'welcome', version, ...this.#membership.member } as const;
+    if (session !== undefined && sameMember(session.member, member)) {
+      if (this.#phase === 'parting' || !session.canResume(hello.received)) {
+        return refuse(link, 'stale', 'too late to resume');
+      }
+      link.send(encodeMessage({ ...welcome, resumed: true }));
+      session.resume(link, hello.received!, this.#released(), now);
+      this.#repeatAfterResume(session);
+      this.#ports.report({ kind: 'link-resumed', position: hello.received! });
+      return;
+    }
+    if (this.#phase !== 'alone' || this.#goal !== undefined) {
+      return refuse(link, 'busy', 'another shadow is here, or leaving');
+    }
+    if (hello.received !== undefined) return refuse(link, 'stale', 'start with a checkpoint');
+    link.send(encodeMessage({ ...welcome, resumed: false }));
+    this.#start(link, member, now);
+  }
+
+  /** The checkpoint at a logged position; the log goes on beside it. */
+  #start(link: Link, member: Member, now: Micros): void {
+    const { recorder, machine } = this.#guarded;
+    this.#guarded.flush(now);
+    const position = recorder.note({ kind: 'checkpoint', id: recorder.nextPosition });
+    const taken = recorder.take();
+    if (taken !== undefined) this.#ports.recording?.(taken.firstPosition, taken.entries);
+    recorder.listening = true;
+    const session = new ShadowSession(
+      link,
+      member,
+      machine,
+      position,
+      this.#guarded.hostTicks(now),
+      this.#ports,
+      this.#disks,
+      this.#nextCopyRequest,
+    );
+    this.#session = session;
+    this.#phase = 'starting';
+    const pauseMicros = this.#now() - now;
+    this.#ports.report({ kind: 'shadow-started', position, pauseMicros });
+  }
+
+  /** What the old link may have swallowed. */
+  #repeatAfterResume(session: ShadowSession): void {
+    const record = this.#membership!.record;
+    if (this.#phase === 'protected' || this.#phase === 'consented') {
+      const { epoch, generation } = record;
+      session.send({ kind: 'eligible', epoch, generation });
+    }
+    if (this.#phase === 'consented') {
+      session.send({ kind: 'consent', position: session.sender.lastPosition });
+    }
+  }
+
+  /** A batch of the log, to the shadow if there is one. */
+  send(batch: Batch, now: Micros): void {
+    this.#session?.sender.send(batch, this.#released(), now);
+  }
+
+  #acknowledged(session: ShadowSession): void {
+    const { gate } = this.#guarded;
+    // Only a shadow that may become or is eligible counts; in `starting` the gate is open anyway.
+    if (gate.closed) this.#guarded.emit(gate.release(session.sender.acknowledgedPosition));
+  }
+
+  diskDone(completion: DiskCompletion): void {
+    this.#session?.diskDone(completion);
+  }
+
+  // --- the course of things ------------------------------------------------------------------
+
+  /** @returns when to be called again */
+  tick(now: Micros): Micros {
+    if (this.ended !== undefined) return Number.POSITIVE_INFINITY;
+    const asked = this.#membership?.tick(now) ?? Number.POSITIVE_INFINITY;
+    this.#watchArbiter(now);
+    const sessionWake = this.#session?.tick(this.#released(), now) ?? Number.POSITIVE_INFINITY;
+    this.#advance(now);
+    if (this.ended !== undefined) return Number.POSITIVE_INFINITY;
+    const stopWait = this.#stopAskedAt === undefined ? Number.POSITIVE_INFINITY : now + 10_000;
+    return Math.min(asked, sessionWake, stopWait);
+  }
+
+  /** The last position whose outputs have all left; with the gate open that is all of them. */
+  #released(): number {
+    const { gate } = this.#guarded;
+    return gate.closed ? gate.releasedPosition : (this.#session?.sender.lastPosition ?? 0);
+  }
+
+  #advance(now: Micros): void {
+    const session = this.#session;
+    if (session?.failure !== undefined && this.#phase !== 'parting')
+      this.#lose(session.failure, now);
+    switch (this.#phase) {
+      case 'starting':
+        if (session!.ready && this.lag < timing.caughtUpMicros) {
+          this.#guarded.gate.close();
+          this.#closingPosition = this.#guarded.flush(now);
+          this.#phase = 'closing';
+        }
+        return;
+      case 'closing':
+        if (session!.sender.acknowledgedPosition >= this.#closingPosition) {
+          this.#phase = 'enlisting';
+          this.#membership!.ask({ kind: 'makeEligible', shadow: session!.member }, now);
+        }
+        return;
+      case 'protected':
+        if (this.#goal === 'turn-off') return this.#part(now);
+        if (this.#goal === 'hand-over' && this.#frozen && this.#drained()) {
+          this.#phase = 'consented';
+          this.#consentedAt = now;
+          session!.send({ kind: 'consent', position: session!.sender.lastPosition });
+        }
+        return;
+      case 'consented':
+        if (session!.claimed !== undefined) {
+          return this.#end({ kind: 'handed-over', text: 'the shadow has taken over' });
+        }
+        if (now - this.#consentedAt >= timing.consentMicros) this.#part(now);
+        return;
+      case 'parting':
+        if (this.#membership!.pending === undefined)
+          this.#membership!.ask({ kind: 'goAlone' }, now);
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** The shadow is gone, or this copy does not want it any more. */
+  #lose(failure: SessionFailure, now: Micros): void {
+    this.#reason = failure.reason;
+    if (failure.divergence !== undefined) {
+      const own = this.#guarded.recorder.recent.text();
+      this.#ports.report({ kind: 'divergence', divergence: failure.divergence, own });
+    }
+    this.#ports.report({ kind: 'need-shadow', reason: failure.reason, text: failure.text });
+    const mayBeEligible = this.#phase !== 'starting' && this.#phase !== 'closing';
+    if (this.#phase === 'stopping') return this.#dropSession();
+    if (!mayBeEligible) return this.#goAlone();
+    this.#dropSession();
+    this.#part(now);
+  }
+
+  /** Takes eligibility away at the arbiter; the gate stays closed until that is certain. */
+  #part(now: Micros): void {
+    assert(this.#guarded.gate.closed, 'a shadow was eligible behind an open gate');
+    if (this.#goal === 'hand-over') {
+      this.#goal = undefined;
+      if (this.#phase !== 'consented') this.#frozen = false;
+      this.#ports.report({ kind: 'hand-over-refused', text: 'the shadow did not take over' });
+    }
+    this.#phase = 'parting';
+    if (this.#membership!.pending === undefined) this.#membership!.ask({ kind: 'goAlone' }, now);
+  }
+
+  #dropSession(): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    this.#nextCopyRequest = session.nextCopyRequest;
+    session.end();
+    this.#session = undefined;
+  }
+
+  /** No shadow is eligible: the gate opens. */
+  #goAlone(): void {
+    if (this.#session?.link !== undefined) {
+      refuse(this.#session.link, 'dismissed', 'the primary goes on alone');
+    }
+    this.#dropSession();
+    if (this.#goal === 'turn-off') this.#goal = undefined;
+    this.#phase = 'alone';
+    if (this.#goal !== 'suspend') this.#frozen = false;
+    this.#guarded.emit(this.#guarded.gate.open());
+  }
+
+  #drained(): boolean {
+    const { recorder, gate } = this.#guarded;
+    if (recorder.listening && recorder.behind) return false;
+    if (gate.length > 0 || !this.#guarded.sharedDisksQuiet()) return false;
+    const session = this.#session;
+    if (session === undefined) return this.#phase === 'alone';
+    return session.sender.acknowledgedPosition === session.sender.lastPosition;
+  }
+
+  // --- the arbiter ---------------------------------------------------------------------------
+
+  arbiterReplied(reply: Reply): void {
+    const settled = this.#membership?.receive(reply);
+    if (settled === undefined || this.ended !== undefined) return;
+    const now = this.#now();
+    if (!this.#amLive()) {
+      const { live, generation } = this.#membership!.record;
+      const who = live === undefined ? 'nobody' : live.host;
+      const text = `${who} is live since generation ${generation}`;
+      if (settled.operation.kind !== 'stop' || !settled.granted) {
+        return this.#end({ kind: 'lost-claim', text });
+      }
+    }
+    this.#settled(settled, now);
+    this.#advance(now);
+  }
+
+  #settled({ operation, granted }: Settled, now: Micros): void {
+    const { record } = this.#membership!;
+    switch (operation.kind) {
+      case 'makeEligible':
+        if (this.#phase !== 'enlisting') return;
+        if (!granted) {
+          const text = 'the arbiter refused the shadow';
+          this.#ports.report({ kind: 'need-shadow', reason: 'other', text });
+          return this.#part(now);
+        }
+        this.#phase = 'protected';
+        this.#session!.send({
+          kind: 'eligible',
+          epoch: record.epoch,
+          generation: record.generation,
+        });
+        this.#ports.report({ kind: 'protected', generation: record.generation });
+        return;
+      case 'goAlone':
+        // Refused although this copy is live: an ask before it was granted unseen. Ask once more.
+        if (granted || record.eligibleShadow === undefined) this.#goAlone();
+        return;
+      case 'read':
+        if (this.#goal === 'hand-over' && this.#phase === 'protected') this.#frozen = true;
+        return;
+      case 'stop':
+        if (!granted) return;
+        return this.#end(
+          operation.state === 'stopped'
+            ? { kind: 'off', text: 'the machine is switched off' }
+            : { kind: 'suspended', text: 'the machine is suspended' },
+        );
+      default:
+        return;
+    }
+  }
+
+  #amLive(): boolean {
+    const { record, member } = this.#membership!;
+    return record.state === 'live' && sameMember(record.live, member);
+  }
+
+  #watchArbiter(now: Micros): void {
+    const silent = this.#membership?.silentFor(now) ?? 0;
+    if (silent >= timing.arbiterAlarmMicros && !this.#alarmed) {
+      this.#alarmed = true;
+      this.#ports.report({ kind: 'arbiter-unreachable', sinceMicros: now - silent });
+      if (this.#goal === 'hand-over' && !this.#frozen) {
+        this.#goal = undefined;
+        const text = 'the arbiter does not answer';
+        this.#ports.report({ kind: 'hand-over-refused', text });
+      }
+    } else if (silent === 0 && this.#alarmed) {
+      this.#alarmed = false;
+      this.#ports.report({ kind: 'arbiter-reachable' });
+    }
+  }
+
+  // --- orders --------------------------------------------------------------------------------
+
+  /** Planned: maintenance, migration, test failover. @returns why not, if it is refused now */
+  handOver(): string | undefined {
+    if (this.#phase !== 'protected') return `there is no shadow to take over (${this.#phase})`;
+    if (this.#goal !== undefined) return 'another order is being carried out';
+    if (this.#membership!.pending !== undefined) return 'the arbiter has not answered yet';
+    this.#goal = 'hand-over';
+    // Whether the arbiter can be reached is found out before the machine is stopped.
+    this.#membership!.ask({ kind: 'read' }, this.#now());
+    return undefined;
+  }
+
+  /** Without a shadow from now on. */
+  turnOff(): string | undefined {
+    if (this.#goal !== undefined) return 'another order is being carried out';
+    this.wanted = 'disabled';
+    this.#reason = 'userAction';
+    if (this.#phase === 'alone') return undefined;
+    if (this.#phase === 'starting' || this.#phase === 'closing') this.#goAlone();
+    else this.#goal = 'turn-off';
+    return undefined;
+  }
+
+  /** Stops the machine at a count; once `quiet`, the host saves it and calls `stop('suspended')`. */
+  suspend(): string | undefined {
+    if (this.#goal !== undefined) return 'another order is being carried out';
+    this.#goal = 'suspend';
+    this.#frozen = true;
+    return undefined;
+  }
+
+  /** The machine is off (or saved) and all it said has been released: tell the arbiter, then end. */
+  stop(state: 'stopped' | 'suspended', now: Micros): void {
+    if (this.ended !== undefined || this.#phase === 'stopping') return;
+    if (this.#membership === undefined) {
+      return this.#end({
+        kind: state === 'stopped' ? 'off' : 'suspended',
+        text: 'without arbiter',
+      });
+    }
+    if (this.#membership.pending !== undefined || this.#phase === 'parting') return;
+    const session = this.#session;
+    this.#stopAskedAt ??= now;
+    const enlisted = this.#phase === 'protected' || this.#phase === 'consented';
+    const shadowAtEnd =
+      session?.sender.executedPosition === this.#guarded.recorder.nextPosition - 1;
+    // The shadow's replica counts only if it has come to the same end; worth a moment's wait.
+    if (enlisted && !shadowAtEnd && now - this.#stopAskedAt < 1_000_000) return;
+    const { host } = this.#membership.member;
+    const both = enlisted && shadowAtEnd ? [host, session!.member.host] : [host];
+    this.#phase = 'stopping';
+    this.#membership.ask({ kind: 'stop', state, currentReplicas: both }, now);
+  }
+
+  /** A disk of this host fails. @returns true when the guest has to be told, being alone */
+  diskFails(): boolean {
+    switch (this.#phase) {
+      case 'alone':
+        return true;
+      case 'starting':
+      case 'closing': {
+        const text = 'a disk of the primary failed';
+        this.#lose({ reason: 'partialHardwareFailure', text }, this.#now());
+        return true;
+      }
+      case 'protected':
+        this.handOver();
+        return false;
+      default:
+        return false;
+    }
+  }
+
+  #end(ended: Ended): void {
+    const link = this.#session?.link;
+    if (link !== undefined) {
+      const off = ended.kind === 'off' || ended.kind === 'suspended';
+      refuse(link, off ? 'off' : 'dismissed', ended.text);
+    }
+    this.#dropSession();
+    this.#phase = 'ended';
+    this.ended = ended;
+    this.#ports.report({ kind: 'ended', ended });
+  }
+
+  status(): FtStatus {
+    const { epoch, generation } = this.#membership?.record ?? { epoch: 0, generation: 0 };
+    const state = this.#state();
+    return {
+      state,
+      reason: state === 'needShadow' ? this.#reason : undefined,
+      epoch,
+      generation,
+      shadow: this.#session?.member,
+      lagMicros: this.lag,
+      logBytesSent: this.#session?.sender.bytesSent ?? 0,
+      heldOutputs: this.#guarded.gate.length,
+      arbiterSilentMicros: this.#membership?.silentFor(this.#now()),
+    };
+  }
+
+  #state(): FtStatus['state'] {
+    if (this.wanted !== 'enabled') return this.wanted;
+    if (this.ended !== undefined) return 'enabled';
+    switch (this.#phase) {
+      case 'protected':
+      case 'consented':
+        return 'running';
+      case 'starting':
+      case 'closing':
+      case 'enlisting':
+        return 'starting';
+      default:
+        return 'needShadow';
+    }
+  }
+
+  #now(): Micros {
+    return this.#ports.clock.now();
+  }
+}
+
+function refuse(link: Link, code: RefusalCode, text: string): void {
+  link.send(encodeMessage({ kind: 'refuse', code, text }));
+  link.close();
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
+}

@@ -1,0 +1,523 @@
+/**
+ * The shadow: executes the primary's log behind it, says nothing, and goes live when it must.
+ *
+ *              welcome        restored          silent, closed        replayed        granted
+ *   greeting --------> restoring -----> replaying ----------> draining -------> claiming -----> live
+ *                                           ^                    | link again      |
+ *                                           +--------------------+                 v refused
+ *                                                                                ended
+ *
+ * From: the primary's batches. To: the own disk replica, acknowledgements, and after go-live a
+ * `Primary` that continues at the same count. `step` is the whole trip: (receive, acknowledge,) run,
+ * apply, compare, drop. Twin of primary.ts.
+ *
+ * Invariants: never beyond the log. Once a claim has been sent nothing is acknowledged any more, for
+ * ever: a primary that is still alive can release nothing. It replays first and claims last, so a
+ * shadow that dies in between takes no healthy primary with it.
+ */
+import { MalformedBytes } from '../base/bytes.ts';
+import { UmbraError } from '../base/errors.ts';
+import type { DiskRequest, Input, Output, Ticks } from '../machine/effects.ts';
+import type { Machine, MachineMaker, Restore } from '../machine/machine.ts';
+import { type Member, type Reply, sameMember, type VmRecord } from './arbiter.ts';
+import { HostClock } from './clock.ts';
+import { DiskLedger, type DiskShape } from './disk-ledger.ts';
+import { decodeEntries, type Entry } from './entries.ts';
+import { Membership } from './membership.ts';
+import {
+  type BatchMessage,
+  decodeMessage,
+  encodeMessage,
+  type Message,
+  protocolVersions,
+  type Refuse,
+} from './messages.ts';
+import { OutputGate } from './output-gate.ts';
+import type { Channel, DiskCompletion, DiskOrigin, Link, Micros, Ports } from './ports.ts';
+import { type CopyOptions, Primary } from './primary.ts';
+import { type Advance, Replayer } from './replayer.ts';
+import { ReplicaTarget } from './replica-target.ts';
+import { SliceLength } from './slices.ts';
+import type { Ended } from './status.ts';
+import { timing } from './timing.ts';
+
+const never = Number.POSITIVE_INFINITY;
+
+export type ShadowPhase =
+  | 'greeting'
+  | 'restoring'
+  | 'replaying'
+  | 'draining'
+  | 'claiming'
+  | 'live'
+  | 'ended';
+
+export class Shadow {
+  readonly #options: CopyOptions;
+  readonly #maker: MachineMaker;
+  readonly #ports: Ports;
+  readonly #disks: readonly DiskShape[];
+  readonly #membership: Membership;
+  readonly #ledger: DiskLedger;
+  readonly #target: ReplicaTarget;
+  readonly #slices = new SliceLength();
+  #phase: ShadowPhase = 'greeting';
+  #restore: Restore | undefined;
+  #chunks = 0;
+  #checkpointPosition = 0;
+  #earlyEntries: { first: number; entries: Entry[] }[] = [];
+  #earlyReceived = 0;
+  #replayer: Replayer | undefined;
+  #gate = new OutputGate(0);
+  #primaryReleased = 0;
+  #entropyOwed: number[] = [];
+  #clock: { ticks: Ticks; at: Micros } = { ticks: 0n, at: 0 };
+  #link: Link | undefined;
+  #primary: Member | undefined;
+  #heardAt: Micros;
+  #closedAt: Micros | undefined;
+  #trunkOpen = true;
+  #ready = false;
+  #consented = false;
+  #blockedOnDisk = false;
+  #ackedAt: Micros = 0;
+  #ackedExecuted = -1;
+  /** The machine that went live, in its new role. */
+  primary: Primary | undefined;
+  ended: Ended | undefined;
+
+  constructor(options: CopyOptions, ports: Ports, maker: MachineMaker, record: VmRecord) {
+    this.#options = options;
+    this.#maker = maker;
+    this.#ports = ports;
+    this.#disks = options.disks;
+    this.#membership = new Membership(ports.arbiter!, options.vm, options.member, record);
+    this.#ledger = new DiskLedger(ports.disks);
+    this.#target = new ReplicaTarget(ports.disks, options.disks, ports.blockHash);
+    this.#heardAt = ports.clock.now();
+  }
+
+  get phase(): ShadowPhase {
+    return this.#phase;
+  }
+
+  get machine(): Machine | undefined {
+    return this.#replayer?.machine;
+  }
+
+  get receivedPosition(): number {
+    return this.#replayer?.receivedPosition ?? this.#earlyReceived;
+  }
+
+  get executedPosition(): number {
+    return this.#replayer?.executedPosition ?? this.#checkpointPosition;
+  }
+
+  /** The count up to which this copy could execute with what it has received. */
+  get frontier(): bigint | undefined {
+    return this.#replayer?.frontier;
+  }
+
+  /** One turn of the loop. @returns when the next is needed; sooner if anything arrives */
+  step(): Micros {
+    const now = this.#ports.clock.now();
+    if (this.ended !== undefined || this.#phase === 'live') return never;
+    const asked = this.#membership.tick(now);
+    const busy = this.#replay(now);
+    if (this.#replayer !== undefined) this.#target.pump();
+    this.#reportReady();
+    this.#gate.forget(this.#primaryReleased);
+    this.#reportExecuted(now);
+    const watch = this.#watch(now);
+    if (this.ended !== undefined || this.primary !== undefined) return now;
+    return busy ? now : Math.min(asked, watch, this.#nextReport());
+  }
+
+  // --- execution -----------------------------------------------------------------------------
+
+  /** Executes what the log allows, for about one slice. @returns whether there is more to do now */
+  #replay(started: Micros): boolean {
+    const replayer = this.#replayer;
+    if (replayer === undefined) return false;
+    const { machine } = replayer;
+    const from = machine.count;
+    const until = from + this.#slices.counts * 4n;
+    this.#blockedOnDisk = false;
+    for (let entries = 0; entries < 1000; entries++) {
+      const advance = replayer.advance(until);
+      this.#keep(machine.takeOutputs());
+      if (advance.kind === 'entry') this.#passed(advance);
+      else {
+        const ended = this.#ports.clock.now();
+        this.#slices.ran(machine.count - from, ended - started);
+        return this.#stoppedAt(advance);
+      }
+    }
+    return true;
+  }
+
+  #passed({ position, event }: Advance & { kind: 'entry' }): void {
+    if (event.kind === 'progress') this.#gate.seal(position);
+    else if (event.kind === 'entropy') this.#entropyOwed.shift();
+  }
+
+  #stoppedAt(advance: Exclude<Advance, { kind: 'entry' }>): boolean {
+    switch (advance.kind) {
+      case 'waiting':
+        return false;
+      case 'budget':
+        return true;
+      case 'disk-wait':
+        this.#blockedOnDisk = true;
+        return false;
+      case 'disk-failed':
+        this.#diskFailed(advance.disk);
+        return false;
+      case 'diverged': {
+        const { divergence } = advance;
+        const text = `diverged at entry ${divergence.position}`;
+        this.#send({ kind: 'divergence', divergence });
+        this.#end({ kind: 'diverged', text, divergence });
+        return false;
+      }
+    }
+  }
+
+  /** Computed, and kept as long as the primary has not said that it sent them. */
+  #keep(outputs: readonly Output[]): void {
+    for (const output of outputs) {
+      if (output.kind === 'entropy') this.#entropyOwed.push(output.length);
+      else if (output.kind === 'disk') this.#diskOutput(output.request);
+      else {
+        if (output.kind === 'frame') this.#ports.outputs.suppressed(output);
+        this.#gate.hold(output);
+      }
+    }
+  }
+
+  /** The own replica is written; a shared disk is the primary's. */
+  #diskOutput(request: DiskRequest): void {
+    if (this.#disks[request.disk]?.shared !== false) return;
+    this.#target.guestWrites(request);
+    this.#ledger.submit(request);
+  }
+
+  diskDone(origin: DiskOrigin, completion: DiskCompletion): void {
+    if (this.ended !== undefined) return;
+    if (origin === 'guest') {
+      if (!this.#ledger.completed(completion)) return;
+      if (!completion.ok) this.#diskFailed(completion.disk);
+      return;
+    }
+    const result = this.#target.diskDone(completion);
+    if (result === 'failed') this.#diskFailed(completion.disk);
+    else if (result !== undefined) this.#send(result);
+  }
+
+  /** A replica that lacks a write is no replica; the primary's guest does not hear of it. */
+  #diskFailed(disk: number): void {
+    if (this.ended !== undefined) return;
+    this.#send({ kind: 'disk-failed', disk });
+    this.#end({ kind: 'disk-failed', text: `disk ${disk} of this host failed` });
+  }
+
+  // --- the log channel -----------------------------------------------------------------------
+
+  attach(link: Link): Channel {
+    if (this.ended !== undefined || !this.#acknowledging()) {
+      link.close();
+      return { receive: () => {}, closed: () => {} };
+    }
+    this.#link?.close();
+    this.#link = link;
+    const { vm, configuration, member } = this.#options;
+    const received = this.#replayer === undefined ? undefined : this.receivedPosition;
+    const body = { vm, configuration, host: member.host, process: member.process, received };
+    const [versionMin, versionMax] = [protocolVersions.min, protocolVersions.max];
+    this.#send({ kind: 'hello', versionMin, versionMax, body });
+    return {
+      receive: (message) => {
+        if (this.#link === link) this.#guarded(() => this.#receive(decodeMessage(message)));
+      },
+      closed: () => {
+        if (this.#link === link) this.#linkClosed();
+      },
+    };
+  }
+
+  /** Whether the trunk between the two hosts is open; with both closed the host is gone. */
+  trunk(open: boolean): void {
+    this.#trunkOpen = open;
+  }
+
+  #guarded(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      if (!(error instanceof MalformedBytes || error instanceof UmbraError)) throw error;
+      this.#link?.close();
+      this.#linkClosed();
+      if (this.#replayer === undefined) this.#end({ kind: 'refused', text: error.message });
+    }
+  }
+
+  #linkClosed(): void {
+    this.#link = undefined;
+    this.#closedAt ??= this.#ports.clock.now();
+  }
+
+  #acknowledging(): boolean {
+    return this.#phase !== 'claiming' && this.#phase !== 'live' && this.#phase !== 'ended';
+  }
+
+  #receive(message: Message): void {
+    if (!this.#acknowledging()) return;
+    this.#heardAt = this.#ports.clock.now();
+    switch (message.kind) {
+      case 'welcome':
+        this.#primary = { host: message.host, process: message.process };
+        return this.#welcomed(message.resumed);
+      case 'refuse':
+        return this.#refused(message);
+      case 'batch':
+        return this.#batch(message);
+      case 'checkpoint-begin':
+        if (this.#phase !== 'greeting') throw new MalformedBytes('a checkpoint in between');
+        this.#phase = 'restoring';
+        this.#restore = this.#maker.restore();
+        this.#checkpointPosition = message.position;
+        this.#earlyReceived = message.position;
+        this.#clock = { ticks: message.ticks, at: this.#heardAt };
+        return;
+      case 'checkpoint-chunk':
+        if (this.#restore === undefined) throw new MalformedBytes('a chunk in between');
+        this.#restore.add(message.bytes);
+        return this.#send({ kind: 'checkpoint-ack', chunks: ++this.#chunks });
+      case 'checkpoint-end':
+        if (this.#restore === undefined) throw new MalformedBytes('the end of no checkpoint');
+        return this.#restored(this.#restore.finish());
+      case 'blocks':
+        return this.#target.answered(message);
+      case 'eligible':
+        return this.#eligible(message.epoch, message.generation);
+      case 'consent':
+        if (message.position !== this.receivedPosition) throw new MalformedBytes('a late consent');
+        this.#consented = true;
+        return;
+      default:
+        throw new MalformedBytes(`a primary does not send ${message.kind}`);
+    }
+  }
+
+  #welcomed(resumed: boolean): void {
+    this.#closedAt = undefined;
+    if (!resumed) return;
+    if (this.#phase === 'draining') this.#phase = 'replaying';
+    for (const ask of this.#target.unanswered()) this.#send(ask);
+    if (this.#ready) this.#send({ kind: 'ready' });
+    this.#acknowledge();
+  }
+
+  #eligible(epoch: number, generation: number): void {
+    const { member } = this.#options;
+    const live = this.#primary!;
+    const currentReplicas = [live.host, member.host];
+    const claimId = '';
+    const state = 'live';
+    const record = { epoch, generation, state, live, eligibleShadow: member, currentReplicas } as const;
+    this.#membership.learn({ ...record, claimId });
+  }
+
+  #refused({ code, text }: Refuse): void {
+    if (code === 'dismissed' || code === 'off') return this.#end({ kind: 'dismissed', text });
+    if (this.#replayer === undefined) return this.#end({ kind: 'refused', text: `${code}: ${text}` });
+    // A resume that came too late. The primary is about to go alone; should it die before the
+    // arbiter knows, this copy is still the one that may go live. So it waits and asks there.
+    this.#link?.close();
+    this.#linkClosed();
+  }
+
+  #batch({ firstPosition, releasedPosition, entries }: BatchMessage): void {
+    if (this.#phase === 'greeting') throw new MalformedBytes('a batch before the checkpoint');
+    let decoded = decodeEntries(entries);
+    // After a resume the first batch may begin with entries that are here already.
+    const known = this.receivedPosition + 1 - firstPosition;
+    if (known < 0) throw new MalformedBytes(`a hole before entry ${firstPosition}`);
+    decoded = decoded.slice(known);
+    const first = firstPosition + known;
+    if (decoded.length > 0) this.#push(first, decoded);
+    this.#primaryReleased = Math.max(this.#primaryReleased, releasedPosition);
+    this.#noteClock(decoded);
+    this.#acknowledge();
+  }
+
+  #push(first: number, entries: Entry[]): void {
+    if (this.#replayer !== undefined) return this.#replayer.push(first, entries);
+    this.#earlyEntries.push({ first, entries });
+    this.#earlyReceived += entries.length;
+  }
+
+  #noteClock(entries: readonly Entry[]): void {
+    const sample = entries.findLast(({ event }) => event.kind === 'clock')?.event;
+    if (sample?.kind === 'clock') this.#clock = { ticks: sample.time, at: this.#heardAt };
+  }
+
+  #restored(machine: Machine): void {
+    this.#restore = undefined;
+    this.#phase = 'replaying';
+    const replayer = new Replayer(machine, this.#checkpointPosition + 1, this.#ledger);
+    this.#replayer = replayer;
+    this.#gate = new OutputGate(this.#checkpointPosition);
+    this.#gate.close();
+    for (const { first, entries } of this.#earlyEntries) replayer.push(first, entries);
+    this.#earlyEntries = [];
+    for (const request of machine.pendingDiskRequests()) this.#diskOutput(request);
+    this.#target.pump();
+  }
+
+  #reportReady(): void {
+    if (this.#ready || this.#replayer === undefined || !this.#target.whole) return;
+    this.#ready = true;
+    this.#send({ kind: 'ready' });
+  }
+
+  #reportExecuted(now: Micros): void {
+    if (this.#link === undefined || this.#phase === 'greeting') return;
+    const news = this.executedPosition !== this.#ackedExecuted;
+    const since = now - this.#ackedAt;
+    const due = news ? timing.executedReportMicros : timing.heartbeatMicros;
+    if (since >= due) this.#acknowledge();
+  }
+
+  #nextReport(): Micros {
+    if (this.#link === undefined || this.#phase === 'greeting') return never;
+    const news = this.executedPosition !== this.#ackedExecuted;
+    return this.#ackedAt + (news ? timing.executedReportMicros : timing.heartbeatMicros);
+  }
+
+  #acknowledge(): void {
+    if (this.#link === undefined || !this.#acknowledging()) return;
+    this.#ackedAt = this.#ports.clock.now();
+    this.#ackedExecuted = this.executedPosition;
+    this.#send({
+      kind: 'ack',
+      receivedPosition: this.receivedPosition,
+      executedPosition: this.executedPosition,
+      executedCount: this.machine?.count ?? 0n,
+    });
+  }
+
+  #send(message: Message): void {
+    this.#link?.send(encodeMessage(message));
+  }
+
+  // --- go-live -------------------------------------------------------------------------------
+
+  /** Is the primary still there? If not: replay everything, then claim. @returns the next look */
+  #watch(now: Micros): Micros {
+    switch (this.#phase) {
+      case 'greeting':
+      case 'restoring':
+        if (now - this.#heardAt < timing.greetingMicros && this.#closedAt === undefined) {
+          return this.#heardAt + timing.greetingMicros;
+        }
+        this.#end({ kind: 'refused', text: 'the primary was lost before the machine was here' });
+        return never;
+      case 'replaying': {
+        const due = this.#consented ? now : this.#lossDue();
+        if (now < due) return due;
+        this.#phase = 'draining';
+        return now;
+      }
+      case 'draining':
+        if (!this.#consented && now < this.#lossDue()) {
+          this.#phase = 'replaying';
+          return now;
+        }
+        if (!this.#replayer!.drained) return this.#blockedOnDisk ? never : now;
+        this.#claim(now);
+        return now;
+      default:
+        return never;
+    }
+  }
+
+  #lossDue(): Micros {
+    if (this.#closedAt === undefined) return this.#heardAt + timing.primarySilenceMicros;
+    return this.#trunkOpen ? this.#closedAt + timing.primarySilenceMicros : this.#closedAt;
+  }
+
+  /** From here on nothing is acknowledged. The arbiter says whether this copy is eligible. */
+  #claim(now: Micros): void {
+    this.#phase = 'claiming';
+    if (!this.#consented) {
+      this.#link?.close();
+      this.#link = undefined;
+    }
+    // Whether the message `eligible` got here is chance; what the arbiter has recorded is not.
+    this.#membership.ask({ kind: 'read' }, now);
+  }
+
+  arbiterReplied(reply: Reply): void {
+    const settled = this.#membership.receive(reply);
+    if (settled === undefined || this.#phase !== 'claiming') return;
+    const { record, member } = this.#membership;
+    const now = this.#ports.clock.now();
+    if (settled.operation.kind === 'claim' && settled.granted) return this.#goLive(now);
+    if (record.state === 'live' && sameMember(record.eligibleShadow, member)) {
+      return this.#membership.ask({ kind: 'claim' }, now);
+    }
+    const who = record.live?.host ?? 'nobody';
+    const text = `not eligible at generation ${record.generation}: ${who} is live`;
+    this.#end({ kind: 'lost-claim', text });
+  }
+
+  #goLive(now: Micros): void {
+    const { machine, executedPosition } = this.#replayer!;
+    const { record } = this.#membership;
+    this.#phase = 'live';
+    const elapsed = now - this.#clock.at;
+    const clock = new HostClock(this.#clock.ticks + BigInt(Math.floor(elapsed * 10)), now);
+    const inputs: Input[] = this.#ledger
+      .endedFor(machine)
+      .map((completion) => ({ kind: 'disk', ...completion }));
+    for (const length of this.#entropyOwed) {
+      inputs.push({ kind: 'entropy', bytes: this.#ports.entropy(length) });
+    }
+    const gate = this.#gate;
+    // First of all, so that a shared disk and the switches know which generation to believe.
+    this.#ports.outputs.announce(record.epoch, record.generation);
+    const primary = new Primary(
+      this.#options,
+      this.#ports,
+      machine,
+      executedPosition + 1,
+      clock,
+      record,
+      {
+        gate,
+        ledger: this.#ledger,
+        membership: this.#membership,
+        inputs,
+        nextCopyRequest: this.#target.nextRequest,
+      },
+    );
+    this.primary = primary;
+    const { generation } = record;
+    const kept = gate.open();
+    primary.emit(kept);
+    this.#send({ kind: 'claimed', generation });
+    this.#link?.close();
+    this.#link = undefined;
+    this.#ports.report({ kind: 'went-live', generation, resent: kept.length });
+  }
+
+  #end(ended: Ended): void {
+    if (this.ended !== undefined) return;
+    this.#link?.close();
+    this.#link = undefined;
+    this.#phase = 'ended';
+    this.ended = ended;
+    this.#ports.report({ kind: 'ended', ended });
+  }
+}

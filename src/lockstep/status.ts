@@ -1,0 +1,79 @@
+/**
+ * What a copy tells people: the reference's states and reasons (FACTS 3), and reports of events.
+ *
+ * From: primary and shadow. To: the host daemon, the center, the operator.
+ */
+import type { Micros } from './ports.ts';
+
+/** Whether and why protection is wanted; the center decides, the copy only shows it. */
+export type Protection = 'notConfigured' | 'disabled' | 'enabled';
+
+export type FtState =
+  | 'notConfigured'
+  | 'disabled'
+  | 'enabled'
+  | 'needShadow'
+  | 'starting'
+  | 'running';
+
+export type ShadowReason =
+  | 'initializing'
+  | 'divergence'
+  | 'lostConnection'
+  | 'partialHardwareFailure'
+  | 'userAction'
+  | 'checkpointError'
+  | 'other';
+
+export interface FtStatus {
+  readonly state: FtState;
+  /** Why a shadow is needed; undefined in every other state. */
+  readonly reason: ShadowReason | undefined;
+  readonly epoch: number;
+  readonly generation: number;
+  readonly shadow: { readonly host: string; readonly process: string } | undefined;
+  readonly lagMicros: Micros;
+  readonly logBytesSent: number;
+  readonly heldOutputs: number;
+  /** Since when the arbiter has not answered; undefined while nothing is asked. */
+  readonly arbiterSilentMicros: Micros | undefined;
+}
+
+/** Where two executions of one log differ for the first time, as far as fingerprints can tell. */
+export interface Divergence {
+  readonly position: number;
+  readonly count: bigint;
+  readonly expected: string;
+  readonly actual: string;
+  /** The last entries before it, one line each. */
+  readonly recent: readonly string[];
+}
+
+/** Why a copy has ended. It never runs again; the host may end its process. */
+export type Ended =
+  | { readonly kind: 'off'; readonly text: string }
+  | { readonly kind: 'suspended'; readonly text: string }
+  | { readonly kind: 'handed-over'; readonly text: string }
+  /** The other side won the arbitration. */
+  | { readonly kind: 'lost-claim'; readonly text: string }
+  | { readonly kind: 'dismissed'; readonly text: string }
+  | { readonly kind: 'refused'; readonly text: string }
+  | { readonly kind: 'disk-failed'; readonly text: string }
+  | { readonly kind: 'diverged'; readonly text: string; readonly divergence: Divergence };
+
+export type Report =
+  | { readonly kind: 'went-live'; readonly generation: number; readonly resent: number }
+  | { readonly kind: 'protected'; readonly generation: number }
+  | { readonly kind: 'need-shadow'; readonly reason: ShadowReason; readonly text: string }
+  | {
+      readonly kind: 'divergence';
+      readonly divergence: Divergence;
+      readonly own: readonly string[];
+    }
+  | { readonly kind: 'arbiter-unreachable'; readonly sinceMicros: Micros }
+  | { readonly kind: 'arbiter-reachable' }
+  | { readonly kind: 'shadow-started'; readonly position: number; readonly pauseMicros: Micros }
+  | { readonly kind: 'link-resumed'; readonly position: number }
+  | { readonly kind: 'disk-error'; readonly disk: number; readonly request: number }
+  | { readonly kind: 'hand-over-refused'; readonly text: string }
+  | { readonly kind: 'ended'; readonly ended: Ended };
