@@ -216,12 +216,12 @@ export class Primary implements Guarded {
   }
 
   #holdOne(output: Output): void {
-      if (output.kind === 'entropy') {
-        this.#record({ kind: 'entropy', bytes: this.#ports.entropy(output.length) });
-      } else if (output.kind === 'disk' && !this.#isGated(output)) {
-        this.#ledger.submit(output.request);
-      } else if (this.gate.closed) this.gate.hold(output);
-      else this.emit([output]);
+    if (output.kind === 'entropy') {
+      this.#record({ kind: 'entropy', bytes: this.#ports.entropy(output.length) });
+    } else if (output.kind === 'disk' && !this.#isGated(output)) {
+      this.#ledger.submit(output.request);
+    } else if (this.gate.closed) this.gate.hold(output);
+    else this.emit([output]);
   }
 
   /** Only changes of a shared disk are outputs of the world, and what must not overtake them. */

@@ -324,13 +324,21 @@ export class Shadow {
     const currentReplicas = [live.host, member.host];
     const claimId = '';
     const state = 'live';
-    const record = { epoch, generation, state, live, eligibleShadow: member, currentReplicas } as const;
+    const record = {
+      epoch,
+      generation,
+      state,
+      live,
+      eligibleShadow: member,
+      currentReplicas,
+    } as const;
     this.#membership.learn({ ...record, claimId });
   }
 
   #refused({ code, text }: Refuse): void {
     if (code === 'dismissed' || code === 'off') return this.#end({ kind: 'dismissed', text });
-    if (this.#replayer === undefined) return this.#end({ kind: 'refused', text: `${code}: ${text}` });
+    if (this.#replayer === undefined)
+      return this.#end({ kind: 'refused', text: `${code}: ${text}` });
     // A resume that came too late. The primary is about to go alone; should it die before the
     // arbiter knows, this copy is still the one that may go live. So it waits and asks there.
     this.#link?.close();
