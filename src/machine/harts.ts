@@ -4,7 +4,7 @@
  * Harts take turns on one thread by a rule on counts (see `turns.ts`), so a guest with several
  * CPUs needs no logging of shared memory: the interleaving is a function of the count.
  */
-import { hart, hartStateBytes, xAt } from '../isa/hart-state.ts';
+import { hart, hartStateBytes, status, xAt } from '../isa/hart-state.ts';
 import type { Field } from '../isa/semantics.ts';
 import type { HartLines } from './device.ts';
 import { parkedHartStride, parkedHartsAt, run } from './layout.ts';
@@ -112,6 +112,7 @@ export class Harts implements HartLines {
   reset(index: number): void {
     const at = this.#at(index);
     this.#memory.fill(0, at, at + hartStateBytes);
+    this.set(index, hart.mstatus, status.UXL | status.SXL);
     this.set(index, hart.reservation, (1n << 64n) - 1n);
     this.set(index, hart.stimecmp, (1n << 64n) - 1n);
     this.set(index, hart.mtimecmp, (1n << 64n) - 1n);
