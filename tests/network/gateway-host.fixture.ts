@@ -18,8 +18,8 @@ export type Fault = (frame: Uint8Array, pass: (frame: Uint8Array) => void) => vo
 export class GatewayHost {
   readonly gateway: Gateway;
   fault: Fault | undefined;
-  framesIn = 0;
-  framesOut = 0;
+  /** Sees every frame of the guest. */
+  observe: ((frame: Uint8Array) => void) | undefined;
   readonly #batch = new FrameBatch();
   readonly #sockets = new Map<number, net.Socket>();
   readonly #flows = new Map<number, dgram.Socket>();
@@ -37,7 +37,7 @@ export class GatewayHost {
       this.#link = link;
       const decoder = new FrameDecoder();
       const receive = (frame: Uint8Array): void => {
-        this.framesIn++;
+        this.observe?.(frame);
         this.gateway.receiveFrame(frame, nowUs());
       };
       link.on('data', (chunk) => {
@@ -56,6 +56,18 @@ export class GatewayHost {
     });
     this.#servers.push(server);
     await new Promise<void>((resolve) => server.listen(path, resolve));
+  }
+
+  /** A frame as if the switch had brought it. */
+  receive(frame: Uint8Array): void {
+    this.gateway.receiveFrame(frame, nowUs());
+    this.#tick();
+  }
+
+  /** Sends frames to the guest that are not the gateway's own. */
+  inject(frames: readonly Uint8Array[]): void {
+    for (const frame of frames) this.#batch.add(frame);
+    this.#tick();
   }
 
   /** Publishes a guest's port on the loopback. @returns the host's port */
@@ -120,7 +132,6 @@ export class GatewayHost {
   #ports(): GatewayPorts {
     return {
       frame: (frame) => {
-        this.framesOut++;
         if (this.fault === undefined) this.#batch.add(frame);
         else {
           this.fault(frame, (passed) => {

@@ -38,6 +38,12 @@ export class Congestion {
     this.#acknowledged = 0;
   }
 
+  /** Another path from here on: what was lost on the old one says nothing about it. */
+  onMoved(): void {
+    this.window = Math.max(this.window, INITIAL_SEGMENTS * this.#mss);
+    this.#threshold = WINDOW_BYTES_MAX;
+  }
+
   onTimeout(flight: number): void {
     this.enterRecovery(flight);
     this.window = this.#mss;

@@ -278,6 +278,7 @@ export class TcpSender {
   retransmitNow(now: number): void {
     if (this.timerAt === Number.POSITIVE_INFINITY) return;
     this.roundTrip.resetBackoff();
+    this.#congestion.onMoved();
     this.#retries = 0;
     if (this.flight > 0) this.#restart(now);
     else this.#probe(now);
