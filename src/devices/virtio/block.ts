@@ -239,12 +239,15 @@ export class VirtioBlock extends VirtioMmio {
     return offset + length <= this.#capacity ? offset : undefined;
   }
 
-  /** Data, status byte, used ring. The status is the last byte that the device may write. */
+  /**
+   * Data, status byte, used ring. The status is the last byte that the device may write, so all
+   * counts as written: a driver must not look at bytes beyond the length given.
+   */
   #finish(reply: Reply, status: number, data: Uint8Array): void {
     const { memory } = this.context;
     scatter(memory, reply.writable, 0, data);
     scatter(memory, reply.writable, reply.writableBytes - 1, Uint8Array.of(status));
-    this.#queue.push(reply.head, data.length + 1);
+    this.#queue.push(reply.head, reply.writableBytes);
   }
 }
 
