@@ -48,3 +48,21 @@ test('a full batch drops and counts', () => {
   batch.add(new Uint8Array(30));
   assert.equal(batch.length, 34);
 });
+
+test('control messages pass between frames, each kind within its own bound', () => {
+  const bit = 0x8000_0000;
+  const decoder = new FrameDecoder(1000, { bit, bytesMax: 3 });
+  const stream = Uint8Array.of(0, 0, 0, 1, 7, 0x80, 0, 0, 2, 8, 9, 0, 0, 0, 1, 10);
+  const got: [number[], boolean][] = [];
+  for (const byte of stream) {
+    decoder.push(Uint8Array.of(byte), (message, isControl) => got.push([[...message], isControl]));
+  }
+  assert.deepEqual(got, [
+    [[7], false],
+    [[8, 9], true],
+    [[10], false],
+  ]);
+  assert.throws(() => decoder.push(Uint8Array.of(0x80, 0, 0, 4), () => {}), MalformedBytes);
+  const plain = new FrameDecoder(1000);
+  assert.throws(() => plain.push(Uint8Array.of(0x80, 0, 0, 1), () => {}), MalformedBytes);
+});

@@ -13,8 +13,19 @@ import { read32, write32 } from './wire.ts';
 
 export const LENGTH_BYTES = 4;
 
+/**
+ * Control messages beside frames, on links where both ends are ours: the bit in the length that
+ * marks one, which no frame's length can have, and the most bytes of one.
+ */
+export interface ControlFraming {
+  readonly bit: number;
+  readonly bytesMax: number;
+}
+
 export class FrameDecoder {
   readonly #bytesMax: number;
+  readonly #control: ControlFraming | undefined;
+  #isControl = false;
   readonly #length = new Uint8Array(LENGTH_BYTES);
   #lengthHave = 0;
   /** A message cut by the end of a chunk; its whole length is `#wanted`. */
@@ -22,8 +33,9 @@ export class FrameDecoder {
   #partialHave = 0;
   #wanted = -1;
 
-  constructor(bytesMax = FRAME_BYTES_MAX) {
+  constructor(bytesMax = FRAME_BYTES_MAX, control?: ControlFraming) {
     this.#bytesMax = bytesMax;
+    this.#control = control;
     this.#partial = new Uint8Array(Math.min(2048, bytesMax));
   }
 
@@ -31,7 +43,7 @@ export class FrameDecoder {
    * Calls `deliver` with each message that `chunk` completes. A message is a view that is valid
    * until `deliver` returns. Empty messages are passed on; whoever wants frames drops them.
    */
-  push(chunk: Uint8Array, deliver: (message: Uint8Array) => void): void {
+  push(chunk: Uint8Array, deliver: (message: Uint8Array, isControl: boolean) => void): void {
     // A Node Buffer becomes a plain array: views of it cost less and behave the same everywhere.
     chunk = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
     let at = 0;
@@ -51,14 +63,14 @@ export class FrameDecoder {
       const taken = Math.min(needed, chunk.length - at);
       if (this.#partialHave === 0 && taken === needed) {
         this.#wanted = -1;
-        deliver(chunk.subarray(at, at + taken));
+        deliver(chunk.subarray(at, at + taken), this.#isControl);
       } else {
         this.#keep(chunk.subarray(at, at + taken));
         if (taken === needed) {
           const message = this.#partial.subarray(0, this.#wanted);
           this.#wanted = -1;
           this.#partialHave = 0;
-          deliver(message);
+          deliver(message, this.#isControl);
         }
       }
       at += taken;
@@ -66,15 +78,24 @@ export class FrameDecoder {
   }
 
   #expect(length: number): void {
-    if (length > this.#bytesMax) {
-      throw new MalformedBytes(`a frame of ${length} bytes where ${this.#bytesMax} is the most`);
+    const control = this.#control;
+    this.#isControl = control !== undefined && length >= control.bit;
+    let most = this.#bytesMax;
+    if (control !== undefined && this.#isControl) {
+      length -= control.bit;
+      most = control.bytesMax;
+    }
+    if (length > most) {
+      throw new MalformedBytes(`a message of ${length} bytes where ${most} is the most`);
     }
     this.#wanted = length;
   }
 
   #keep(part: Uint8Array): void {
     if (this.#partial.length < this.#wanted) {
-      const larger = new Uint8Array(Math.min(this.#bytesMax, this.#wanted * 2));
+      const larger = new Uint8Array(
+        Math.max(this.#wanted, Math.min(this.#bytesMax, this.#wanted * 2)),
+      );
       larger.set(this.#partial.subarray(0, this.#partialHave));
       this.#partial = larger;
     }
