@@ -68,13 +68,13 @@ function take(datagram: Datagram, frame: Uint8Array, ip: Ipv4Header): boolean {
   const length = ip.payloadEnd - ip.payloadStart;
   const end = offset + length;
   if (length === 0 || end > PAYLOAD_BYTES_MAX || datagram.parts.length >= PARTS_MAX) return false;
-  if (ip.moreFragments ? length % 8 !== 0 : datagram.length !== undefined) return false;
   for (const part of datagram.parts) {
     const partEnd = part.offset + part.bytes.length;
     // The network may have duplicated it.
     if (part.offset === offset && partEnd === end) return true;
     if (offset < partEnd && part.offset < end) return false;
   }
+  if (ip.moreFragments ? length % 8 !== 0 : datagram.length !== undefined) return false;
   if (!ip.moreFragments) datagram.length = end;
   const { length: whole = PAYLOAD_BYTES_MAX } = datagram;
   if (end > whole || datagram.parts.some((part) => part.offset >= whole)) return false;

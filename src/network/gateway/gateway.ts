@@ -21,14 +21,7 @@ import {
   messageType,
   parseDhcp,
 } from '../frames/dhcp.ts';
-import {
-  buildDnsAnswer,
-  DNS_PORT,
-  parseDnsQuery,
-  RCODE_OK,
-  RCODE_SERVFAIL,
-  TYPE_A,
-} from '../frames/dns.ts';
+import { DNS_PORT } from '../frames/dns.ts';
 import {
   destinationMac,
   ETHERNET_HEADER_BYTES,
@@ -40,39 +33,26 @@ import {
   isGroupMac,
   sourceMac,
 } from '../frames/ethernet.ts';
-import {
-  buildEchoReply,
-  buildUnreachable,
-  isEchoRequest,
-  UNREACHABLE_PORT,
-} from '../frames/icmp.ts';
+import { buildEchoReply, isEchoRequest } from '../frames/icmp.ts';
 import {
   emptyIpv4Header,
-  IPV4_HEADER_BYTES,
   type Ipv4Header,
   PROTOCOL_ICMP,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
   parseIpv4,
-  writeIpv4,
 } from '../frames/ipv4.ts';
-import {
-  buildUdp,
-  parseUdp,
-  UDP_HEADER_BYTES,
-  UDP_PAYLOAD_BYTES_MAX,
-  type UdpDatagram,
-} from '../frames/udp.ts';
-import { TCP_OPTIONS, type TcpOptions } from '../tcp/connection.ts';
+import { buildUdp, parseUdp } from '../frames/udp.ts';
+import { TCP_OPTIONS, type TcpOptions } from '../tcp/options.ts';
 import type { VmAddresses } from '../trunk.ts';
-import { copyBytes, type Ipv4, MAC_BROADCAST, type Mac, write16 } from '../wire.ts';
+import { type Ipv4, MAC_BROADCAST, type Mac } from '../wire.ts';
+import { Datagrams, type Translate } from './datagrams.ts';
 import { DhcpServer } from './dhcp-server.ts';
 import { Fragments } from './fragments.ts';
 import { type Neighbour, Neighbours } from './neighbours.ts';
 import type { ConnectFailure, FlowId, GatewayPorts, StreamId } from './ports.ts';
 import { isOutside, Subnet } from './subnet.ts';
 import { TcpStreams } from './tcp-streams.ts';
-import { type Flow, UdpFlows } from './udp-flows.ts';
 
 export interface GatewayConfig {
   readonly mac: Mac;
@@ -96,7 +76,6 @@ export interface GatewayConfig {
 }
 
 const LOOPBACK: Ipv4 = 0x7f000001;
-const ANSWER_SECONDS = 30;
 const HOUSEKEEPING_US = 5_000_000;
 
 export class Gateway {
@@ -104,14 +83,12 @@ export class Gateway {
   readonly #ports: GatewayPorts;
   readonly #subnet: Subnet;
   readonly #mtu: number;
-  readonly #names: ReadonlyMap<string, Ipv4>;
   readonly #neighbours: Neighbours;
   readonly #dhcp: DhcpServer;
   readonly #streams: TcpStreams;
-  readonly #flows: UdpFlows;
+  readonly #datagrams: Datagrams;
   readonly #fragments = new Fragments();
   readonly #ip: Ipv4Header = emptyIpv4Header();
-  #identification = 0;
   #housekeepingAt = Number.NEGATIVE_INFINITY;
 
   constructor(config: GatewayConfig, ports: GatewayPorts) {
@@ -119,7 +96,6 @@ export class Gateway {
     this.#ports = ports;
     this.#subnet = new Subnet(config.address, config.prefixLength);
     this.#mtu = config.mtu ?? 1500;
-    this.#names = config.names ?? new Map();
     this.#neighbours = new Neighbours(config.mac, this.#subnet, (frame) => ports.frame(frame));
     this.#dhcp = new DhcpServer({
       subnet: this.#subnet,
@@ -128,6 +104,7 @@ export class Gateway {
       domain: config.domain,
       reservations: config.reservations ?? new Map(),
     });
+    const translate: Translate = (address, port) => this.#translate(address, port);
     this.#streams = new TcpStreams(
       {
         tcp: { ...TCP_OPTIONS, mss: this.#mtu - 40, ...config.tcp },
@@ -138,9 +115,22 @@ export class Gateway {
       },
       ports,
       this.#neighbours,
-      (address, port) => this.#translate(address, port),
+      translate,
     );
-    this.#flows = new UdpFlows(config.flowsMax ?? 1024, (id) => ports.flowClosed(id));
+    this.#datagrams = new Datagrams(
+      {
+        mac: config.mac,
+        address: config.address,
+        mtu: this.#mtu,
+        flowsMax: config.flowsMax ?? 1024,
+        forwards: config.dnsForward !== undefined,
+        names: config.names ?? new Map(),
+        domain: config.domain,
+      },
+      ports,
+      this.#neighbours,
+      translate,
+    );
   }
 
   // From the switch.
@@ -217,16 +207,12 @@ export class Gateway {
 
   /** A datagram for the guest has come to the flow's socket. */
   datagram(id: FlowId, bytes: Uint8Array, now: number): void {
-    const flow = this.#flows.byId(id);
-    if (flow === undefined || bytes.length > UDP_PAYLOAD_BYTES_MAX) return;
-    this.#flows.use(flow, now);
-    this.#sendUdp(flow.guest, flow.remote, flow.remotePort, flow.guestPort, bytes, now);
+    this.#datagrams.answer(id, bytes, now);
   }
 
   /** The flow's socket has failed: the guest learns that the port is unreachable. */
   flowFailed(id: FlowId): void {
-    const flow = this.#flows.byId(id);
-    if (flow !== undefined) this.#sendUnreachable(flow);
+    this.#datagrams.failed(id);
   }
 
   /**
@@ -235,12 +221,7 @@ export class Gateway {
    */
   openFlow(guest: Ipv4, guestPort: number, port: number, now: number): FlowId | undefined {
     const neighbour = this.#neighbours.get(guest);
-    if (neighbour === undefined) return undefined;
-    const { address } = this.#config;
-    const known = this.#flows.find(neighbour, guestPort, address, port);
-    if (known !== undefined) return known.id;
-    const flow = { guest: neighbour, guestPort, remote: address, remotePort: port, address, port };
-    return this.#flows.add(flow, now).id;
+    return neighbour && this.#datagrams.open(neighbour, guestPort, port, now);
   }
 
   /** A VM is deleted or stopped for good: its connections are reset and its flows closed. */
@@ -248,7 +229,7 @@ export class Gateway {
     const neighbour = this.#neighbours.get(guest);
     if (neighbour === undefined) return;
     this.#streams.forgetGuest(neighbour, now);
-    this.#flows.forgetGuest(neighbour);
+    this.#datagrams.forgetGuest(neighbour);
     this.#neighbours.forget(guest);
   }
 
@@ -256,11 +237,11 @@ export class Gateway {
   tick(now: number): number {
     if (now >= this.#housekeepingAt) {
       this.#housekeepingAt = now + HOUSEKEEPING_US;
-      this.#flows.expire(now);
+      this.#datagrams.expire(now);
       this.#fragments.expire(now);
     }
     this.#streams.tick(now);
-    const busy = this.#flows.size > 0 || this.#fragments.size > 0;
+    const busy = this.#datagrams.size > 0 || this.#fragments.size > 0;
     return Math.min(this.#streams.next, busy ? this.#housekeepingAt : Number.POSITIVE_INFINITY);
   }
 
@@ -366,29 +347,7 @@ export class Gateway {
       }
       return;
     }
-    if (guest === undefined) return;
-    if (destination === this.#config.address && datagram.destinationPort === DNS_PORT) {
-      if (this.#answerDns(guest, datagram, now)) return;
-    }
-    this.#forwardUdp(guest, datagram, destination, now);
-  }
-
-  #forwardUdp(guest: Neighbour, datagram: UdpDatagram, remote: Ipv4, now: number): void {
-    const { sourcePort: guestPort, destinationPort: remotePort } = datagram;
-    let flow = this.#flows.find(guest, guestPort, remote, remotePort);
-    if (flow === undefined) {
-      const target = this.#translate(remote, remotePort);
-      if (target === undefined) {
-        if (remote === this.#config.address) {
-          this.#sendUnreachable({ guest, guestPort, remote, remotePort });
-        }
-        return;
-      }
-      flow = this.#flows.add({ guest, guestPort, remote, remotePort, ...target }, now);
-    } else {
-      this.#flows.use(flow, now);
-    }
-    this.#ports.datagram(flow.id, flow.address, flow.port, copyBytes(datagram.payload));
+    if (guest !== undefined) this.#datagrams.receive(guest, datagram, destination, now);
   }
 
   /** Where the host finds what a guest asks for; undefined where it may not or cannot go. */
@@ -419,79 +378,8 @@ export class Gateway {
       sourcePort: DHCP_SERVER_PORT,
       destinationPort: DHCP_CLIENT_PORT,
     };
-    this.#sendFrames(buildUdp(envelope, buildDhcp(reply), this.#mtu, 0));
-  }
-
-  /** @returns whether the query is dealt with; otherwise it is to be forwarded */
-  #answerDns(guest: Neighbour, datagram: UdpDatagram, now: number): boolean {
-    const query = datagram.payload;
-    const question = parseDnsQuery(query);
-    if (question === undefined) return true;
-    const { domain, dnsForward } = this.#config;
-    const suffix = domain === undefined ? '' : `.${domain}`;
-    const short = question.name.endsWith(suffix)
-      ? question.name.slice(0, question.name.length - suffix.length)
-      : question.name;
-    const address = this.#names.get(short) ?? this.#names.get(question.name);
-    if (address === undefined && dnsForward !== undefined) return false;
-    const answer =
-      address === undefined
-        ? buildDnsAnswer(query, question, RCODE_SERVFAIL, [], 0)
-        : buildDnsAnswer(
-            query,
-            question,
-            RCODE_OK,
-            question.type === TYPE_A ? [address] : [],
-            ANSWER_SECONDS,
-          );
-    this.#sendUdp(guest, this.#config.address, DNS_PORT, datagram.sourcePort, answer, now);
-    return true;
-  }
-
-  #sendUdp(
-    guest: Neighbour,
-    source: Ipv4,
-    sourcePort: number,
-    guestPort: number,
-    payload: Uint8Array,
-    now: number,
-  ): void {
-    if (guest.mac === undefined) {
-      this.#neighbours.ask(guest, now);
-      return;
+    for (const frame of buildUdp(envelope, buildDhcp(reply), this.#mtu, 0)) {
+      this.#ports.frame(frame);
     }
-    this.#identification = (this.#identification + 1) & 0xffff;
-    const envelope = {
-      sourceMac: this.#config.mac,
-      destinationMac: guest.mac,
-      source,
-      destination: guest.address,
-      sourcePort,
-      destinationPort: guestPort,
-    };
-    this.#sendFrames(buildUdp(envelope, payload, this.#mtu, this.#identification));
-  }
-
-  /** Port unreachable, quoting what the guest must have sent. */
-  #sendUnreachable(flow: Pick<Flow, 'guest' | 'guestPort' | 'remote' | 'remotePort'>): void {
-    const { guest, guestPort, remote, remotePort } = flow;
-    if (guest.mac === undefined) return;
-    const packet = new Uint8Array(IPV4_HEADER_BYTES + UDP_HEADER_BYTES);
-    const at = writeIpv4(packet, 0, guest.address, remote, PROTOCOL_UDP, UDP_HEADER_BYTES);
-    write16(packet, at, guestPort);
-    write16(packet, at + 2, remotePort);
-    write16(packet, at + 4, UDP_HEADER_BYTES);
-    this.#ports.frame(
-      buildUnreachable(
-        [this.#config.mac, this.#config.address],
-        [guest.mac, guest.address],
-        UNREACHABLE_PORT,
-        packet,
-      ),
-    );
-  }
-
-  #sendFrames(frames: readonly Uint8Array[]): void {
-    for (const frame of frames) this.#ports.frame(frame);
   }
 }

@@ -3,7 +3,7 @@
  * and `dgram`; tests implement it as they like. Calls come synchronously out of the gateway's own
  * methods, never later by themselves.
  */
-import type { TcpEnd } from '../tcp/connection.ts';
+import type { TcpEnd } from '../tcp/options.ts';
 import type { Ipv4 } from '../wire.ts';
 
 /** Numbers a stream or a flow; never used again in the life of a gateway. */

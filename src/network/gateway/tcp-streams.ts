@@ -17,11 +17,13 @@ import {
   SYN,
   type TcpSegment,
 } from '../frames/tcp-segment.ts';
-import { TcpConnection, type TcpEnd, type TcpOptions } from '../tcp/connection.ts';
+import { TcpConnection } from '../tcp/connection.ts';
+import type { TcpEnd, TcpOptions } from '../tcp/options.ts';
 import { type SegmentEnvelope, SegmentFrames } from '../tcp/segment-frame.ts';
 import { SendQueue } from '../tcp/send-queue.ts';
 import { advance } from '../tcp/sequence.ts';
 import type { Ipv4, Mac } from '../wire.ts';
+import type { Translate } from './datagrams.ts';
 import { type Deadline, Deadlines } from './deadlines.ts';
 import { FourTuples } from './four-tuples.ts';
 import type { Neighbour, Neighbours } from './neighbours.ts';
@@ -77,7 +79,7 @@ export class TcpStreams {
   readonly #options: TcpStreamsOptions;
   readonly #ports: GatewayPorts;
   readonly #neighbours: Neighbours;
-  readonly #translate: (address: Ipv4, port: number) => { address: Ipv4; port: number } | undefined;
+  readonly #translate: Translate;
   readonly #byId = new Map<StreamId, Stream>();
   readonly #tuples = new FourTuples<Stream>();
   readonly #streams = new Set<Stream>();
@@ -97,7 +99,7 @@ export class TcpStreams {
     options: TcpStreamsOptions,
     ports: GatewayPorts,
     neighbours: Neighbours,
-    translate: (address: Ipv4, port: number) => { address: Ipv4; port: number } | undefined,
+    translate: Translate,
   ) {
     this.#options = options;
     this.#ports = ports;

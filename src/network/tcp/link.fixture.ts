@@ -5,7 +5,8 @@
 import type { SeededRandom } from '../../base/random.ts';
 import { emptyIpv4Header, parseIpv4 } from '../frames/ipv4.ts';
 import { emptySegment, parseTcp } from '../frames/tcp-segment.ts';
-import { TCP_OPTIONS, TcpConnection, type TcpEnd, type TcpOptions } from './connection.ts';
+import { TcpConnection } from './connection.ts';
+import { TCP_OPTIONS, type TcpEnd, type TcpOptions } from './options.ts';
 import { SegmentFrames } from './segment-frame.ts';
 
 export interface LinkFaults {
