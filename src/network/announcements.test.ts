@@ -11,7 +11,7 @@ import { ARP_REPLY, ARP_REQUEST, buildArp, parseArp } from './frames/arp.ts';
 import { ETHERTYPE_ARP, ETHERTYPE_RARP, etherType, sourceMac } from './frames/ethernet.ts';
 import { buildUnsolicitedAdvertisement, parseNeighbour } from './frames/ipv6.ts';
 import { buildUdp } from './frames/udp.ts';
-import { ipv6Text, MAC_BROADCAST, parseIpv4Text, sameBytes } from './wire.ts';
+import { formatIpv6, MAC_BROADCAST, parseIpv4Text, sameBytes } from './wire.ts';
 
 const guest = 0x525400aabbcc;
 const address = parseIpv4Text('10.7.0.15')!;
@@ -66,7 +66,7 @@ test('learns from ARP and neighbour discovery, and announces what it learned', (
   assert.equal(etherType(frames[1]!), ETHERTYPE_ARP);
   const arp = parseArp(frames[1]!)!;
   assert.deepEqual([arp.senderMac, arp.senderIp, arp.targetIp], [guest, address, address]);
-  assert.equal(ipv6Text(parseNeighbour(frames[2]!)!.target), 'fe80::5054:ff:feaa:bbcc');
+  assert.equal(formatIpv6(parseNeighbour(frames[2]!)!.target), 'fe80::5054:ff:feaa:bbcc');
 });
 
 test('the source of packets counts only while the guest has not spoken for an address', () => {

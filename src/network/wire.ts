@@ -94,7 +94,7 @@ export function parseIpv4Text(text: string): Ipv4 | undefined {
   return address;
 }
 
-export function ipv4Text(address: Ipv4): string {
+export function formatIpv4(address: Ipv4): string {
   return `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`;
 }
 
@@ -104,7 +104,7 @@ export function parseMacText(text: string): Mac | undefined {
   return Number.parseInt(text.replaceAll(':', ''), 16);
 }
 
-export function macText(mac: Mac): string {
+export function formatMac(mac: Mac): string {
   return mac
     .toString(16)
     .padStart(12, '0')
@@ -112,7 +112,7 @@ export function macText(mac: Mac): string {
 }
 
 /** Text of an IPv6 address in the form of RFC 5952: lower case, the longest run of zeros as `::`. */
-export function ipv6Text(address: Uint8Array): string {
+export function formatIpv6(address: Uint8Array): string {
   const words = Array.from({ length: 8 }, (_, index) => read16(address, index * 2).toString(16));
   const zeros = words.map((word) => (word === '0' ? '0' : 'x')).join('');
   const run = (zeros.match(/0+/g) ?? []).reduce((a, b) => (b.length > a.length ? b : a), '');

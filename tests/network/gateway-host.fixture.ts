@@ -8,7 +8,7 @@ import net from 'node:net';
 import { FrameBatch, FrameDecoder } from '../../src/network/framing.ts';
 import { Gateway, type GatewayConfig } from '../../src/network/gateway/gateway.ts';
 import type { GatewayPorts } from '../../src/network/gateway/ports.ts';
-import { ipv4Text } from '../../src/network/wire.ts';
+import { formatIpv4 } from '../../src/network/wire.ts';
 
 export const nowUs = (): number => Math.floor(performance.now() * 1000);
 
@@ -141,7 +141,7 @@ export class GatewayHost {
         }
       },
       connect: (id, address, port) => {
-        const socket = net.connect({ host: ipv4Text(address), port, allowHalfOpen: true });
+        const socket = net.connect({ host: formatIpv4(address), port, allowHalfOpen: true });
         this.#sockets.set(id, socket);
         const failed = (): void => {
           this.gateway.refused(id, 'refused', nowUs());
@@ -182,7 +182,7 @@ export class GatewayHost {
             this.gateway.flowFailed(id);
             this.#tick();
           });
-          socket.connect(port, ipv4Text(address));
+          socket.connect(port, formatIpv4(address));
           socket.once('connect', () => socket!.send(bytes));
         } else socket.send(bytes);
       },

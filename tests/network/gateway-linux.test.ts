@@ -15,9 +15,9 @@ import { AddressLearner, announcementFrames } from '../../src/network/announceme
 import { buildGratuitousArp } from '../../src/network/frames/arp.ts';
 import {
   copyBytes,
-  ipv4Text,
-  ipv6Text,
-  macText,
+  formatIpv4,
+  formatIpv6,
+  formatMac,
   parseIpv4Text,
   parseMacText,
 } from '../../src/network/wire.ts';
@@ -249,9 +249,9 @@ test(
     await assert.rejects(namespace.run('busybox', 'ping', '-6', '-c1', '-W1', 'fe80::1%tap0'));
     host.observe = undefined;
     const [own, ...others] = learner.addresses();
-    assert.deepEqual([macText(own!.mac), others], [guestMac, []]);
-    assert.deepEqual(own!.ipv4.map(ipv4Text), [guestText]);
-    assert.deepEqual(own!.ipv6.map(ipv6Text), ['fe80::5054:ff:fe07:f']);
+    assert.deepEqual([formatMac(own!.mac), others], [guestMac, []]);
+    assert.deepEqual(own!.ipv4.map(formatIpv4), [guestText]);
+    assert.deepEqual(own!.ipv6.map(formatIpv6), ['fe80::5054:ff:fe07:f']);
 
     const [oldMac, newMac] = ['52:54:00:00:00:01', '52:54:00:00:00:02'];
     for (const address of ['10.7.0.77', 'fe80::77']) {
