@@ -76,6 +76,8 @@ export type CenterMessage =
   | { readonly kind: 'reset'; readonly vm: string }
   /** End a shadow's process, or what is left of a copy that lost its claim. */
   | { readonly kind: 'dismiss'; readonly vm: string }
+  /** The VM has been deleted: end whatever runs of it and remove its folder, disks included. */
+  | { readonly kind: 'forget'; readonly vm: string }
   | { readonly kind: 'consoleInput'; readonly vm: string; readonly bytes: string }
   /** To gateways: all that is published, and each VM's MAC. */
   | {
