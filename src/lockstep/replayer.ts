@@ -37,6 +37,8 @@ export class Replayer {
   #nextPosition: number;
   #lastCount: bigint;
   #diverged: Divergence | undefined;
+  /** Fingerprints of the log that this machine has met. */
+  fingerprintsCompared = 0;
 
   /** @param ledger the own replica's requests; a recording has none and carries all data */
   constructor(machine: Machine, nextPosition: number, ledger?: DiskLedger) {
@@ -103,6 +105,7 @@ export class Replayer {
       if (actual !== event.value) {
         return this.#diverge(entry, fingerprintText(event.value), fingerprintText(actual));
       }
+      this.fingerprintsCompared += 1;
     } else if (event.kind === 'disk') {
       const completion = this.#ledger?.completionOf(event.disk, event.request);
       if (event.data === undefined && event.ok) {

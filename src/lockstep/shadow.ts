@@ -118,6 +118,10 @@ export class Shadow {
     return this.#replayer?.frontier;
   }
 
+  get fingerprintsCompared(): number {
+    return this.#replayer?.fingerprintsCompared ?? 0;
+  }
+
   /** One turn of the loop. @returns when the next is needed; sooner if anything arrives */
   step(): Micros {
     const now = this.#ports.clock.now();
