@@ -39,8 +39,8 @@ export interface TcpOptions {
 
 export const TCP_OPTIONS: TcpOptions = {
   mss: 1460,
-  receiveBytes: 1 << 20,
-  sendBytes: 1 << 20,
+  receiveBytes: 512 << 10,
+  sendBytes: 512 << 10,
   roundTrip: ROUND_TRIP,
   ackDelayUs: 20_000,
   ackSegments: 16,
