@@ -22,7 +22,9 @@ import { type Stanza, stanzas, words } from './deb822.ts';
 import type { Downloader } from './download.ts';
 
 const architecture = 'riscv64';
-const componentIndex = `main/binary-${architecture}/Packages.xz`;
+const indexFolder = `main/binary-${architecture}`;
+/** By preference; a signed Release file lists what there is. */
+const indexNames = ['Packages.xz', 'Packages.gz'];
 
 /** What a signed Release file says, and who it was that served it. */
 export interface Release {
@@ -150,23 +152,24 @@ export async function readIndex(
 ): Promise<Package[]> {
   const wanted = indexFile(release);
   const packed = await readFile(await cache.fetch(wanted, from, onBytes));
-  const text = Buffer.from(await decompressAll(packed, 'Packages.xz')).toString('utf8');
+  const text = Buffer.from(await decompressAll(packed, wanted.address)).toString('utf8');
   const packages: Package[] = [];
   for (const stanza of stanzas(text)) packages.push(readPackage(stanza));
   return packages;
 }
 
 export function indexFile(release: Release): Wanted {
-  const entry = release.files.get(componentIndex);
-  if (entry === undefined) {
+  const paths = indexNames.map((name) => `${indexFolder}/${name}`);
+  const path = paths.find((each) => release.files.has(each));
+  if (path === undefined) {
     throw new UmbraError(
       'image-suite-unknown',
       `the suite "${release.suite}" of ${release.mirror} has no packages for ${architecture}`,
       'Use a suite that supports riscv64: trixie or later.',
     );
   }
-  const address = `${release.mirror}/dists/${release.suite}/${componentIndex}`;
-  return { address, ...entry, title: 'the package index' };
+  const address = `${release.mirror}/dists/${release.suite}/${path}`;
+  return { address, ...release.files.get(path)!, title: 'the package index' };
 }
 
 function readPackage(stanza: Stanza): Package {

@@ -7,23 +7,15 @@
  * leaves the previous image, or none, but never half of one.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UmbraError } from '../base/errors.ts';
-import {
-  indexFile,
-  openRelease,
-  type Package,
-  packageFile,
-  type Release,
-  readIndex,
-  sha256,
-} from './archive.ts';
-import { linkApplets } from './busybox.ts';
-import { Cache } from './cache.ts';
+import { sha256 } from './archive.ts';
+import { sha256File } from './cache.ts';
 import { writeCpio } from './cpio.ts';
-import { unpackDeb } from './deb.ts';
 import { Downloader } from './download.ts';
+import { emptyExt4 } from './ext4.ts';
+import { type Gathered, gather } from './gather.ts';
 import {
   type Image,
   type ImageDescription,
@@ -31,22 +23,10 @@ import {
   imagesFolder,
   loadImage,
 } from './image.ts';
-import { keepOnly } from './keep.ts';
 import { alone } from './lock.ts';
-import { addModules } from './modules.ts';
-import type { Recipe } from './recipe.ts';
-import { demands, PackageIndex } from './resolve.ts';
+import { megabytes, type Progress, type Report } from './progress.ts';
+import type { Recipe, RecipeDisk } from './recipe.ts';
 import { aptSources, debianKeyrings } from './sources.ts';
-import { Tree } from './tree.ts';
-
-export interface Progress {
-  readonly step: 'wait' | 'release' | 'index' | 'packages' | 'unpack' | 'write' | 'done';
-  /** Bytes of a download, or things done; `total` in the same unit. */
-  readonly done: number;
-  readonly total: number;
-  /** One line for a terminal. */
-  readonly text: string;
-}
 
 export interface BuildOptions {
   readonly home: string;
@@ -60,8 +40,6 @@ export interface BuildOptions {
   /** How the files of the image are written; tests let it fail. */
   readonly write?: ((path: string, bytes: Uint8Array | string) => Promise<void>) | undefined;
 }
-
-type Report = (step: Progress['step'], done: number, total: number, text: string) => void;
 
 /** Builds an image and puts it in the place of an earlier one of its name. */
 export async function buildImage(recipe: Recipe, options: BuildOptions): Promise<Image> {
@@ -86,82 +64,6 @@ export async function buildImage(recipe: Recipe, options: BuildOptions): Promise
   } finally {
     from.close();
   }
-}
-
-interface Gathered {
-  readonly release: Release;
-  readonly packages: readonly Package[];
-  readonly kernel: Uint8Array;
-  readonly root: Tree;
-}
-
-/** Everything that goes into the image, verified and in memory. */
-async function gather(
-  recipe: Recipe,
-  home: string,
-  mirrors: readonly string[],
-  keyrings: readonly Uint8Array[],
-  from: Downloader,
-  report: Report,
-): Promise<Gathered> {
-  const cache = new Cache(home);
-  report('release', 0, 1, `asking for Debian ${recipe.suite}`);
-  const release = await openRelease(mirrors, recipe.suite, keyrings, from);
-  const counted = counter(report, 'index', indexFile(release).bytes, 'package index');
-  const index = new PackageIndex(await readIndex(release, cache, from, counted));
-
-  const kernelPackage = kernelOf(index, recipe.kernel);
-  const userland = index.closure(recipe.packages);
-  const packages = [kernelPackage, ...userland.filter((each) => each.name !== kernelPackage.name)];
-  const total = packages.reduce((sum, each) => sum + each.bytes, 0);
-  const onBytes = counter(report, 'packages', total, `${packages.length} packages`);
-  const fetched = packages.map((each) => cache.fetch(packageFile(release, each), from, onBytes));
-  const paths = await allOrFirstFailure(fetched);
-
-  const kernelTree = new Tree();
-  const root = new Tree();
-  for (const [at, each] of packages.entries()) {
-    report('unpack', at, packages.length, `unpacking ${each.name}`);
-    const isKernel = each === kernelPackage;
-    const wants = isKernel ? isKernelFile : isNotDocumentation;
-    await unpackDeb(paths[at]!, `the package ${each.name}`, isKernel ? kernelTree : root, wants);
-  }
-  await furnish(root, recipe, kernelTree);
-  return { release, packages, kernel: kernelImage(kernelTree, kernelPackage), root };
-}
-
-/** What the packages do not bring: applet links, modules, the recipe's own files, mount points. */
-async function furnish(root: Tree, recipe: Recipe, kernel: Tree): Promise<void> {
-  if (recipe.keep.length > 0) keepOnly(root, recipe.keep);
-  linkApplets(root);
-  await addModules(kernel, recipe.modules, root);
-  for (const name of ['dev', 'proc', 'sys', 'run', 'root', 'tmp']) root.folder(`/${name}`);
-  // The kernel opens the console for the first program before anything is mounted.
-  root.device('/dev/console', 5, 1);
-  for (const { path, text, mode } of recipe.files) root.file(path, text, mode);
-}
-
-const isKernelFile = (path: string): boolean => /^\/boot\/vmlinu|\.ko(\.\w+)?$/.test(path);
-const isNotDocumentation = (path: string): boolean =>
-  !/^\/usr\/share\/(doc|man|info|locale|lintian|bug)\//.test(path);
-
-/** A kernel package, or the one that a metapackage such as linux-image-riscv64 stands for. */
-function kernelOf(index: PackageIndex, name: string): Package {
-  const named = index.named(name);
-  const isMeta = !/^linux-image-\d/.test(name);
-  const real = demands(named.depends).find(([first]) => first!.name.startsWith('linux-image-'));
-  return isMeta && real !== undefined ? index.named(real[0]!.name) : named;
-}
-
-function kernelImage(kernel: Tree, from: Package): Uint8Array {
-  for (const [path, node] of kernel.entries()) {
-    if (path.startsWith('/boot/vmlinu') && node.kind === 'file') return node.bytes;
-  }
-  throw new UmbraError(
-    'image-kernel-missing',
-    `the package ${from.name} contains no kernel`,
-    'Name a kernel package such as linux-image-riscv64 in the field Kernel.',
-  );
 }
 
 /** Writes the image under a hidden name, then puts it in its place. Returns its size. */
@@ -199,6 +101,8 @@ async function writeImage(
     return { path, bytes: bytes.length, sha256: sha256(bytes) };
   };
   const { name, summary, append, memory, ready, prompt, ports } = recipe;
+  const disks: ImageFile[] = [];
+  for (const disk of recipe.disks) disks.push(await writeDisk(recipe, disk, folder));
   const description: ImageDescription = {
     format: 1,
     name,
@@ -206,7 +110,7 @@ async function writeImage(
     architecture: 'riscv64',
     kernel: await put('Image', kernel),
     initrd: await put('initrd', writeCpio(root)),
-    disks: [],
+    disks,
     append,
     memory,
     ready,
@@ -224,6 +128,21 @@ async function writeImage(
   return description;
 }
 
+/** An empty file system in a sparse file. */
+async function writeDisk(recipe: Recipe, disk: RecipeDisk, folder: string): Promise<ImageFile> {
+  const path = `${disk.name}.ext4`;
+  const file = await open(join(folder, path), 'wx');
+  try {
+    await file.truncate(disk.bytes);
+    for (const { offset, bytes } of emptyExt4(disk.bytes, disk.name, recipe.name + disk.name)) {
+      await file.write(bytes, 0, bytes.length, offset);
+    }
+  } finally {
+    await file.close();
+  }
+  return { path, bytes: disk.bytes, sha256: await sha256File(join(folder, path)) };
+}
+
 /** An existing image steps aside first: a folder cannot be renamed over a full one. */
 async function publish(hidden: string, final: string): Promise<void> {
   const aside = `${hidden}.previous`;
@@ -231,29 +150,6 @@ async function publish(hidden: string, final: string): Promise<void> {
   if (existsSync(final)) await rename(final, aside);
   await rename(hidden, final);
   await rm(aside, { recursive: true, force: true });
-}
-
-/** Waits for all, so that nothing is still being written when a failure is reported. */
-async function allOrFirstFailure<T>(work: readonly Promise<T>[]): Promise<T[]> {
-  await Promise.allSettled(work);
-  return Promise.all(work);
-}
-
-function counter(
-  report: Report,
-  step: Progress['step'],
-  total: number,
-  what: string,
-): (count: number) => void {
-  let done = 0;
-  return (count) => {
-    done += count;
-    report(step, done, total, `${what}: ${megabytes(done)} of ${megabytes(total)}`);
-  };
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 function cancelled(name: string): UmbraError {

@@ -9,10 +9,21 @@ const PT_LOAD = 1;
 const DT_NEEDED = 1n;
 const DT_STRTAB = 5n;
 
-interface Section {
+/** A section and those fields of its header that builds look at. */
+export interface Section {
   readonly name: string;
+  readonly type: number;
+  readonly size: number;
+  readonly link: number;
+  info: number;
+  readonly alignment: number;
+  /** The header itself, 64 bytes. */
+  readonly header: Uint8Array;
+  /** Empty if the section occupies no room in the file. */
   readonly bytes: Uint8Array;
 }
+
+const SHT_NOBITS = 8;
 
 export function isElf(bytes: Uint8Array): boolean {
   return bytes.length >= 64 && view(bytes).getUint32(0, true) === ELF_MAGIC && bytes[4] === 2;
@@ -74,7 +85,7 @@ function programHeaders(elf: Uint8Array): Segment[] {
 
 /** The `key=value` strings that a kernel module carries; a key may occur several times. */
 export function moduleInfo(elf: Uint8Array): [string, string][] {
-  const section = sections(elf).find(({ name }) => name === '.modinfo');
+  const section = elfSections(elf).find(({ name }) => name === '.modinfo');
   if (section === undefined) return [];
   const strings = Buffer.from(section.bytes).toString('latin1').split('\0');
   return strings
@@ -82,21 +93,29 @@ export function moduleInfo(elf: Uint8Array): [string, string][] {
     .map((text) => [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)]);
 }
 
-function sections(elf: Uint8Array): Section[] {
+export function elfSections(elf: Uint8Array): Section[] {
   const data = view(elf);
   const first = Number(data.getBigUint64(40, true));
   const size = data.getUint16(58, true);
-  const header = (index: number): { name: number; offset: number; length: number } => ({
-    name: data.getUint32(first + index * size, true),
-    offset: Number(data.getBigUint64(first + index * size + 24, true)),
-    length: Number(data.getBigUint64(first + index * size + 32, true)),
-  });
-  const names = header(data.getUint16(62, true));
+  const headerAt = (index: number): Uint8Array =>
+    elf.subarray(first + index * size, first + (index + 1) * size);
+  const offsetOf = (header: Uint8Array): number => Number(view(header).getBigUint64(24, true));
+  const names = offsetOf(headerAt(data.getUint16(62, true)));
   return Array.from({ length: data.getUint16(60, true) }, (_, index) => {
-    const { name, offset, length } = header(index);
+    const header = headerAt(index);
+    const fields = view(header);
+    const type = fields.getUint32(4, true);
+    const length = Number(fields.getBigUint64(32, true));
+    const offset = offsetOf(header);
     return {
-      name: textAt(elf, names.offset + name),
-      bytes: elf.subarray(offset, offset + length),
+      name: textAt(elf, names + fields.getUint32(0, true)),
+      type,
+      size: length,
+      link: fields.getUint32(40, true),
+      info: fields.getUint32(44, true),
+      alignment: Number(fields.getBigUint64(48, true)),
+      header,
+      bytes: elf.subarray(offset, type === SHT_NOBITS ? offset : offset + length),
     };
   });
 }

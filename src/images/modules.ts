@@ -3,7 +3,7 @@
  *
  * Debian builds modules.dep when a kernel is installed, so a package has none; each module says
  * itself what it depends on (`depends=`, `softdep=pre:` in its .modinfo). Into the guest go
- * `/lib/modules/NAME.ko`, unpacked, and for each name that the recipe asks for
+ * `/lib/modules/NAME.ko`, unpacked and slimmed (slim-module.ts), and for each name that the recipe asks for
  * `/lib/modules/NAME.order`, one module a line: all that /init needs to call insmod.
  */
 import { posix } from 'node:path';
@@ -11,6 +11,7 @@ import { UmbraError } from '../base/errors.ts';
 import { decompressAll } from './compression.ts';
 import { words } from './deb822.ts';
 import { moduleInfo } from './elf.ts';
+import { slimModule } from './slim-module.ts';
 import type { Tree } from './tree.ts';
 
 export async function addModules(
@@ -47,7 +48,7 @@ class ModuleSet {
     const path = this.#packed.get(name);
     const node = path === undefined ? undefined : this.#kernel.get(path);
     if (path === undefined || node?.kind !== 'file') throw unknownModule(name, this.#packed);
-    const contents = await decompressAll(node.bytes, posix.basename(path));
+    const contents = slimModule(await decompressAll(node.bytes, posix.basename(path)));
     this.#contents.set(name, contents);
     return contents;
   }
@@ -70,13 +71,13 @@ class ModuleSet {
   }
 
   /**
-   * `pre: crc32c post: other`. A soft need may be the name of an algorithm, whose portable module
-   * ends in `_generic`, and may be built in: what is no module is no need.
+   * `pre: crypto-crc32c post: other`. A soft need may be an algorithm, by its name or by that of its
+   * alias; the portable module of an algorithm ends in `_generic`. What is no module is built in.
    */
   #softNeeds(value: string): string[] {
     const before = words(/pre:((?:\s+[^\s:]+(?!\S))*)/.exec(value)?.[1]).map(canonical);
     return before
-      .map((each) => (this.#packed.has(each) ? each : `${each}_generic`))
+      .map((each) => (this.#packed.has(each) ? each : `${each.replace(/^crypto_/, '')}_generic`))
       .filter((each) => this.#packed.has(each));
   }
 }

@@ -2,12 +2,13 @@
  * A recipe: one short file that says what an image is made of. docs/recipes.md is its manual.
  *
  * "Field: value" lines first (deb822.ts), then the files that the recipe itself contributes, each
- * behind a line `=== /path/in/the/guest [mode]` and verbatim up to the next such line. Files that
- * all guests share, /init above all, are those of recipes/base unless a recipe brings its own.
+ * behind a line `=== /path/in/the/guest [mode]` and verbatim up to the next such line. `From` names
+ * another recipe, whose fields and files hold unless this one has its own; likewise the files that
+ * all guests share, /init above all, are those of recipes/base.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, isAbsolute, join, sep } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UmbraError } from '../base/errors.ts';
 import { MalformedStanza, stanzas, words } from './deb822.ts';
@@ -64,10 +65,21 @@ export function builtinRecipes(): string[] {
 
 /** A recipe by the name of a built-in one, or by the path of a file. */
 export function loadRecipe(nameOrPath: string): Recipe {
-  const path = namePattern.test(nameOrPath)
-    ? join(builtinFolder, `${nameOrPath}${extension}`)
-    : nameOrPath;
+  return finish(loadDraft(nameOrPath, []), nameOrPath);
+}
+
+/** The text of a recipe, taken apart and not yet understood. */
+interface Draft {
+  readonly head: ReadonlyMap<string, string>;
+  readonly files: readonly RecipeFile[];
+}
+
+/** `by` are the files that led here, each by its `From`. */
+function loadDraft(nameOrPath: string, by: readonly string[]): Draft {
+  const isName = namePattern.test(nameOrPath);
+  const path = isName ? join(builtinFolder, `${nameOrPath}${extension}`) : resolve(nameOrPath);
   if (!existsSync(path)) throw unknownRecipe(nameOrPath);
+  if (by.includes(path)) throw malformed(path, 'the field "from" leads back to itself');
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -79,7 +91,16 @@ export function loadRecipe(nameOrPath: string): Recipe {
       { cause },
     );
   }
-  return parseRecipe(text, path, baseFiles());
+  const own = takeApart(text, path);
+  const from = own.head.get('from');
+  if (from === undefined) return inherit({ head: new Map(), files: baseFiles() }, own);
+  const next = namePattern.test(from) ? from : join(dirname(path), from);
+  return inherit(loadDraft(next, [...by, path]), own);
+}
+
+function inherit(base: Draft, own: Draft): Draft {
+  const inherited = base.files.filter((file) => own.files.every(({ path }) => path !== file.path));
+  return { head: new Map([...base.head, ...own.head]), files: [...inherited, ...own.files] };
 }
 
 function baseFiles(): RecipeFile[] {
@@ -105,6 +126,7 @@ class BadField extends Error {}
 /** One row per field: how its text becomes a value, and what a recipe without it gets. */
 const fields = {
   name: { read: matching(namePattern, 'lower-case letters, digits and dashes') },
+  from: { read: (text: string) => text, absent: '' },
   summary: { read: (text: string) => text, absent: '' },
   suite: { read: matching(/^[a-z0-9./-]+$/, 'the name of a Debian suite'), absent: 'trixie' },
   kernel: { read: packageName, absent: 'linux-image-riscv64' },
@@ -119,15 +141,8 @@ const fields = {
   disks: { read: (text: string) => text.split('\n').flatMap(diskLine), absent: '' },
 };
 
-export function parseRecipe(text: string, path: string, base: readonly RecipeFile[]): Recipe {
-  const lines = text.split('\n');
-  const headEnd = lines.findIndex((line) => line.startsWith('==='));
-  const head = headEnd < 0 ? lines : lines.slice(0, headEnd);
-  const own = headEnd < 0 ? [] : readFiles(lines, headEnd, path);
-  const values = readHead(head.join('\n'), path);
-  const shared = base.filter((file) => own.every(({ path }) => path !== file.path));
-  const files = [...shared, ...own];
-  const { publish: ports, ...rest } = values;
+function finish({ head, files }: Draft, path: string): Recipe {
+  const { publish: ports, from: _, ...rest } = readFields(head, path);
   const content = { ...rest, ports, files };
   const digest = createHash('sha256').update(JSON.stringify(content)).digest('hex');
   return { ...content, digest };
@@ -136,26 +151,30 @@ export function parseRecipe(text: string, path: string, base: readonly RecipeFil
 type FieldName = keyof typeof fields;
 type Values = { [Name in FieldName]: ReturnType<(typeof fields)[Name]['read']> };
 
-function readHead(text: string, path: string): Values {
-  let stanza: ReadonlyMap<string, string>;
+function takeApart(text: string, path: string): Draft {
+  const lines = text.split('\n');
+  const headEnd = lines.findIndex((line) => line.startsWith('==='));
+  const head = headEnd < 0 ? lines : lines.slice(0, headEnd);
+  const files = headEnd < 0 ? [] : readFiles(lines, headEnd, path);
   try {
     // Empty lines and comments may set fields apart; it is one stanza all the same.
-    const head = text.replace(/^\s*$/gm, '#');
-    stanza = [...stanzas(head)][0] ?? new Map();
+    const [stanza] = stanzas(head.map((line) => (line.trim() === '' ? '#' : line)).join('\n'));
+    return { head: stanza ?? new Map(), files };
   } catch (error) {
     if (error instanceof MalformedStanza) throw malformed(path, error.message, error.line);
     throw error;
   }
-  for (const field of stanza.keys()) {
-    if (field in fields) continue;
-    throw malformed(
-      path,
-      `there is no field "${field}"; fields are ${Object.keys(fields).join(', ')}`,
-    );
+}
+
+function readFields(head: ReadonlyMap<string, string>, path: string): Values {
+  const known = Object.keys(fields);
+  for (const field of head.keys()) {
+    if (known.includes(field)) continue;
+    throw malformed(path, `there is no field "${field}"; fields are ${known.join(', ')}`);
   }
   const values: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(fields)) {
-    const value = stanza.get(name) ?? ('absent' in field ? field.absent : undefined);
+    const value = head.get(name) ?? ('absent' in field ? field.absent : undefined);
     if (value === undefined) throw malformed(path, `the field "${name}" is missing`);
     try {
       values[name] = field.read(value);
@@ -226,6 +245,10 @@ function byteSize(text: string): number {
   return Number(count) * unitShift[unit]!;
 }
 
+const diskBytesMin = 16 * 2 ** 20;
+/** Its hash is taken over all of it at every load. */
+const diskBytesMax = 8 * 2 ** 30;
+
 /** `NAME SIZE`, one disk a line. */
 function diskLine(text: string): RecipeDisk[] {
   const [name, size, ...more] = words(text);
@@ -233,5 +256,9 @@ function diskLine(text: string): RecipeDisk[] {
   if (size === undefined || more.length > 0 || !/^[a-z0-9-]{1,16}$/.test(name)) {
     throw new BadField(`"${text.trim()}" is not a disk such as "data 256M"`);
   }
-  return [{ name, bytes: byteSize(size) }];
+  const bytes = byteSize(size);
+  if (bytes < diskBytesMin || bytes > diskBytesMax) {
+    throw new BadField(`the disk ${name} has ${size}; 16M to 8G are possible`);
+  }
+  return [{ name, bytes }];
 }

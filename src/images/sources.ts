@@ -79,18 +79,21 @@ function aptProxies(root: string): Record<string, string> {
   return proxies;
 }
 
-/** The keys that this machine's Debian trusts for archives, binary or armored, as files. */
+/**
+ * The keys that this machine's Debian trusts for archives, binary or armored. `UMBRA_KEYRING` names
+ * a file to be used in their place.
+ */
 export function debianKeyrings(root = '/usr/share/keyrings'): Uint8Array[] {
-  const names = ['debian-archive-keyring.pgp', 'debian-archive-keyring.gpg'];
-  const found = names.map((name) => join(root, name)).filter((path) => existsSync(path));
-  if (found.length === 0) {
-    throw new UmbraError(
-      'image-keyring-missing',
-      `there is no Debian keyring in ${root}, so nothing from a mirror could be trusted`,
-      'Install the package debian-archive-keyring, or name a keyring file with UMBRA_KEYRING.',
-    );
-  }
-  return [readFileSync(found[0]!)];
+  const named = process.env['UMBRA_KEYRING'];
+  const usual = ['debian-archive-keyring.pgp', 'debian-archive-keyring.gpg'];
+  const candidates = named === undefined ? usual.map((name) => join(root, name)) : [named];
+  const found = candidates.find((path) => existsSync(path));
+  if (found !== undefined) return [readFileSync(found)];
+  throw new UmbraError(
+    'image-keyring-missing',
+    `there is no Debian keyring at ${candidates.join(' or ')}: nothing from a mirror can be trusted`,
+    'Install the package debian-archive-keyring, or name a keyring file with UMBRA_KEYRING.',
+  );
 }
 
 function folder(path: string): string[] {
