@@ -17,6 +17,8 @@ import type {
 export class TestMemory implements GuestMemory {
   readonly base: bigint;
   readonly bytes: Uint8Array;
+  /** Stands for all that the device has written so far, in its order. */
+  written = 0n;
 
   constructor(base = 0x8000_0000n, size = 0x1_0000) {
     this.base = base;
@@ -30,8 +32,11 @@ export class TestMemory implements GuestMemory {
 
   write(address: bigint, bytes: Uint8Array): boolean {
     const at = this.#place(address, bytes.length);
-    if (at !== undefined) this.bytes.set(bytes, at);
-    return at !== undefined;
+    if (at === undefined) return false;
+    this.bytes.set(bytes, at);
+    const step = new ByteWriter().u64(this.written).u64(address).raw(bytes).finish();
+    this.written = hash64(step);
+    return true;
   }
 
   #place(address: bigint, length: number): number | undefined {
@@ -86,7 +91,7 @@ export class TestMachine implements DeviceContext, HartLines {
       value instanceof Uint8Array ? [...value].join(' ') : value,
     );
     const lines = [this.interrupt, this.machineSoftware, this.external, this.timeCompare.join()];
-    return `${JSON.stringify(lines)} ${outputs} ${hash64(this.memory.bytes)}`;
+    return `${JSON.stringify(lines)} ${outputs} ${this.memory.written}`;
   }
 }
 

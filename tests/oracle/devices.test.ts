@@ -15,7 +15,6 @@ import { Both, lastSource, options, plicPath, protocol, qemu, skip } from './qte
 const seeds = [1, 2, 3, 4];
 
 test('PLIC: random lines, registers, claims and completions', { skip }, async () => {
-  const path = plicPath();
   const { base } = virtMap.plic;
   for (const seed of seeds) {
     const random = new SeededRandom(seed);
@@ -28,7 +27,7 @@ test('PLIC: random lines, registers, claims and completions', { skip }, async ()
     const move = (source: number, level: boolean): void => {
       levels[source] = level;
       both.plic.setLevel(source, level);
-      both.send(`set_irq_in ${path} unnamed-gpio-in ${source} ${level ? 1 : 0}`);
+      both.send(`set_irq_in ${plicPath} unnamed-gpio-in ${source} ${level ? 1 : 0}`);
     };
     for (let act = 0; act < 3_000; act++) {
       const source = random.between(12, lastSource); // Below are the lines of real devices.
@@ -83,14 +82,13 @@ test('PLIC: random lines, registers, claims and completions', { skip }, async ()
 });
 
 test('PLIC: its outputs follow', { skip }, async () => {
-  const path = plicPath();
   const { base } = virtMap.plic;
   const random = new SeededRandom(7);
   const both = new Both();
   for (let act = 0; act < 400; act++) {
     const source = random.between(12, lastSource);
     both.plic.setLevel(source, act % 3 !== 0);
-    both.send(`set_irq_in ${path} unnamed-gpio-in ${source} ${act % 3 !== 0 ? 1 : 0}`);
+    both.send(`set_irq_in ${plicPath} unnamed-gpio-in ${source} ${act % 3 !== 0 ? 1 : 0}`);
     both.write(base + 4 * source, random.below(8));
     const context = random.below(4);
     const enable = base + 0x2000 + 0x80 * context + 4 * (source >>> 5);
@@ -104,7 +102,7 @@ test('PLIC: its outputs follow', { skip }, async () => {
     assert.equal(found !== 0, line);
     if (found === 0) continue;
     both.plic.setLevel(found, false);
-    both.send(`set_irq_in ${path} unnamed-gpio-in ${found} 0`);
+    both.send(`set_irq_in ${plicPath} unnamed-gpio-in ${found} 0`);
     both.write(base + 0x20_0004 + 0x1000 * context, found);
   }
   await both.compare();

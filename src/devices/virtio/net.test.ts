@@ -59,11 +59,24 @@ test('a frame in fills one buffer, or as many as it needs', () => {
   assert.ok(machine.interrupt);
   net.deliver(frame(100));
   const [first, ...merged] = driver.collect(RECEIVE).map(({ bytes }) => [...bytes]);
-  assert.deepEqual(first, [...header.fill(0), ...frame(38)].with(10, 1));
+  assert.deepEqual(first, [...header, ...frame(38)].with(10, 1));
   assert.deepEqual(merged.flat(), [...header, ...frame(100)].with(10, 3));
   assert.deepEqual(
     merged.map((bytes) => bytes.length),
     [50, 50, 12],
+  );
+});
+
+test('a frame that finds too few buffers leaves them for when there are enough', () => {
+  const { net, driver } = make();
+  driver.offer(RECEIVE, { writable: [50] });
+  net.deliver(frame(100));
+  assert.deepEqual(driver.collect(RECEIVE), []);
+  driver.offer(RECEIVE, { writable: [62] });
+  driver.kick(RECEIVE);
+  assert.deepEqual(
+    driver.collect(RECEIVE).flatMap(({ bytes }) => [...bytes]),
+    [...header, ...frame(100)].with(10, 2),
   );
 });
 
