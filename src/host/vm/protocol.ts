@@ -62,21 +62,19 @@ export type FromVm =
     };
 
 /**
- * The first message on the switch's socket, as JSON: the copy is live in this generation. Only
- * then do frames flow, both ways; a shadow may connect early and say this when it goes live. The
- * same message may come again on the same connection with a higher generation: JSON begins with
- * `{`, which no guest frame can look like because the switch takes control messages only in the
- * separate framing below.
+ * On the switch's socket, as JSON behind a length with `switchControlBit`: the copy is live in this
+ * generation. Only then do frames flow, both ways. A shadow connects early and says this when it
+ * goes live; the same connection may say it again with a higher generation.
  */
 export interface SwitchHello {
   readonly vmNumber: number;
   readonly mac: string;
   readonly epoch: number;
   readonly generation: number;
-  /** Addresses to announce; empty on a first power-on. */
+  /** Addresses to announce, dotted and as 32 hex digits; empty on a first power-on. */
   readonly ipv4: readonly string[];
   readonly ipv6: readonly string[];
 }
 
-/** Length prefix with this bit set: a SwitchHello follows instead of a frame. */
+/** A length with this bit set announces a SwitchHello instead of a frame. */
 export const switchControlBit = 0x8000_0000;

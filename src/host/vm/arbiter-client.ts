@@ -1,0 +1,75 @@
+/**
+ * Asks the arbiter over HTTPS with this host's certificate. Answers may fail to come: lockstep asks
+ * again, with the same claim, until one does. With several centers, each ask goes to the next one.
+ */
+import { Agent, request as httpsRequest } from 'node:https';
+import type { Ask, Reply } from '../../lockstep/arbiter.ts';
+import type { ArbiterPort } from '../../lockstep/ports.ts';
+
+export interface ArbiterAccess {
+  readonly urls: readonly string[];
+  readonly ca: string;
+  readonly certificate: string;
+  readonly key: string;
+}
+
+const answerMsMax = 2_000;
+
+export class ArbiterClient implements ArbiterPort {
+  readonly #access: ArbiterAccess;
+  readonly #agent: Agent;
+  readonly #replied: (reply: Reply) => void;
+  #next = 0;
+
+  constructor(access: ArbiterAccess, replied: (reply: Reply) => void) {
+    this.#access = access;
+    this.#replied = replied;
+    this.#agent = new Agent({
+      keepAlive: true,
+      ca: access.ca,
+      cert: access.certificate,
+      key: access.key,
+      minVersion: 'TLSv1.3',
+    });
+  }
+
+  ask(ask: Ask): void {
+    const { urls } = this.#access;
+    const url = urls[this.#next++ % urls.length]!;
+    const body = JSON.stringify(ask);
+    const headers = {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+    };
+    const options = { method: 'POST', agent: this.#agent, headers, timeout: answerMsMax };
+    const call = httpsRequest(url, options, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('end', () => {
+        if (response.statusCode !== 200) return;
+        const reply = parse(Buffer.concat(chunks).toString());
+        if (reply !== undefined) this.#replied(reply);
+      });
+      response.on('error', () => {});
+    });
+    call.on('timeout', () => call.destroy());
+    // No answer is an answer that lockstep knows: it asks again.
+    call.on('error', () => {});
+    call.end(body);
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+}
+
+function parse(text: string): Reply | undefined {
+  try {
+    const reply = JSON.parse(text) as Reply;
+    return typeof reply.claimId === 'string' && typeof reply.granted === 'boolean'
+      ? reply
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,50 @@
+/** From what the center says a VM is to the machine that both copies build. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { VmSpec } from '../../api/agent.ts';
+import { assert } from '../../base/assert.ts';
+import { type VirtConfiguration, virtMachineMaker } from '../../board/virt.ts';
+import type { ImageDescription } from '../../images/image.ts';
+import type { MachineMaker } from '../../machine/machine.ts';
+import { parseMacText, writeMac } from '../../network/wire.ts';
+import type { DiskFile } from './file-disk.ts';
+
+export interface PreparedVm {
+  readonly maker: MachineMaker;
+  readonly disks: readonly DiskFile[];
+}
+
+/** @param imageDirectory holds an image that has been verified */
+export async function prepareVm(
+  spec: VmSpec,
+  imageDirectory: string,
+  directory: string,
+): Promise<PreparedVm> {
+  const text = await readFile(join(imageDirectory, 'image.json'), 'utf8');
+  const image = JSON.parse(text) as ImageDescription;
+  const configuration: VirtConfiguration = {
+    hartCount: spec.cpus,
+    ramBytes: spec.memoryBytes,
+    kernel: await readFile(join(imageDirectory, image.kernel.path)),
+    initrd: await readFile(join(imageDirectory, image.initrd.path)),
+    bootArguments: spec.append ?? image.append,
+    disks: spec.disks.map(({ bytes }) => bytes),
+    macs: [macBytes(spec.mac)],
+    epochOffset: BigInt(spec.epochOffset),
+    randomSeed: Buffer.from(spec.randomSeed, 'hex'),
+  };
+  const disks = spec.disks.map(({ bytes, template }, index) => ({
+    path: join(directory, `disk-${index}.raw`),
+    bytes,
+    ...(template !== undefined && { template: join(imageDirectory, template) }),
+  }));
+  return { maker: virtMachineMaker(configuration), disks };
+}
+
+export function macBytes(text: string): Uint8Array {
+  const mac = parseMacText(text);
+  assert(mac !== undefined, `not a MAC address: ${text}`);
+  const bytes = new Uint8Array(6);
+  writeMac(bytes, 0, mac);
+  return bytes;
+}

@@ -1,0 +1,82 @@
+/**
+ * A VM's port on the switch of its host: a UNIX-domain socket with frames behind their length. It
+ * is opened early, but frames flow only once the copy is live and has said so in its own
+ * generation (protocol.ts `SwitchHello`).
+ */
+import { connect, type Socket } from 'node:net';
+import { AddressLearner } from '../../network/announcements.ts';
+import { FrameBatch, FrameDecoder } from '../../network/framing.ts';
+import { formatIpv4 } from '../../network/wire.ts';
+import { type SwitchHello, switchControlBit } from './protocol.ts';
+
+export class SwitchConnection {
+  readonly #socket: Socket;
+  readonly #batch = new FrameBatch();
+  readonly #learner = new AddressLearner();
+  readonly #vmNumber: number;
+  readonly #mac: string;
+  #writeQueued = false;
+
+  /** @param ended the switch is gone, and with it the host's daemon */
+  constructor(
+    path: string,
+    vmNumber: number,
+    mac: string,
+    onFrame: (frame: Uint8Array) => void,
+    ended: () => void,
+  ) {
+    this.#vmNumber = vmNumber;
+    this.#mac = mac;
+    this.#socket = connect(path);
+    const decoder = new FrameDecoder();
+    this.#socket.on('data', (chunk: Buffer) => {
+      decoder.push(chunk, (frame) => onFrame(frame.slice()));
+    });
+    this.#socket.on('error', () => this.#socket.destroy());
+    this.#socket.on('close', ended);
+  }
+
+  /** A frame that a shadow computed: it teaches the guest's addresses, and goes nowhere. */
+  suppressed(frame: Uint8Array): void {
+    this.#learner.observe(frame);
+  }
+
+  /** From now on this copy speaks for the VM. */
+  announce(epoch: number, generation: number): void {
+    const addresses = this.#learner.addresses();
+    const hello: SwitchHello = {
+      vmNumber: this.#vmNumber,
+      mac: this.#mac,
+      epoch,
+      generation,
+      ipv4: addresses.flatMap(({ ipv4 }) => ipv4.map(formatIpv4)),
+      ipv6: addresses.flatMap(({ ipv6 }) =>
+        ipv6.map((address) => Buffer.from(address).toString('hex')),
+      ),
+    };
+    this.#write();
+    const body = Buffer.from(JSON.stringify(hello));
+    const message = Buffer.alloc(4 + body.length);
+    message.writeUInt32BE((switchControlBit | body.length) >>> 0, 0);
+    message.set(body, 4);
+    this.#socket.write(message);
+  }
+
+  /** Frames of one turn of the loop leave in one write. */
+  send(frame: Uint8Array): void {
+    this.#learner.observe(frame);
+    this.#batch.add(frame);
+    if (this.#writeQueued) return;
+    this.#writeQueued = true;
+    queueMicrotask(() => this.#write());
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #write(): void {
+    this.#writeQueued = false;
+    if (this.#batch.length > 0 && !this.#socket.destroyed) this.#socket.write(this.#batch.take());
+  }
+}
