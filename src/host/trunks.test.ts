@@ -1,0 +1,208 @@
+/** Daemons' network halves on loopback: real TLS, real UNIX sockets, certificates made here. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import tls from 'node:tls';
+import { parseArp } from '../network/frames/arp.ts';
+import { portGeneration } from '../network/switch.ts';
+import { encodeTrunkMessage } from '../network/trunk.ts';
+import { TestAuthority } from './certificates.fixture.ts';
+import { NetworkHalf, numberOf, testFrame, until, VmEnd } from './ethernet.fixture.ts';
+
+const macs = ['52:54:00:00:00:01', '52:54:00:00:00:02', '52:54:00:00:00:03'] as const;
+const broadcast = 'ff:ff:ff:ff:ff:ff';
+const folder = mkdtempSync(join(tmpdir(), 'umbra-trunks-'));
+let authority: TestAuthority;
+const open: { close(): unknown }[] = [];
+
+before(async () => {
+  authority = await TestAuthority.create(folder);
+});
+
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Network halves that know each other, with all trunks up. */
+async function mesh(prefix: string, count: number): Promise<NetworkHalf[]> {
+  const halves: NetworkHalf[] = [];
+  for (let index = 0; index < count; index++) {
+    const half = new NetworkHalf(await authority.issue(`${prefix}-${index}`), folder);
+    open.push(half);
+    await half.start();
+    halves.push(half);
+  }
+  const peers = halves.map((half) => half.peer);
+  for (const half of halves) half.trunks.setPeers(peers);
+  await until('all trunks up', () =>
+    halves.every((half) => halves.every((other) => other === half || half.trunks.isUp(other.id))),
+  );
+  return halves;
+}
+
+async function vm(half: NetworkHalf, number: number, generation = 1): Promise<VmEnd> {
+  const end = new VmEnd(half.socketPath);
+  open.push(end);
+  end.hello({ vmNumber: number, mac: macs[number - 1]!, generation });
+  const { switch: ethernetSwitch } = half.ethernet;
+  await until('hello taken', () => ethernetSwitch.generationOf(number) >= generation);
+  return end;
+}
+
+async function closeAll(): Promise<void> {
+  for (const each of open.splice(0).reverse()) await each.close();
+}
+
+test('a frame crosses two hosts, in well under a millisecond', async (t) => {
+  t.after(closeAll);
+  const [red, blue] = await mesh('latency', 2);
+  const a = await vm(red!, 1);
+  const b = await vm(blue!, 2);
+  const sample = async (number: number): Promise<number> => {
+    const arrived = new Promise<number>((resolve) => {
+      b.onFrame = (frame) => {
+        assert.equal(numberOf(frame), number);
+        resolve(performance.now());
+      };
+    });
+    const sent = performance.now();
+    a.send(testFrame(macs[1], macs[0], number));
+    return (await arrived) - sent;
+  };
+  const samples: number[] = [];
+  for (let number = 0; number < 600; number++) samples.push(await sample(number));
+  const sorted = samples.slice(100).sort((x, y) => x - y);
+  const at = (share: number): number =>
+    Math.round(sorted[Math.floor(sorted.length * share)]! * 1000);
+  t.diagnostic(`one way, 4 sockets: median ${at(0.5)} us, p99 ${at(0.99)} us`);
+  assert.ok(at(0.5) < 1000, `median ${at(0.5)} us`);
+});
+
+test('each pair has one trunk, and what came by a trunk leaves by none', async (t) => {
+  t.after(closeAll);
+  const halves = await mesh('mesh', 3);
+  const ends: VmEnd[] = [];
+  for (const [index, half] of halves.entries()) ends.push(await vm(half, index + 1));
+  ends[0]!.send(testFrame(broadcast, macs[0], 5));
+  await until('both others have it', () => ends[1]!.frames.length + ends[2]!.frames.length === 2);
+  ends[1]!.send(testFrame(macs[0], macs[1], 6));
+  await until('answer', () => ends[0]!.frames.length === 1);
+  assert.deepEqual(
+    ends.map((end) => end.frames.map(numberOf)),
+    [[6], [5], [5]],
+  );
+  for (const half of halves) assert.equal(half.changes.length, 2, half.changes.join());
+});
+
+test('a go-live elsewhere silences the old copy and moves its place at once', async (t) => {
+  t.after(closeAll);
+  const [red, blue, gateway] = await mesh('live', 3);
+  const old = await vm(red!, 1, 4);
+  const client = await vm(gateway!, 2);
+  client.send(testFrame(macs[0], macs[1], 1));
+  await until('at the old place', () => old.frames.length === 1);
+
+  const fresh = new VmEnd(blue!.socketPath);
+  open.push(fresh);
+  fresh.hello({
+    vmNumber: 1,
+    mac: macs[0],
+    generation: 5,
+    ipv4: ['10.86.0.9'],
+    ipv6: ['fe80::5054:ff:fe00:1'],
+  });
+  await until('announced', () =>
+    gateway!.announced.some(({ generation }) => generation === portGeneration(1, 5)),
+  );
+  client.send(testFrame(macs[0], macs[1], 2));
+  await until('at the new place', () => fresh.frames.length === 1);
+  old.send(testFrame(macs[1], macs[0], 3));
+  fresh.send(testFrame(macs[1], macs[0], 4));
+  const plain = (end: VmEnd): Uint8Array[] => end.frames.filter((frame) => frame[12] === 0x88);
+  await until('the new copy is heard', () => plain(client).length > 0);
+  assert.deepEqual(plain(client).map(numberOf), [4]);
+  assert.deepEqual(plain(old).map(numberOf), [1]);
+  assert.ok(red!.ethernet.switch.counters.stale + blue!.ethernet.switch.counters.stale > 0);
+
+  const gratuitous = (): number =>
+    client.frames.filter((frame) => parseArp(frame)?.senderIp === 0x0a560009).length;
+  await until('five rounds', () => gratuitous() === 5);
+});
+
+test('a trunk that comes back brings the places with it', async (t) => {
+  t.after(closeAll);
+  const [red, blue] = await mesh('again', 2);
+  const a = await vm(red!, 1);
+  const b = await vm(blue!, 2);
+  const peers = [red!.peer, blue!.peer];
+  blue!.trunks.setPeers([blue!.peer]);
+  await until('down', () => red!.changes.includes(`${blue!.id} down`));
+  blue!.trunks.setPeers(peers);
+  await until('up again', () => red!.changes.filter((text) => text.endsWith('up')).length === 2);
+  await until('told again', () => red!.announced.length + blue!.announced.length >= 4);
+  const { counters } = red!.ethernet.switch;
+  const flooded = counters.flooded;
+  a.send(testFrame(macs[1], macs[0], 7));
+  await until('arrived', () => b.frames.length === 1);
+  assert.equal(counters.flooded, flooded, 'the place was known, nothing was flooded');
+});
+
+test('certificates of another authority, or of no peer, open no trunk', async (t) => {
+  t.after(closeAll);
+  const [red] = await mesh('guarded', 1);
+  const foreign = await TestAuthority.create(join(folder, 'foreign'));
+  const strangers = [await foreign.issue('guarded'), await authority.issue('stranger')];
+  const peers = [red!.peer, { ...red!.peer, id: 'guarded' }];
+  red!.trunks.setPeers(peers);
+  for (const { caFile, certificateFile, keyFile } of strangers) {
+    const socket = tls.connect({
+      host: '127.0.0.1',
+      port: red!.peer.trunkPort,
+      ca: readFileSync(caFile),
+      cert: readFileSync(certificateFile),
+      key: readFileSync(keyFile),
+      rejectUnauthorized: false,
+    });
+    const got: Uint8Array[] = [];
+    socket.on('data', (chunk) => got.push(chunk));
+    socket.on('error', () => {});
+    socket.write(encodeTrunkMessage({ kind: 'hello', name: 'guarded' }));
+    await new Promise((resolve) => socket.once('close', resolve));
+    assert.deepEqual(got, [], 'not a byte for strangers');
+  }
+  assert.ok(red!.kept.has('not for this peer to open'));
+  assert.deepEqual(red!.changes, []);
+});
+
+test('rubbish from a peer ends its trunk, which is made anew', async (t) => {
+  t.after(closeAll);
+  const [red] = await mesh('rubbish', 1);
+  const { caFile, certificateFile, keyFile } = await authority.issue('rubbis');
+  red!.trunks.setPeers([{ ...red!.peer, id: 'rubbis' }]);
+  const behind = (length: number[], body: Uint8Array): Uint8Array =>
+    Buffer.concat([Uint8Array.from(length), body]);
+  const hello = encodeTrunkMessage({ kind: 'hello', name: 'rubbis' });
+  const framed = behind([0, 0, 0, hello.length], hello);
+  const rubbish = [
+    behind([0xff, 0xff, 0xff, 0xff], new Uint8Array(8)),
+    behind([0, 0, 0, 3], Uint8Array.of(2, 1, 1)),
+    behind([0, 0, 0, 1], Uint8Array.of(99)),
+    framed,
+  ];
+  for (const [index, bytes] of rubbish.entries()) {
+    const socket = tls.connect({
+      host: '127.0.0.1',
+      port: red!.peer.trunkPort,
+      ca: readFileSync(caFile),
+      cert: readFileSync(certificateFile),
+      key: readFileSync(keyFile),
+    });
+    socket.on('error', () => {});
+    socket.resume();
+    socket.write(framed);
+    await until('up', () => red!.changes.length === 2 * index + 1);
+    socket.write(bytes);
+    await new Promise((resolve) => socket.once('close', resolve));
+    await until('down', () => red!.changes.length === 2 * index + 2);
+  }
+});
