@@ -17,7 +17,10 @@ export interface VmSpec {
   /** The VM's number on trunks, unique in the cluster, from 1. */
   readonly number: number;
   readonly image: string;
-  /** Digest of the image's files, so that both copies boot the same bytes. */
+  /**
+   * SHA-256 (hex) of the image's `image.json`, which holds the hash of every file: both copies
+   * boot the same bytes. Hosts fetch `/images/NAME/files/image.json` and the files that it names.
+   */
   readonly imageDigest: string;
   readonly cpus: number;
   readonly memoryBytes: number;
