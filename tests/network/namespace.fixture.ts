@@ -10,6 +10,7 @@ import { join } from 'node:path';
 
 const python = '/usr/bin/python3';
 const here = import.meta.dirname;
+const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Why namespaces cannot be used on this machine, or undefined. */
 export function missing(): string | undefined {
@@ -38,11 +39,17 @@ export class Namespace {
 
   constructor() {
     process.on('exit', this.#onExit);
+    for (const signal of endings) process.on(signal, this.#onSignal);
     execFileSync('ip', ['netns', 'add', this.name]);
     this.ip('link', 'set', 'lo', 'up');
   }
 
   readonly #onExit = (): void => this.close();
+  /** A signal ends the process without `exit`; with it, it ends the way it would have. */
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    this.close();
+    process.kill(process.pid, signal);
+  };
 
   ip(...words: string[]): string {
     return execFileSync('ip', ['-n', this.name, ...words], { encoding: 'utf8' });
@@ -112,6 +119,7 @@ export class Namespace {
     if (this.#closed) return;
     this.#closed = true;
     process.off('exit', this.#onExit);
+    for (const signal of endings) process.off(signal, this.#onSignal);
     for (const child of this.#children) child.kill('SIGKILL');
     execFileSync('ip', ['netns', 'del', this.name]);
     rmSync(this.folder, { recursive: true, force: true });
