@@ -1,0 +1,140 @@
+/**
+ * One VM in this process, alone: `umbra run`. The same live copy as in a pair, without arbiter and
+ * without shadow; its log can go to a recording.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { type VirtConfiguration, virtMachineMaker } from '../../board/virt.ts';
+import { HostClock } from '../../lockstep/clock.ts';
+import { Copy } from '../../lockstep/copy.ts';
+import type { Ports } from '../../lockstep/ports.ts';
+import { Primary } from '../../lockstep/primary.ts';
+import type { Output } from '../../machine/effects.ts';
+import type { Machine } from '../../machine/machine.ts';
+import { nowUs } from '../clock.ts';
+import { Driver } from '../vm/driver.ts';
+import { type DiskFile, FileDisks } from '../vm/file-disk.ts';
+import { BoundedMachine } from './bounded-machine.ts';
+
+/** The VM's network card's other end. */
+export interface FramePort {
+  send(frame: Uint8Array): void;
+  onFrame: (frame: Uint8Array) => void;
+}
+
+/** Where the log goes: batches of entries in order, the machine's end last. */
+export interface LogSink {
+  batch(firstPosition: number, entries: Uint8Array): void;
+}
+
+export interface LocalVmOptions {
+  readonly configuration: VirtConfiguration;
+  readonly disks: readonly DiskFile[];
+  readonly network: FramePort | undefined;
+  readonly console: (bytes: Uint8Array) => void;
+  readonly log: ((machine: Machine, configuration: Uint8Array) => LogSink) | undefined;
+  readonly maxInstructions: bigint | undefined;
+}
+
+export interface LocalVmResult {
+  readonly instructions: bigint;
+  readonly seconds: number;
+  readonly stop: 'off' | 'failed' | 'limit' | 'left';
+  readonly fingerprint: bigint;
+}
+
+export class LocalVm {
+  readonly #machine: Machine;
+  readonly #copy: Copy;
+  readonly #driver: Driver;
+  readonly #disks: FileDisks;
+  readonly #limit: bigint | undefined;
+  readonly #startedAt = nowUs();
+  readonly #ended = Promise.withResolvers<LocalVmResult>();
+  #failed = false;
+  #left = false;
+
+  private constructor(options: LocalVmOptions, disks: FileDisks, machine: Machine, copy: Copy) {
+    this.#machine = machine;
+    this.#copy = copy;
+    this.#disks = disks;
+    this.#limit = options.maxInstructions;
+    this.#driver = new Driver(copy, () => {
+      if (copy.ended !== undefined) this.#finish();
+    });
+  }
+
+  static async start(options: LocalVmOptions): Promise<LocalVm> {
+    const maker = virtMachineMaker(options.configuration);
+    let vm: LocalVm | undefined;
+    const disks = await FileDisks.open(options.disks, (origin, completion) => {
+      if (vm === undefined) return;
+      vm.#copy.diskDone(origin, completion);
+      vm.#driver.wake();
+    });
+    const real = maker.powerOn();
+    const limit = options.maxInstructions;
+    const machine = limit === undefined ? real : new BoundedMachine(real, limit);
+    const sink = options.log?.(machine, maker.configuration);
+    const send = (output: Output): void => {
+      if (output.kind === 'frame') options.network?.send(output.frame);
+      else if (output.kind === 'console') options.console(output.bytes);
+      else if (output.kind === 'power' && output.action === 'failed') vm!.#failed = true;
+    };
+    const ports: Ports = {
+      clock: { now: nowUs },
+      disks,
+      outputs: { send, suppressed: () => {}, announce: () => {} },
+      arbiter: undefined,
+      entropy: (length) => randomBytes(length),
+      blockHash: (bytes) => createHash('sha256').update(bytes).digest(),
+      report: () => {},
+      ...(sink && { recording: (first, entries) => sink.batch(first, entries) }),
+    };
+    const copyOptions = {
+      vm: 'local',
+      member: { host: 'local', process: 'local' },
+      configuration: maker.configuration,
+      disks: options.disks.map(({ bytes }) => ({ length: bytes, shared: false })),
+    };
+    const clock = new HostClock(0n, nowUs());
+    const copy = new Copy(new Primary(copyOptions, ports, machine, 1, clock, undefined));
+    vm = new LocalVm(options, disks, machine, copy);
+    const started = vm;
+    if (options.network) {
+      options.network.onFrame = (frame) => {
+        copy.frame(0, frame);
+        started.#driver.wake();
+      };
+    }
+    vm.#driver.wake();
+    return vm;
+  }
+
+  get ended(): Promise<LocalVmResult> {
+    return this.#ended.promise;
+  }
+
+  type(bytes: Uint8Array): void {
+    this.#copy.console(bytes);
+    this.#driver.wake();
+  }
+
+  /** Ends at once, as if the plug were pulled; what was recorded is whole. */
+  leave(): void {
+    this.#left = true;
+    this.#copy.control('power-off');
+    this.#driver.wake();
+  }
+
+  #finish(): void {
+    this.#driver.stop();
+    const limited = this.#limit !== undefined && this.#machine.count >= this.#limit;
+    const result: LocalVmResult = {
+      instructions: this.#machine.count,
+      seconds: (nowUs() - this.#startedAt) / 1e6,
+      stop: this.#failed ? 'failed' : this.#left ? 'left' : limited ? 'limit' : 'off',
+      fingerprint: this.#machine.fingerprint(),
+    };
+    this.#disks.close().then(() => this.#ended.resolve(result), this.#ended.reject);
+  }
+}
