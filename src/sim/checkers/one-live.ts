@@ -1,0 +1,45 @@
+/**
+ * At most one copy is live per generation; and a copy that has been succeeded says nothing beyond
+ * what its successor had received.
+ */
+import type { Output } from '../../machine/effects.ts';
+import type { Cluster } from '../cluster.ts';
+import type { Process } from '../process.ts';
+import { Checker } from './checker.ts';
+
+interface Succession {
+  readonly rank: number;
+  readonly process: Process;
+  readonly life: number;
+  readonly count: bigint;
+}
+
+export class OneLive extends Checker {
+  readonly #liveOf = new Map<string, Process>();
+  #successions: Succession[] = [];
+
+  override wentLive(cluster: Cluster, process: Process): void {
+    const { epoch, generation } = cluster.entry.record;
+    const count = process.copy.shadow?.machine?.count ?? 0n;
+    const rank = epoch * 1e6 + generation;
+    this.#successions.push({ rank, process, life: process.life, count });
+  }
+
+  override released(cluster: Cluster, from: Process, output: Output): void {
+    const { epoch, generation } = from.copy.status() ?? cluster.entry.record;
+    const key = `${epoch}.${generation}`;
+    const live = this.#liveOf.get(key);
+    this.#liveOf.set(key, live ?? from);
+    if (live !== undefined && live !== from) {
+      cluster.violation('one-live', `${live.name} and ${from.name} at generation ${key}`);
+    }
+    const rank = epoch * 1e6 + generation;
+    const after = this.#successions.find(
+      (one) => one.life === from.life && one.process !== from && one.rank > rank,
+    );
+    if (after !== undefined && output.count > after.count) {
+      const text = `${from.name} says something of count ${output.count}, but ${after.process.name}`;
+      cluster.violation('one-live', `${text} took over at count ${after.count}`);
+    }
+  }
+}

@@ -1,0 +1,438 @@
+/**
+ * One cluster with one machine: hosts, their disks, the arbiter, a small center, the world.
+ *
+ * From: the scheduler. To: the checkers, which see everything that leaves. The center here is as
+ * simple as it can be: it starts a shadow where one is missing, connects copies, and cold-starts the
+ * machine when all its processes have certainly ended.
+ */
+import {
+  type ArbiterEntry,
+  type Ask,
+  adopt,
+  beginEpoch,
+  coldStartHosts,
+  decide,
+  type Member,
+  newRecord,
+  type Reply,
+  type VmRecord,
+} from '../lockstep/arbiter.ts';
+import { HostClock } from '../lockstep/clock.ts';
+import type { DiskShape } from '../lockstep/disk-ledger.ts';
+import { blockBytes } from '../lockstep/messages.ts';
+import { type CopyOptions, Primary } from '../lockstep/primary.ts';
+import { Shadow } from '../lockstep/shadow.ts';
+import type { Report } from '../lockstep/status.ts';
+import type { Output } from '../machine/effects.ts';
+import type { MachineMaker } from '../machine/machine.ts';
+import type { Checker } from './checkers/checker.ts';
+import { SimDisk } from './disks.ts';
+import { Network } from './network.ts';
+import { Process } from './process.ts';
+import type { Scheduler } from './scheduler.ts';
+
+const vm = 'vm';
+
+export interface ClusterOptions {
+  readonly maker: MachineMaker;
+  readonly hosts: number;
+  readonly disks: readonly { readonly shared: boolean }[];
+  /** Deliberate mistakes, to see a checker catch them. */
+  readonly sabotage: Sabotage | undefined;
+}
+
+export type Sabotage =
+  | 'open-gate'
+  | 'claim-without-compare'
+  | 'early-acknowledgement'
+  | 'stale-start'
+  | 'altered-log';
+
+export interface SimHost {
+  readonly name: string;
+  readonly disks: SimDisk[];
+  up: boolean;
+  /** What the host has durably stored about the machine. */
+  known: VmRecord | undefined;
+  intent: Member | undefined;
+}
+
+export class Cluster {
+  readonly scheduler: Scheduler;
+  readonly network: Network;
+  readonly options: ClusterOptions;
+  readonly hosts: SimHost[] = [];
+  readonly processes: Process[] = [];
+  readonly checkers: readonly Checker[];
+  readonly violations: string[] = [];
+  readonly #shared: (SimDisk | undefined)[];
+  readonly #shapes: DiskShape[];
+  entry: ArbiterEntry;
+  #history: ArbiterEntry[] = [];
+  #epoch = 1;
+  arbiterUp = true;
+  lossOfReplies = 0;
+  /** Where the world's switch sends frames. */
+  route: Process | undefined;
+  #routeRank = -1;
+  #lives = 0;
+  #names = 0;
+  wantProtection = true;
+  coldStarts = 0;
+  goLives = 0;
+  /** The machine was switched off by order: nobody may start it again. */
+  off = false;
+  /** Answers for clients. */
+  onFrame: (from: Process, frame: Uint8Array) => void = () => {};
+
+  constructor(scheduler: Scheduler, options: ClusterOptions, checkers: readonly Checker[]) {
+    this.scheduler = scheduler;
+    this.options = options;
+    this.checkers = checkers;
+    this.network = new Network(scheduler);
+    const { random } = scheduler;
+    this.#shapes = options.disks.map(({ shared }) => ({
+      length: blockBytes * random.between(1, 3) + 512 * random.between(0, 8),
+      shared,
+    }));
+    this.#shared = this.#shapes.map(({ length, shared }) =>
+      shared ? new SimDisk(scheduler, length) : undefined,
+    );
+    for (let host = 0; host < options.hosts; host++) {
+      const disks = this.#shapes.map(({ length }) => new SimDisk(scheduler, length));
+      // Old replicas hold old things; only the first host's is current.
+      if (host > 0) for (const disk of disks) disk.fill(random.bytes(disk.bytes.length));
+      this.hosts.push({ name: `h${host}`, disks, up: true, known: undefined, intent: undefined });
+    }
+    this.entry = newRecord(this.#epoch, ['h0']);
+  }
+
+  // --- machinery -----------------------------------------------------------------------------
+
+  violation(rule: string, text: string): void {
+    this.scheduler.trace(`VIOLATION of ${rule}: ${text}`);
+    this.violations.push(`${rule}: ${text}`);
+  }
+
+  host(name: string): SimHost {
+    return this.hosts.find((host) => host.name === name)!;
+  }
+
+  diskOf(process: Process, disk: number): SimDisk {
+    return this.#shared[disk] ?? this.host(process.host).disks[disk]!;
+  }
+
+  get primaries(): Process[] {
+    return this.processes.filter(({ alive, copy }) => alive && copy.primary !== undefined);
+  }
+
+  /** The process that the arbiter's record names as live, if it is alive. */
+  get live(): Process | undefined {
+    return this.byMember(this.entry.record.live);
+  }
+
+  byMember(member: Member | undefined): Process | undefined {
+    if (member === undefined) return undefined;
+    return this.processes.find(
+      (process) => process.alive && process.member.process === member.process,
+    );
+  }
+
+  // --- what copies do ------------------------------------------------------------------------
+
+  released(from: Process, output: Output): void {
+    for (const checker of this.checkers) checker.released(this, from, output);
+    if (output.kind === 'frame') {
+      this.network.datagram(from.host, 'world', from.now(), () => this.onFrame(from, output.frame));
+    }
+  }
+
+  announced(from: Process, epoch: number, generation: number): void {
+    this.goLives++;
+    this.scheduler.trace(`${from.name} goes live at generation ${epoch}.${generation}`);
+    for (const checker of this.checkers) checker.wentLive(this, from);
+    this.#believe(from, epoch, generation);
+    this.#sabotagePrimary(from);
+  }
+
+  #believe(process: Process, epoch: number, generation: number): void {
+    const rank = epoch * 1e6 + generation;
+    if (rank < this.#routeRank) return;
+    this.#routeRank = rank;
+    this.route = process;
+    for (const disk of this.#shared) if (disk !== undefined) disk.owner = process;
+  }
+
+  reported(from: Process, report: Report): void {
+    this.scheduler.trace(`${from.name} reports ${reportText(report)}`);
+    for (const checker of this.checkers) checker.reported(this, from, report);
+  }
+
+  processEnded(process: Process): void {
+    process.die();
+    this.#closeLinks(process, false);
+  }
+
+  // --- the arbiter ---------------------------------------------------------------------------
+
+  ask(host: string, ask: Ask, process: Process | undefined): void {
+    const from = this.host(host);
+    let sent = ask;
+    if (ask.operation.kind === 'makeEligible') from.intent = ask.operation.shadow;
+    if (ask.operation.kind === 'register') {
+      const { known } = ask.operation;
+      const newer = from.known !== undefined && from.known.generation > known.generation;
+      const intent = ask.operation.intent ?? from.intent;
+      sent = {
+        ...ask,
+        operation: { kind: 'register', known: newer ? from.known! : known, intent },
+      };
+    }
+    const sentAt = process?.now() ?? this.scheduler.now;
+    this.network.datagram(host, 'arbiter', sentAt, () => {
+      if (!this.arbiterUp) return;
+      const reply = this.#decide(sent);
+      if (this.scheduler.random.chance(this.lossOfReplies)) return;
+      this.network.datagram('arbiter', host, this.scheduler.now, () => {
+        if (!from.up) return;
+        this.#remember(from, reply);
+        process?.deliver(() => process.copy.arbiterReplied(reply));
+      });
+    });
+  }
+
+  #remember(host: SimHost, { record, granted }: Reply): void {
+    if (record === undefined || !granted) return;
+    const { known } = host;
+    const newer =
+      known === undefined ||
+      record.epoch > known.epoch ||
+      (record.epoch === known.epoch && record.generation > known.generation);
+    if (newer) host.known = record;
+  }
+
+  #decide(ask: Ask): Reply {
+    let asked = ask;
+    if (this.options.sabotage === 'claim-without-compare') {
+      const { record } = this.entry;
+      const { kind } = ask.operation;
+      if (kind === 'goAlone') {
+        const lie = { ...record, live: ask.member, eligibleShadow: undefined };
+        return { vm, claimId: ask.claimId, granted: true, refusal: undefined, record: lie };
+      }
+      asked = { ...ask, epoch: record.epoch, generation: record.generation };
+    }
+    const { entry, reply } = decide(this.entry, asked);
+    if (entry.record.generation !== this.entry.record.generation) {
+      const { kind } = ask.operation;
+      this.scheduler.trace(
+        `arbiter: ${kind} by ${ask.member.process}: ${recordText(entry.record)}`,
+      );
+      this.#history.push(this.entry);
+    }
+    this.entry = entry;
+    return reply;
+  }
+
+  /** The arbiter's store comes back from a backup; it knows that it did, and begins a new epoch. */
+  rollBack(): void {
+    const back = this.scheduler.random.below(Math.min(4, this.#history.length + 1));
+    const old = this.#history.at(-1 - back) ?? this.entry;
+    this.#epoch++;
+    this.entry = beginEpoch({ record: old.record, recovery: undefined }, this.#epoch);
+    this.scheduler.trace(`arbiter rolled back: ${recordText(this.entry.record)}`);
+  }
+
+  /** An empty store: the machine is only known again when a host registers it. */
+  forgetAll(known: VmRecord): void {
+    this.#epoch++;
+    this.entry = adopt(this.#epoch, known);
+  }
+
+  /** Every host's daemon, too, tells a recovering arbiter what it durably knows. */
+  #registerHosts(): void {
+    const { recovery, record } = this.entry;
+    if (recovery === undefined) return;
+    for (const host of this.hosts) {
+      if (!host.up) continue;
+      const nothing = { ...record, generation: 0, state: 'stopped' } as const;
+      const none = { ...nothing, live: undefined, eligibleShadow: undefined, currentReplicas: [] };
+      const known = host.known ?? none;
+      const member = { host: host.name, process: 'daemon' };
+      const operation = { kind: 'register', known, intent: host.intent } as const;
+      const claimId = `${host.name}:register`;
+      this.ask(host.name, { vm, member, epoch: 0, generation: 0, claimId, operation }, undefined);
+    }
+  }
+
+  // --- the center ----------------------------------------------------------------------------
+
+  /** Looks after everything, now and then. */
+  center(): void {
+    this.scheduler.after(this.scheduler.random.between(10_000, 40_000), () => this.center());
+    this.#registerHosts();
+    this.#connect();
+    this.#startShadow();
+    this.#coldStart();
+  }
+
+  #connect(): void {
+    for (const shadow of this.processes) {
+      const primary = shadow.follows;
+      if (!shadow.alive || shadow.copy.shadow === undefined || !primary?.alive) continue;
+      if (primary.copy.primary === undefined) continue;
+      if (!this.network.reaches(shadow.host, primary.host)) continue;
+      const open = this.network.connections.some(
+        (connection) => connection.open && connection.ends[1].owner === shadow,
+      );
+      if (!open) this.#link(primary, shadow);
+    }
+  }
+
+  #link(primary: Process, shadow: Process): void {
+    const [near, far] = this.network.connect(primary, shadow).ends;
+    primary.deliver(() => {
+      near.channel = primary.copy.attach(near);
+    });
+    shadow.deliver(() => {
+      far.channel = shadow.copy.attach(far);
+    });
+  }
+
+  #startShadow(): void {
+    const primary = this.live;
+    if (!this.wantProtection || primary === undefined || primary.paused) return;
+    const status = primary.copy.status();
+    if (status?.state !== 'needShadow' || primary.copy.primary!.protection.phase !== 'alone')
+      return;
+    if (this.processes.some(({ alive, follows }) => alive && follows === primary)) return;
+    const place = this.hosts.filter(
+      ({ name, up }) =>
+        up &&
+        name !== primary.host &&
+        !this.processes.some(({ alive, host }) => alive && host === name),
+    );
+    if (place.length === 0) return;
+    const host = this.scheduler.random.pick(place);
+    const shadow = this.#process(host.name, primary.life);
+    shadow.follows = primary;
+    const ports = shadow.ports();
+    const options = this.#copyOptions(shadow.member);
+    shadow.begin(new Shadow(options, ports, this.options.maker, this.entry.record));
+    this.scheduler.trace(`${shadow.name} starts as a shadow of ${primary.name}`);
+    this.#sabotagePrimary(primary);
+  }
+
+  /** Only when no process is left that is live or might go live. */
+  #coldStart(): void {
+    const { record, recovery } = this.entry;
+    if (!this.arbiterUp || recovery !== undefined || this.off) return;
+    if (this.processes.some(({ alive }) => alive)) return;
+    const stale = this.options.sabotage === 'stale-start';
+    const names = stale ? this.hosts.map(({ name }) => name) : coldStartHosts(record);
+    const places = this.hosts.filter(({ name, up }) => up && names.includes(name));
+    if (places.length === 0) return;
+    const host = this.scheduler.random.pick(places);
+    const process = this.#process(host.name, ++this.#lives);
+    const operation = { kind: 'start', fenced: true, acceptStale: stale } as const;
+    const { epoch, generation } = record;
+    const claimId = `center:${this.#names}`;
+    const { member } = process;
+    const ask: Ask = { vm, member, epoch, generation, claimId, operation };
+    const reply = this.#decide(ask);
+    if (!reply.granted) {
+      this.violation('cold-start', `refused: ${reply.refusal}`);
+      return;
+    }
+    host.known = reply.record;
+    this.coldStarts++;
+    this.#powerOn(process, reply.record!);
+  }
+
+  #powerOn(process: Process, record: VmRecord): void {
+    const clock = new HostClock(1_000_000n, this.scheduler.now);
+    const machine = this.options.maker.powerOn();
+    const options = this.#copyOptions(process.member);
+    this.scheduler.trace(`${process.name} starts cold at generation ${record.generation}`);
+    this.#believe(process, record.epoch, record.generation);
+    process.begin(new Primary(options, process.ports(), machine, 1, clock, record));
+  }
+
+  #process(host: string, life: number): Process {
+    const process = new Process(this, { host, process: `p${this.#names++}` }, life);
+    this.processes.push(process);
+    return process;
+  }
+
+  #copyOptions(member: Member): CopyOptions {
+    return { vm, member, configuration: this.options.maker.configuration, disks: this.#shapes };
+  }
+
+  // --- faults --------------------------------------------------------------------------------
+
+  /** The process ends; its host's kernel closes its connections. */
+  kill(process: Process): void {
+    this.scheduler.trace(`${process.name} is killed`);
+    process.die();
+    this.#closeLinks(process, false);
+    // The host daemons' trunk may bring the news, or not.
+    if (this.scheduler.random.chance(0.5)) this.#tellTrunk(process, false);
+  }
+
+  crash(host: SimHost): void {
+    this.scheduler.trace(`${host.name} loses its power`);
+    host.up = false;
+    for (const process of this.processes) {
+      if (!process.alive || process.host !== host.name) continue;
+      process.die();
+      this.#closeLinks(process, true);
+      if (this.scheduler.random.chance(0.3)) this.#tellTrunk(process, false);
+    }
+    for (const disk of host.disks) disk.powerCut();
+  }
+
+  restart(host: SimHost): void {
+    if (!host.up) this.scheduler.trace(`${host.name} is back`);
+    host.up = true;
+  }
+
+  resetLinks(): void {
+    this.scheduler.trace('connections are reset');
+    for (const connection of this.network.connections) if (connection.open) connection.reset();
+  }
+
+  #closeLinks(process: Process, silent: boolean): void {
+    for (const connection of this.network.connections) {
+      for (const end of connection.ends) if (end.owner === process) end.abandon(silent);
+    }
+  }
+
+  #tellTrunk(process: Process, open: boolean): void {
+    for (const shadow of this.processes) {
+      if (shadow.follows !== process) continue;
+      const silent = this.network.connections.filter(({ ends }) => ends[1].owner === shadow);
+      for (const { ends } of silent) ends[1].reset();
+      shadow.deliver(() => shadow.copy.trunk(open));
+    }
+  }
+
+  #sabotagePrimary(process: Process): void {
+    if (this.options.sabotage !== 'open-gate') return;
+    const primary = process.copy.primary;
+    if (primary !== undefined) primary.gate.hold = (output) => primary.emit([output]);
+  }
+}
+
+function recordText(record: VmRecord): string {
+  const { epoch, generation, state, live, eligibleShadow, currentReplicas } = record;
+  const shadow = eligibleShadow?.process ?? 'none';
+  const replicas = currentReplicas.join(' ');
+  return `${epoch}.${generation} ${state}, live ${live?.process}, shadow ${shadow}, on ${replicas}`;
+}
+
+function reportText(report: Report): string {
+  if (report.kind === 'ended') return `ended: ${report.ended.kind}, ${report.ended.text}`;
+  return JSON.stringify(report, (_key, value) =>
+    typeof value === 'bigint' ? value.toString() : value,
+  );
+}
