@@ -1,0 +1,201 @@
+/**
+ * A daemon's end of the conversation with the center (agent.ts): a WebSocket that comes back.
+ *
+ * After every connect the daemon's `hello` goes first, made afresh, so it tells all that runs; what
+ * was said while there was no connection follows, except statuses, which the hello has replaced. A
+ * center that is away is tried again and again, from 0.1 s to 2 s apart. A center that refuses this
+ * daemon (foreign certificate, protocol, removed from the cluster) is final: `onRefused`.
+ */
+import { randomInt } from 'node:crypto';
+import { WebSocket } from 'ws';
+import { UmbraError } from '../base/errors.ts';
+import type { CenterMessage, DaemonMessage } from './agent.ts';
+import type { Credentials } from './credentials.ts';
+import { fromProblem } from './problems.ts';
+import {
+  apiPrefix,
+  centerUrl,
+  connectionError,
+  daemonTrust,
+  readText,
+  tlsOptions,
+} from './wire.ts';
+
+export type HelloMessage = Extract<DaemonMessage, { kind: 'hello' }>;
+
+export interface AgentLinkOptions {
+  readonly url: string;
+  readonly credentials: Credentials;
+  /** Called at every connect. */
+  readonly hello: () => HelloMessage;
+  readonly onMessage: (message: CenterMessage) => void;
+  /** The center has answered the hello. */
+  readonly onConnected?: () => void;
+  /** Said once per outage. */
+  readonly onDisconnected?: (why: UmbraError) => void;
+  /** The center will not have this daemon; the link is closed for good. */
+  readonly onRefused: (why: UmbraError) => void;
+}
+
+export interface AgentLink {
+  readonly connected: boolean;
+  /** Sent now, or after the next connect. */
+  send(message: DaemonMessage): void;
+  close(): void;
+}
+
+/** WebSocket close codes by which the center says that trying again is of no use. */
+export const closeRefused = 4403;
+/** The reason of a close is a problem document, cut to what a close frame can carry. */
+export const closeReasonBytesMax = 123;
+
+/** The center pings every second. */
+const silenceMsMax = 5_000;
+const retryMsMin = 100;
+const retryMsMax = 2_000;
+/** While there is no connection; the oldest are dropped. */
+const waitingMax = 1_000;
+
+export function connectAgent(options: AgentLinkOptions): AgentLink {
+  const link = new Link(options);
+  link.open();
+  return link;
+}
+
+class Link implements AgentLink {
+  readonly #options: AgentLinkOptions;
+  readonly #address: string;
+  #socket: WebSocket | undefined;
+  #welcomed = false;
+  #closed = false;
+  #outageTold = false;
+  #retryMs = retryMsMin;
+  #retry: NodeJS.Timeout | undefined;
+  #silence: NodeJS.Timeout | undefined;
+  #waiting: DaemonMessage[] = [];
+
+  constructor(options: AgentLinkOptions) {
+    this.#options = options;
+    this.#address = `${centerUrl(options.url).replace(/^https/, 'wss')}${apiPrefix}/agent`;
+  }
+
+  get connected(): boolean {
+    return this.#welcomed;
+  }
+
+  send(message: DaemonMessage): void {
+    if (this.#welcomed) return this.#write(message);
+    if (message.kind === 'status' || this.#closed) return;
+    this.#waiting.push(message);
+    if (this.#waiting.length > waitingMax) this.#waiting.shift();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    clearTimeout(this.#silence);
+    this.#welcomed = false;
+    this.#socket?.close();
+  }
+
+  open(): void {
+    const socket = new WebSocket(this.#address, {
+      ...tlsOptions(daemonTrust(this.#options.credentials)),
+      perMessageDeflate: false,
+      handshakeTimeout: 5_000,
+    });
+    this.#socket = socket;
+    let failure: Error | undefined;
+    socket.on('unexpected-response', (request, response) => {
+      readText(response).then(
+        (text) => {
+          const problem = fromProblem(text);
+          if (problem !== undefined && response.statusCode! < 500) return this.#refused(problem);
+          failure = problem ?? new Error(`status ${response.statusCode}`);
+          request.destroy();
+          this.#lost(socket, failure);
+        },
+        (error: Error) => this.#lost(socket, error),
+      );
+    });
+    socket.on('open', () => {
+      this.#watch(socket);
+      this.#write(this.#options.hello());
+    });
+    socket.on('ping', () => this.#watch(socket));
+    socket.on('message', (data) => this.#receive(JSON.parse(String(data)) as CenterMessage));
+    socket.on('error', (error) => {
+      failure = error;
+    });
+    socket.on('close', (code, reason) => {
+      if (code === closeRefused) return this.#refused(refusedBy(String(reason)));
+      this.#lost(socket, failure ?? new Error(`the connection was closed, code ${code}`));
+    });
+  }
+
+  #receive(message: CenterMessage): void {
+    if (this.#closed) return;
+    if (message.kind === 'welcome') {
+      this.#welcomed = true;
+      this.#outageTold = false;
+      this.#retryMs = retryMsMin;
+      for (const waiting of this.#waiting.splice(0)) this.#write(waiting);
+      this.#options.onMessage(message);
+      this.#options.onConnected?.();
+      return;
+    }
+    this.#options.onMessage(message);
+  }
+
+  #write(message: DaemonMessage): void {
+    this.#socket!.send(JSON.stringify(message));
+  }
+
+  /** A center that has gone without a word is noticed by its missing pings. */
+  #watch(socket: WebSocket): void {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => socket.terminate(), silenceMsMax);
+  }
+
+  #lost(socket: WebSocket, cause: Error): void {
+    if (this.#closed || socket !== this.#socket || this.#retry !== undefined) return;
+    clearTimeout(this.#silence);
+    this.#welcomed = false;
+    if (!this.#outageTold) {
+      this.#outageTold = true;
+      this.#options.onDisconnected?.(connectionError(this.#options.url, cause));
+    }
+    // Spread, so that the hosts of a cluster do not come back in step.
+    const wait = this.#retryMs + randomInt(Math.ceil(this.#retryMs / 4));
+    this.#retryMs = Math.min(this.#retryMs * 2, retryMsMax);
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.open();
+    }, wait);
+  }
+
+  #refused(why: UmbraError): void {
+    if (this.#closed) return;
+    this.close();
+    this.#options.onRefused(why);
+  }
+}
+
+/** Twin of the center's `closeReason`: `CODE: why`. */
+function refusedBy(reason: string): UmbraError {
+  const [, code, text] = reason.match(/^([a-z-]+): (.*)$/s) ?? [];
+  return new UmbraError(
+    code ?? 'daemon-refused',
+    `the center refuses this daemon: ${text ?? reason}`,
+    refusalRemedies[code ?? ''] ?? 'See the events of the center: umbra events.',
+  );
+}
+
+const refusalRemedies: Readonly<Record<string, string>> = {
+  'protocol-version': 'Install the same version of Umbra on the center and on all hosts.',
+  'daemon-replaced': 'Run one daemon per folder of data.',
+};
+
+export function closeReason(code: string, text: string): string {
+  return Buffer.from(`${code}: ${text}`).subarray(0, closeReasonBytesMax).toString('utf8');
+}

@@ -1,0 +1,93 @@
+/**
+ * What the API tells of hosts, VMs, protection and events, and what a joining daemon says: the
+ * schemas, and the types that follow from them.
+ */
+import Type, { type Static } from 'typebox';
+
+const OrNull = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+export const HostView = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  kind: Type.Enum(['host', 'gateway']),
+  state: Type.Enum(['connected', 'notResponding', 'maintenance']),
+  /** The daemon's process, while it is connected. */
+  pid: OrNull(Type.Integer()),
+  /** Of the VM copies that it runs. */
+  vmPids: Type.Array(Type.Integer()),
+  addresses: Type.Array(Type.String()),
+  cpus: Type.Integer(),
+  memoryBytes: Type.Integer(),
+  memoryFreeBytes: Type.Integer(),
+  version: Type.String(),
+});
+export type HostView = Static<typeof HostView>;
+
+/** The reference's states of protection and its reasons (FACTS 3). */
+export const FtStatusView = Type.Object({
+  vm: Type.String(),
+  state: Type.Enum(['notConfigured', 'disabled', 'enabled', 'needShadow', 'starting', 'running']),
+  reason: OrNull(Type.String()),
+  generation: Type.Integer(),
+  primary: OrNull(Type.Object({ host: Type.String(), pid: OrNull(Type.Integer()) })),
+  shadow: OrNull(
+    Type.Object({ host: Type.String(), pid: OrNull(Type.Integer()), lagMs: Type.Number() }),
+  ),
+  logBytesSent: Type.Integer(),
+  fingerprintsCompared: Type.Integer(),
+  divergences: Type.Integer(),
+});
+export type FtStatusView = Static<typeof FtStatusView>;
+
+export const VmView = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  number: Type.Integer(),
+  state: Type.Enum(['poweredOff', 'starting', 'poweredOn', 'stopping', 'suspended', 'unknown']),
+  image: Type.String(),
+  imageDigest: Type.String(),
+  cpus: Type.Integer(),
+  memoryBytes: Type.Integer(),
+  mac: Type.String(),
+  /** Where it is live, or was last. */
+  host: OrNull(Type.String()),
+  ports: Type.Array(
+    Type.Object({
+      protocol: Type.Enum(['tcp', 'udp']),
+      gatewayPort: Type.Integer(),
+      guestPort: Type.Integer(),
+    }),
+  ),
+  ft: FtStatusView,
+});
+export type VmView = Static<typeof VmView>;
+
+export const EventView = Type.Object({
+  sequence: Type.Integer(),
+  /** RFC 3339, UTC. */
+  time: Type.String(),
+  kind: Type.String(),
+  text: Type.String(),
+  /** Names: vm, host; and what belongs to the kind. */
+  data: Type.Record(Type.String(), Type.Unknown()),
+});
+export type EventView = Static<typeof EventView>;
+export const EventList = Type.Array(EventView);
+
+export const JoinRequest = Type.Object({
+  token: Type.String({ maxLength: 200 }),
+  kind: Type.Enum(['host', 'gateway']),
+  name: Type.String({
+    pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$',
+    description: 'lower-case letters, digits and inner hyphens, at most 63',
+  }),
+  /** IP addresses at which its certificate shall be valid. */
+  addresses: Type.Array(Type.String(), { maxItems: 32 }),
+  /** PKCS #10, PEM. */
+  certificateRequest: Type.String({ maxLength: 10_000 }),
+});
+export const JoinReply = Type.Object({
+  daemonId: Type.String(),
+  certificate: Type.String(),
+  ca: Type.String(),
+});

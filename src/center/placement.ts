@@ -1,0 +1,76 @@
+/**
+ * Which host takes a copy: the one with the most free memory among those that may. Pure.
+ *
+ * A host may take a copy if it is connected, not in maintenance and has the memory; for a protected
+ * copy also if it is within the limits per host (FACTS 3: both copies count; 0 = no limit).
+ */
+export interface HostState {
+  readonly id: string;
+  readonly name: string;
+  readonly connected: boolean;
+  readonly maintenance: boolean;
+  readonly memoryBytes: number;
+  /** What is set aside for copies of all other VMs. */
+  readonly load: Load;
+}
+
+export interface Load {
+  readonly memoryBytes: number;
+  /** Protected copies, and their virtual CPUs. */
+  readonly ftVms: number;
+  readonly ftCpus: number;
+}
+
+export interface Limits {
+  readonly ftVmsMax: number;
+  readonly ftCpusMax: number;
+}
+
+export interface Need {
+  readonly memoryBytes: number;
+  readonly cpus: number;
+  readonly protected: boolean;
+}
+
+export const freeMemory = (host: HostState): number => host.memoryBytes - host.load.memoryBytes;
+
+/** Why this host may not take the copy, in words; undefined if it may. */
+export function obstacle(host: HostState, need: Need, limits: Limits): string | undefined {
+  if (!host.connected) return `${host.name} is not responding`;
+  if (host.maintenance) return `${host.name} is in maintenance`;
+  if (freeMemory(host) < need.memoryBytes) {
+    return `${host.name} has ${mebibytes(Math.max(0, freeMemory(host)))} of memory free`;
+  }
+  return need.protected ? overLimit(host, need, limits) : undefined;
+}
+
+/** The limits alone, for the host on which the primary runs already. */
+export function overLimit(host: HostState, need: Need, limits: Limits): string | undefined {
+  const { ftVmsMax, ftCpusMax } = limits;
+  if (ftVmsMax > 0 && host.load.ftVms + 1 > ftVmsMax) {
+    return `${host.name} has ${host.load.ftVms} protected copies, the most it may have`;
+  }
+  if (ftCpusMax > 0 && host.load.ftCpus + need.cpus > ftCpusMax) {
+    return `${host.name} has ${host.load.ftCpus} of at most ${ftCpusMax} protected CPUs`;
+  }
+  return undefined;
+}
+
+/** The best host, or for each candidate why not. Hosts to avoid are taken only for want of others. */
+export function choose(
+  candidates: readonly HostState[],
+  need: Need,
+  limits: Limits,
+  avoid: ReadonlySet<string> = new Set(),
+): { readonly host: HostState } | { readonly host: undefined; readonly why: string } {
+  const able = candidates.filter((host) => obstacle(host, need, limits) === undefined);
+  const rank = (host: HostState) => (avoid.has(host.id) ? 1 : 0);
+  const [best] = able.sort(
+    (a, b) => rank(a) - rank(b) || freeMemory(b) - freeMemory(a) || (a.name < b.name ? -1 : 1),
+  );
+  if (best !== undefined) return { host: best };
+  const reasons = candidates.map((host) => obstacle(host, need, limits)).join('; ');
+  return { host: undefined, why: reasons === '' ? 'there is no other host' : reasons };
+}
+
+export const mebibytes = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)} MiB`;

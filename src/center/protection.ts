@@ -1,0 +1,206 @@
+/**
+ * What should happen next to one VM: a pure function of wishes, the arbiter's record and what the
+ * hosts report. The supervisor calls it at every change and sends what it says.
+ *
+ *   off --start--> starting --live--> on --ft on--> choosing --startShadow--> starting --> running
+ *                     ^                ^               ^                                      |
+ *                     |                |               +--------- shadow lost (goAlone) ------+
+ *                     |                +--------------------- primary lost (claim) -----------+
+ *                     +---- the live process has certainly ended, and no shadow may claim
+ *
+ * The arbiter's record says who is live; reports say what exists. Commands bring what exists nearer
+ * to what is wished and may be repeated (api/agent.ts). Invariants: never two copies on one host;
+ * `dismiss` never goes to the live copy nor to the eligible shadow; `fenced` only if the process
+ * that was live is known to have ended.
+ */
+import type { CenterMessage, VmStatus } from '../api/agent.ts';
+import { coldStartHosts, type Member, type VmRecord } from '../lockstep/arbiter.ts';
+import type { Vm } from './inventory.ts';
+import { choose, type HostState, type Limits, type Need, obstacle } from './placement.ts';
+
+/** A process of this VM, as its host has reported it; ended ones are not listed. */
+export interface CopyReport {
+  readonly host: string;
+  readonly status: VmStatus;
+}
+
+export interface Situation {
+  readonly vm: Vm;
+  /** The arbiter's record; undefined while the arbiter itself is not sure of it. */
+  readonly record: VmRecord | undefined;
+  readonly copies: readonly CopyReport[];
+  readonly hosts: readonly HostState[];
+  readonly limits: Limits;
+  /** Certainly: reported as ended, or absent from all that its host runs, or its host removed. */
+  readonly hasEnded: (member: Member) => boolean;
+  /** Hosts on which a copy of this VM has failed lately. */
+  readonly avoid: ReadonlySet<string>;
+}
+
+export interface Command {
+  readonly host: string;
+  readonly message: CenterMessage;
+}
+
+export interface Plan {
+  readonly host: string | undefined;
+  readonly shadowHost: string | undefined;
+  readonly commands: readonly Command[];
+  /** Why a wish cannot be fulfilled now. */
+  readonly obstacle: string | undefined;
+}
+
+/** Who is live, and the process's own report if its host is connected. */
+export interface Live {
+  readonly member: Member;
+  readonly copy: CopyReport | undefined;
+}
+
+export function liveOf({ record, copies }: Pick<Situation, 'record' | 'copies'>): Live | undefined {
+  if (record !== undefined) {
+    if (record.state !== 'live' || record.live === undefined) return undefined;
+    const member = record.live;
+    return { member, copy: copies.find((copy) => copy.status.process === member.process) };
+  }
+  // The arbiter is recovering: the copy that was made live last.
+  const [copy] = copies
+    .filter((each) => each.status.role === 'live')
+    .sort((a, b) => b.status.epoch - a.status.epoch || b.status.generation - a.status.generation);
+  if (copy === undefined) return undefined;
+  return { member: { host: copy.host, process: copy.status.process }, copy };
+}
+
+export function plan(situation: Situation): Plan {
+  const live = liveOf(situation);
+  const next = live === undefined ? planPower(situation) : planLive(situation, live);
+  return { ...next, commands: [...next.commands, ...strays(situation, live, next)] };
+}
+
+export const needOf = ({ spec, ftWanted }: Vm, isProtected = ftWanted): Need => ({
+  memoryBytes: spec.memoryBytes,
+  cpus: spec.cpus,
+  protected: isProtected,
+});
+
+/** Nothing is live: power on, if that is wished. */
+function planPower(situation: Situation): Plan {
+  const { vm, record, copies } = situation;
+  const idle = { host: vm.host, shadowHost: undefined, commands: [], obstacle: undefined };
+  // Before the arbiter is sure, somebody may be live whom nobody has heard of yet.
+  if (vm.wanted === 'off' || record === undefined) return idle;
+  if (copies.some((copy) => copy.host === vm.host && copy.status.role === 'starting')) return idle;
+  return start(situation, record, false);
+}
+
+/** Powers on where no acknowledged write is missing; a VM without disks starts anywhere. */
+function start(situation: Situation, record: VmRecord, fenced: boolean): Plan {
+  const { vm, hosts, limits, avoid } = situation;
+  const anywhere = vm.spec.disks.length === 0 || record.generation === 0 || vm.acceptStale;
+  const allowed = anywhere ? undefined : coldStartHosts(record);
+  const candidates = hosts.filter((host) => allowed === undefined || allowed.includes(host.id));
+  const need = needOf(vm, false);
+  const preferred = candidates.find((host) => host.id === vm.preferredHost);
+  const chosen =
+    preferred !== undefined && obstacle(preferred, need, limits) === undefined
+      ? { host: preferred }
+      : choose(candidates, need, limits, avoid);
+  const shadowHost = undefined;
+  if (chosen.host === undefined) {
+    const why = candidates.length === 0 ? 'no host has a current replica of its disks' : chosen.why;
+    return { host: vm.host, shadowHost, commands: [], obstacle: why };
+  }
+  const acceptStale = vm.spec.disks.length === 0 || vm.acceptStale;
+  const message = { kind: 'start', vm: vm.spec, fenced, acceptStale } as const;
+  const host = chosen.host.id;
+  return { host, shadowHost, commands: [{ host, message }], obstacle: undefined };
+}
+
+function planLive(situation: Situation, live: Live): Plan {
+  const { vm, record } = situation;
+  const { host } = live.member;
+  const quiet = { host, shadowHost: vm.shadowHost, commands: [], obstacle: undefined };
+  if (situation.hasEnded(live.member) && record !== undefined) {
+    const eligible = record.eligibleShadow;
+    // The shadow is about to claim; starting beside it would throw its work away.
+    if (eligible !== undefined && !situation.hasEnded(eligible)) return quiet;
+    return vm.wanted === 'on' ? start(situation, record, true) : quiet;
+  }
+  if (live.copy === undefined) return quiet;
+  if (vm.wanted === 'off') {
+    const message = { kind: 'stop', vm: vm.spec.id, how: 'power-off' } as const;
+    return { ...quiet, commands: [{ host, message }] };
+  }
+  return vm.ftWanted
+    ? planShadow(situation, live.copy)
+    : { ...quiet, shadowHost: undefined, commands: withdraw(vm, live.copy) };
+}
+
+/** The primary is told first; its shadow is dismissed when the arbiter has made it ineligible. */
+function withdraw(vm: Vm, { host, status }: CopyReport): Command[] {
+  if (status.ftState === 'notConfigured' || status.ftState === 'disabled') return [];
+  return [{ host, message: { kind: 'protect', vm: vm.spec.id, shadowHost: undefined } }];
+}
+
+function planShadow(situation: Situation, primary: CopyReport): Plan {
+  const { vm, record, copies, hosts, limits, avoid } = situation;
+  const { host, status } = primary;
+  const eligible = record?.eligibleShadow?.host;
+  // Protected, or parting from a shadow: until that is settled there is nothing to choose.
+  if (eligible !== undefined || status.role !== 'live') {
+    const shadowHost = eligible ?? vm.shadowHost;
+    return { host, shadowHost, commands: [], obstacle: undefined };
+  }
+  const others = hosts.filter((each) => each.id !== host);
+  const need = needOf(vm, true);
+  const present = others.find((each) => each.id === vm.shadowHost);
+  const keep =
+    present !== undefined &&
+    !avoid.has(present.id) &&
+    obstacle(present, need, limits) === undefined;
+  const chosen = keep ? { host: present } : choose(others, need, limits, avoid);
+  if (chosen.host === undefined) {
+    return { host, shadowHost: undefined, commands: [], obstacle: chosen.why };
+  }
+  const shadowHost = chosen.host.id;
+  const commands: Command[] = [];
+  const attached = status.ftState === 'starting' || status.ftState === 'running';
+  if (!attached || status.shadowHost !== shadowHost) {
+    commands.push({ host, message: { kind: 'protect', vm: vm.spec.id, shadowHost } });
+  }
+  const exists = copies.some(
+    (copy) => copy.host === shadowHost && copy.status.process !== status.process,
+  );
+  const { logAddress: address, logPort: port } = status;
+  if (!exists && address !== undefined && port !== undefined) {
+    const message = { kind: 'startShadow', vm: vm.spec, primary: { host, address, port } } as const;
+    commands.push({ host: shadowHost, message });
+  }
+  return { host, shadowHost, commands, obstacle: undefined };
+}
+
+/** Copies that have no part in the plan. */
+function strays(situation: Situation, live: Live | undefined, next: Plan): Command[] {
+  const { vm, record, copies } = situation;
+  if (record === undefined) return [];
+  const message = { kind: 'dismiss', vm: vm.spec.id } as const;
+  return copies
+    .filter((copy) => isStray(copy, record, live, next, vm))
+    .map(({ host }) => ({ host, message }));
+}
+
+function isStray(
+  { host, status }: CopyReport,
+  record: VmRecord,
+  live: Live | undefined,
+  next: Plan,
+  vm: Vm,
+): boolean {
+  const { process, role } = status;
+  if (process === record.live?.process || process === record.eligibleShadow?.process) return false;
+  // Its report may be older than a claim that the arbiter has just granted: never the reverse.
+  if (role === 'live') return live !== undefined && status.generation < record.generation;
+  // On the host of the live copy, `dismiss` would hit that.
+  if (host === live?.member.host && live.copy !== undefined) return false;
+  if (live === undefined) return role === 'shadow' || vm.wanted === 'off' || host !== next.host;
+  return !(vm.ftWanted && host === next.shadowHost);
+}
