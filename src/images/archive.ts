@@ -44,7 +44,6 @@ export interface Package {
   /** Pre-Depends and Depends together: all are needed, and no script will ever run. */
   readonly depends: string;
   readonly provides: string;
-  readonly essential: boolean;
   readonly path: string;
   readonly bytes: number;
   readonly sha256: string;
@@ -180,7 +179,6 @@ function readPackage(stanza: Stanza): Package {
     version: field('version'),
     depends: depends.join(', '),
     provides: field('provides'),
-    essential: field('essential') === 'yes',
     path: field('filename'),
     bytes: Number(field('size')),
     sha256: field('sha256'),
