@@ -4,11 +4,10 @@
  *
  * The addresses in it were spoken by a guest: nothing is believed without a look.
  */
-import { isIPv6 } from 'node:net';
 import { MalformedBytes } from '../base/bytes.ts';
 import { type PortGeneration, portGeneration } from '../network/switch.ts';
 import type { VmAddresses } from '../network/trunk.ts';
-import { parseIpv4Text, parseMacText, write16, write32 } from '../network/wire.ts';
+import { parseIpv4Text, parseMacText, write32 } from '../network/wire.ts';
 import { type SwitchHello, switchControlBit } from './vm/protocol.ts';
 
 export const HELLO_BYTES_MAX = 8192;
@@ -30,7 +29,7 @@ export function decodeSwitchHello(bytes: Uint8Array): Hello {
   const mac = parseMacText(String(hello.mac));
   if (mac === undefined) throw new MalformedBytes('a hello without its MAC');
   const ipv4 = addresses(hello.ipv4, parseIpv4Text);
-  const ipv6 = addresses(hello.ipv6, parseIpv6Text);
+  const ipv6 = addresses(hello.ipv6, parseIpv6Digits);
   return { vm, generation: portGeneration(epoch, generation), addresses: { mac, ipv4, ipv6 } };
 }
 
@@ -71,22 +70,6 @@ function addresses<A>(list: unknown, parse: (text: string) => A | undefined): A[
   });
 }
 
-/**
- * An IPv6 address as 16 bytes: its text (RFC 4291, 2.2), or 32 hexadecimal digits. Zones and
- * embedded IPv4 are no addresses of a guest.
- */
-export function parseIpv6Text(text: string): Uint8Array | undefined {
-  if (/^[0-9a-f]{32}$/.test(text)) return new Uint8Array(Buffer.from(text, 'hex'));
-  if (!isIPv6(text) || text.includes('%') || text.includes('.')) return undefined;
-  const [head, tail] = text.split('::');
-  const words = (part: string | undefined): number[] =>
-    part ? part.split(':').map((word) => Number.parseInt(word, 16)) : [];
-  const first = words(head);
-  const last = words(tail);
-  const address = new Uint8Array(16);
-  for (const [index, word] of first.entries()) write16(address, index * 2, word);
-  for (const [index, word] of last.entries()) {
-    write16(address, 16 - (last.length - index) * 2, word);
-  }
-  return address;
+function parseIpv6Digits(text: string): Uint8Array | undefined {
+  return /^[0-9a-f]{32}$/.test(text) ? new Uint8Array(Buffer.from(text, 'hex')) : undefined;
 }

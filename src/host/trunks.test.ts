@@ -109,7 +109,7 @@ test('a go-live elsewhere silences the old copy and moves its place at once', as
     mac: macs[0],
     generation: 5,
     ipv4: ['10.86.0.9'],
-    ipv6: ['fe80::5054:ff:fe00:1'],
+    ipv6: ['fe80000000000000505400fffe000001'],
   });
   await until('announced', () =>
     gateway!.announced.some(({ generation }) => generation === portGeneration(1, 5)),

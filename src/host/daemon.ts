@@ -1,0 +1,210 @@
+/**
+ * The host daemon: the center's hands on one machine.
+ *
+ * Orders of the center become VM processes and messages to them; what the processes say goes to the
+ * center. Beside that the daemon runs the host's switch with its trunks, and fetches images. It
+ * decides nothing about who is live. VM processes end with it: the machine's shadow, on another
+ * host, is what survives.
+ */
+import { mkdir, readFile } from 'node:fs/promises';
+import { availableParallelism, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { agentProtocolVersion, type CenterMessage, type VmSpec } from '../api/agent.ts';
+import type { HelloMessage } from '../api/agent-link.ts';
+import { umbraHome } from '../api/credentials.ts';
+import { apiPrefix, daemonTrust, Wire } from '../api/wire.ts';
+import { UmbraError } from '../base/errors.ts';
+import { portGeneration } from '../network/switch.ts';
+import { parseMacText } from '../network/wire.ts';
+import { ImageStore } from './image-store.ts';
+import { Member, type MemberOptions } from './member.ts';
+import type { ToVm, VmLaunch } from './vm/protocol.ts';
+import { VmProcesses } from './vm-processes.ts';
+import type { VmRole } from './vm-slot.ts';
+
+export interface HostOptions extends MemberOptions {
+  /** Where images built on this machine are; by default UMBRA_HOME. */
+  readonly home?: string;
+  /** The VM process's program, for tests. */
+  readonly vmProgram?: string;
+  /** The center refuses this daemon and no VM runs: nothing is left to do. */
+  readonly onRefused?: (why: UmbraError) => void;
+}
+
+const idPattern = /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/;
+
+export class HostDaemon {
+  readonly #options: HostOptions;
+  readonly #member: Member;
+  readonly #vms: VmProcesses;
+  readonly #images: ImageStore;
+  readonly #wire: Wire;
+  #version = '';
+
+  private constructor(options: HostOptions, member: Member) {
+    this.#options = options;
+    this.#member = member;
+    this.#wire = new Wire(member.url, daemonTrust(member.credentials));
+    this.#images = new ImageStore(
+      this.#member.dataDirectory,
+      options.home ?? umbraHome(),
+      (name, file) => this.#wire.open('GET', `/images/${name}/files/${file}`),
+    );
+    this.#vms = new VmProcesses({
+      prepare: (spec, role) => this.#prepare(spec, role),
+      tell: (message) => member.send(message),
+      ...(options.vmProgram !== undefined && { program: options.vmProgram }),
+    });
+  }
+
+  static async start(options: HostOptions): Promise<HostDaemon> {
+    const member = await Member.join('host', options);
+    const daemon = new HostDaemon(options, member);
+    try {
+      await daemon.#start();
+    } catch (error) {
+      await daemon.close();
+      throw error;
+    }
+    return daemon;
+  }
+
+  get id(): string {
+    return this.#member.id;
+  }
+
+  get name(): string {
+    return this.#member.name;
+  }
+
+  get trunkEndpoint(): string {
+    return `${this.#member.trunkAddress}:${this.#member.trunkPort}`;
+  }
+
+  async close(): Promise<void> {
+    await this.#vms.close();
+    await this.#member.close();
+    this.#wire.close();
+  }
+
+  async #start(): Promise<void> {
+    this.#version = await packageVersion();
+    await this.#images.open();
+    await this.#member.start({
+      hello: () => this.#hello(),
+      onMessage: (message) => this.#receive(message),
+      onTrunk: (peer, up) => {
+        if (peer.kind === 'host') this.#vms.trunk(peer.id, up);
+      },
+      onRefused: (why) => this.#refused(why),
+    });
+  }
+
+  #hello(): HelloMessage {
+    return {
+      kind: 'hello',
+      protocol: agentProtocolVersion,
+      daemonKind: 'host',
+      pid: process.pid,
+      version: this.#version,
+      trunkAddress: this.#member.trunkAddress,
+      trunkPort: this.#member.trunkPort,
+      logAddress: this.#member.logAddress,
+      cpus: availableParallelism(),
+      memoryBytes: totalmem(),
+      vms: this.#vms.statuses(),
+    };
+  }
+
+  #receive(message: CenterMessage): void {
+    switch (message.kind) {
+      case 'start':
+        this.#vms.start(message.vm, {
+          kind: 'live',
+          fenced: message.fenced,
+          acceptStale: message.acceptStale,
+        });
+        break;
+      case 'startShadow': {
+        const { host: primaryHost, address, port } = message.primary;
+        this.#vms.start(message.vm, { kind: 'shadow', primaryHost, address, port });
+        break;
+      }
+      case 'protect':
+        this.#order(message.vm, { kind: 'protect', shadowHost: message.shadowHost });
+        break;
+      case 'handOver':
+      case 'reset':
+      case 'dismiss':
+        this.#order(message.vm, { kind: message.kind });
+        break;
+      case 'stop':
+        this.#order(message.vm, { kind: 'stop', how: message.how });
+        break;
+      case 'consoleInput':
+        this.#order(message.vm, { kind: 'consoleInput', bytes: message.bytes });
+        break;
+      case 'place':
+        this.#place(message);
+        break;
+      case 'welcome':
+      case 'peers':
+      case 'publish':
+        break;
+    }
+  }
+
+  #order(vm: string, message: ToVm): void {
+    this.#vms.order(vm, message);
+  }
+
+  #place({ vmNumber, mac, host, epoch, generation }: Extract<CenterMessage, { kind: 'place' }>) {
+    const { ethernet, trunks, id } = this.#member;
+    const address = parseMacText(mac);
+    if (address === undefined) return;
+    const at = host === id ? 'here' : trunks.portTo(host);
+    ethernet.turn((now) => {
+      ethernet.place(vmNumber, portGeneration(epoch, generation), address, at, now);
+    });
+  }
+
+  /** All that a VM process is told at its start; its image is there then. */
+  async #prepare(vm: VmSpec, role: VmRole): Promise<VmLaunch> {
+    if (!idPattern.test(vm.id)) {
+      throw new UmbraError(
+        'vm-id-malformed',
+        `"${vm.id}" is no id of a VM`,
+        'This is a bug of the center; please report it.',
+      );
+    }
+    const { credentials, logAddress, switchSocketPath } = this.#member;
+    const { caFile, certificateFile, keyFile, daemonId } = credentials;
+    const imageDirectory = await this.#images.find(vm.image, vm.imageDigest);
+    const directory = join(this.#member.dataDirectory, 'vms', vm.id);
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    return {
+      kind: 'launch',
+      vm,
+      hostId: daemonId,
+      imageDirectory,
+      directory,
+      switchSocket: switchSocketPath,
+      logAddress,
+      credentials: { caFile, certificateFile, keyFile },
+      arbiterUrls: [`${this.#member.url}${apiPrefix}/arbiter`],
+      role,
+    };
+  }
+
+  #refused(why: UmbraError): void {
+    this.#member.log.error({ code: why.code }, `${why.message} ${why.remedy}`);
+    // Running VMs are worth more than order: the operator stops this daemon when it suits.
+    if (this.#vms.running === 0) this.#options.onRefused?.(why);
+  }
+}
+
+/** The version of the package that this file belongs to, two folders up in sources and build. */
+export async function packageVersion(): Promise<string> {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

@@ -1,0 +1,179 @@
+/**
+ * What a host and a gateway have in common: a membership in the cluster, an Ethernet with trunks to
+ * all other daemons, and the line to the center.
+ *
+ * Joining comes first and needs the center; a daemon that has joined before starts without it and
+ * finds it again whenever it is back.
+ */
+import { mkdir } from 'node:fs/promises';
+import net from 'node:net';
+import { hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { CenterMessage, Peer } from '../api/agent.ts';
+import { type AgentLink, connectAgent, type HelloMessage } from '../api/agent-link.ts';
+import type { DaemonCredentials } from '../api/credentials.ts';
+import { joinCluster } from '../api/join.ts';
+import { centerUrl, connectionError } from '../api/wire.ts';
+import type { UmbraError } from '../base/errors.ts';
+import type { TrunkAnnouncement } from '../network/trunk.ts';
+import { Ethernet } from './ethernet.ts';
+import { daemonLog, type Log } from './log.ts';
+import { SwitchSocket } from './switch-socket.ts';
+import { Trunks } from './trunks.ts';
+
+/** How `umbra host start` and `umbra gateway start` are called. */
+export interface MemberOptions {
+  readonly url: string;
+  /** Not needed by a folder that has joined before. */
+  readonly token?: string | undefined;
+  readonly dataDirectory: string;
+  readonly name?: string | undefined;
+  /** IP address for trunks, also in the certificate; by default the one that the center sees. */
+  readonly trunkAddress?: string | undefined;
+  readonly logAddress?: string | undefined;
+  readonly log?: Log;
+}
+
+export interface MemberHandlers {
+  readonly hello: () => HelloMessage;
+  readonly onMessage: (message: CenterMessage) => void;
+  readonly onTrunk?: (peer: Peer, up: boolean) => void;
+  readonly onAnnounced?: (announcement: TrunkAnnouncement, now: number) => void;
+  /** The center will not have this daemon. */
+  readonly onRefused: (why: UmbraError) => void;
+}
+
+export class Member {
+  readonly credentials: DaemonCredentials;
+  readonly url: string;
+  /** Absolute. */
+  readonly dataDirectory: string;
+  readonly name: string;
+  readonly trunkAddress: string;
+  readonly logAddress: string;
+  readonly log: Log;
+  readonly ethernet = new Ethernet();
+  readonly switchSocketPath: string;
+  readonly #infrastructurePath: string;
+  readonly #vmSocket: SwitchSocket;
+  readonly #infrastructureSocket: SwitchSocket;
+  #trunks: Trunks | undefined;
+  #trunkPort = 0;
+  #link: AgentLink | undefined;
+
+  private constructor(
+    options: MemberOptions,
+    credentials: DaemonCredentials,
+    name: string,
+    addresses: { readonly trunk: string; readonly log: string },
+  ) {
+    this.credentials = credentials;
+    this.url = centerUrl(options.url);
+    this.dataDirectory = options.dataDirectory;
+    this.name = name;
+    this.trunkAddress = addresses.trunk;
+    this.logAddress = addresses.log;
+    this.log = options.log ?? daemonLog(name);
+    this.switchSocketPath = join(options.dataDirectory, 'switch.sock');
+    this.#infrastructurePath = join(options.dataDirectory, 'qemu.sock');
+    this.#vmSocket = new SwitchSocket(this.ethernet, 'vm', this.log);
+    this.#infrastructureSocket = new SwitchSocket(this.ethernet, 'infrastructure', this.log);
+  }
+
+  static async join(kind: 'host' | 'gateway', given: MemberOptions): Promise<Member> {
+    const options = { ...given, dataDirectory: resolve(given.dataDirectory) };
+    await mkdir(options.dataDirectory, { recursive: true, mode: 0o700 });
+    const name = options.name ?? defaultName(kind);
+    const trunk = options.trunkAddress ?? (await addressTowards(options.url));
+    const log = options.logAddress ?? trunk;
+    const credentials = await joinCluster({
+      url: options.url,
+      token: options.token,
+      kind,
+      name,
+      addresses: [...new Set([trunk, log])],
+      directory: options.dataDirectory,
+    });
+    return new Member(options, credentials, name, { trunk, log });
+  }
+
+  get id(): string {
+    return this.credentials.daemonId;
+  }
+
+  /** Known once `start` has listened. */
+  get trunkPort(): number {
+    return this.#trunkPort;
+  }
+
+  get trunks(): Trunks {
+    return this.#trunks!;
+  }
+
+  async start(handlers: MemberHandlers): Promise<void> {
+    const { credentials, ethernet, log, url } = this;
+    await this.#vmSocket.listen(this.switchSocketPath);
+    await this.#infrastructureSocket.listen(this.#infrastructurePath);
+    this.#trunks = new Trunks({
+      id: this.id,
+      credentials,
+      ethernet,
+      log,
+      ...(handlers.onTrunk && { changed: handlers.onTrunk }),
+      ...(handlers.onAnnounced && { announced: handlers.onAnnounced }),
+    });
+    this.#trunkPort = await this.#trunks.listen(this.trunkAddress);
+    this.#link = connectAgent({
+      url,
+      credentials,
+      hello: handlers.hello,
+      onMessage: (message) => {
+        if (message.kind === 'peers') this.#trunks!.setPeers(message.peers);
+        else handlers.onMessage(message);
+      },
+      onConnected: () => log.info('the center is there'),
+      onDisconnected: (why) => log.warn(why.message),
+      onRefused: handlers.onRefused,
+    });
+  }
+
+  send(message: Parameters<AgentLink['send']>[0]): void {
+    this.#link?.send(message);
+  }
+
+  async close(): Promise<void> {
+    this.#link?.close();
+    await this.#trunks?.close();
+    await this.#vmSocket.close();
+    await this.#infrastructureSocket.close();
+    this.ethernet.close();
+  }
+}
+
+/** The machine's name in the alphabet of names. */
+function defaultName(kind: 'host' | 'gateway'): string {
+  const machine = hostname()
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 50);
+  return kind === 'host' ? machine || 'host' : `${machine || 'umbra'}-gateway`;
+}
+
+/** The address of this machine from which the center is reached: others reach it there too. */
+function addressTowards(url: string): Promise<string> {
+  const { hostname: host, port } = new URL(centerUrl(url));
+  return new Promise((resolve, reject) => {
+    const probe = net.connect({
+      host: host.replace(/^\[|\]$/g, ''),
+      port: Number(port === '' ? 443 : port),
+      timeout: 10_000,
+    });
+    probe.once('connect', () => {
+      resolve(probe.localAddress!);
+      probe.destroy();
+    });
+    probe.once('timeout', () => probe.destroy(new Error('no answer within 10 s')));
+    probe.once('error', (error) => reject(connectionError(url, error)));
+  });
+}
