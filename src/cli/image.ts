@@ -1,0 +1,71 @@
+/** `umbra image build|list|show|remove`. */
+import Table from 'cli-table3';
+import type { Command } from 'commander';
+import { umbraHome } from '../api/credentials.ts';
+import { buildImage } from '../images/build.ts';
+import { listImages, loadImage, removeImage } from '../images/image.ts';
+import { megabytes } from '../images/progress.ts';
+import { builtinRecipes, loadRecipe } from '../images/recipe.ts';
+import { ProgressLine } from './progress-line.ts';
+
+export function registerImage(program: Command): void {
+  const image = program.command('image').description('build and manage guest images');
+
+  image
+    .command('build')
+    .argument('<name|recipe>', `a recipe of Umbra's (${builtinRecipes().join(', ')}) or a file`)
+    .option('--mirror <url>', "Debian mirror; by default the machine's own")
+    .option('--json', 'print the image as JSON')
+    .description('build an image from a recipe, out of a verified Debian archive')
+    .action(async (name: string, options: { mirror?: string; json?: boolean }) => {
+      const line = new ProgressLine(options.json !== true);
+      const interrupted = new AbortController();
+      const interrupt = (): void => interrupted.abort();
+      process.once('SIGINT', interrupt);
+      try {
+        const built = await buildImage(loadRecipe(name), {
+          home: umbraHome(),
+          mirror: options.mirror,
+          signal: interrupted.signal,
+          onProgress: ({ text, done, total }) => line.show(text, done, total),
+        });
+        line.end();
+        if (options.json) console.log(JSON.stringify(built));
+      } finally {
+        line.end();
+        process.removeListener('SIGINT', interrupt);
+      }
+    });
+
+  image
+    .command('list')
+    .option('--json', 'print JSON')
+    .description('list the images that are built')
+    .action(async (options: { json?: boolean }) => {
+      const images = await listImages(umbraHome());
+      if (options.json) return console.log(JSON.stringify(images));
+      if (images.length === 0) {
+        return console.log('No images yet. Build one: umbra image build tiny');
+      }
+      const table = new Table({ head: ['name', 'what it is', 'size', 'Debian'] });
+      for (const { name, summary, kernel, initrd, disks, release } of images) {
+        const bytes = [kernel, initrd, ...disks].reduce((sum, file) => sum + file.bytes, 0);
+        table.push([name, summary, megabytes(bytes), `${release.suite} ${release.version}`]);
+      }
+      console.log(table.toString());
+    });
+
+  image
+    .command('show')
+    .argument('<name>')
+    .description('describe an image and verify its files')
+    .action(async (name: string) => {
+      console.log(JSON.stringify(await loadImage(umbraHome(), name), null, 2));
+    });
+
+  image
+    .command('remove')
+    .argument('<name>')
+    .description('remove an image')
+    .action((name: string) => removeImage(umbraHome(), name));
+}

@@ -1,0 +1,191 @@
+/** `umbra run`: one VM in this terminal. */
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import { umbraHome } from '../api/credentials.ts';
+import { UmbraError } from '../base/errors.ts';
+import { ramBytesMax, ramBytesMin, type VirtConfiguration } from '../board/virt.ts';
+import { LocalVm } from '../host/local/local-vm.ts';
+import { openTerminal } from '../host/local/terminal.ts';
+import type { DiskFile } from '../host/vm/file-disk.ts';
+import { loadImage } from '../images/image.ts';
+import { type Publish, parseMemory, parsePublish } from './values.ts';
+
+interface RunOptions {
+  readonly image?: string;
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly append?: string;
+  readonly disk: readonly string[];
+  readonly bios: string;
+  readonly cpus: string;
+  readonly memory?: string;
+  readonly publish: readonly Publish[];
+  readonly record?: string;
+  readonly tier: 'auto' | 'interpreter';
+  readonly maxInstructions?: string;
+  readonly json?: boolean;
+}
+
+const collect = (value: string, all: readonly string[]): string[] => [...all, value];
+
+export function registerRun(program: Command): void {
+  program
+    .command('run')
+    .description('run one VM in this terminal (Ctrl-A x leaves)')
+    .option('--image <name>', 'an image that is built (umbra image list)')
+    .option('--kernel <file>', 'a kernel: Linux Image, RISC-V ELF or flat binary')
+    .option('--initrd <file>', 'an initial RAM disk for it')
+    .option('--append <text>', 'the kernel command line')
+    .option('--disk <file>', 'a raw disk image, written to; repeatable', collect, [])
+    .option('--bios <builtin|file>', 'firmware, such as OpenSBI', 'builtin')
+    .option('--cpus <n>', 'virtual CPUs, 1 to 8', '1')
+    .option('--memory <size>', 'memory, such as 512M or 1G')
+    .option(
+      '--publish <host:guest>',
+      'forward a port of this machine to the guest; repeatable',
+      (value: string, all: readonly Publish[]) => [...all, parsePublish(value)],
+      [],
+    )
+    .option('--record <dir>', 'record the run, for umbra replay')
+    .addOption(
+      new Option('--tier <tier>', 'how instructions are executed')
+        .choices(['auto', 'interpreter'])
+        .default('auto'),
+    )
+    .option('--max-instructions <n>', 'stop there')
+    .option('--json', 'print { instructions, seconds, stop, fingerprint } at the end')
+    .action((options: RunOptions) => run(options));
+}
+
+async function run(options: RunOptions): Promise<void> {
+  const { configuration, disks } = await prepare(options);
+  const limit = options.maxInstructions;
+  if (limit !== undefined && !/^[1-9]\d*$/.test(limit)) {
+    throw new UmbraError(
+      'not-a-number',
+      `--max-instructions takes a positive number, not "${limit}".`,
+      'Write it without separators, such as 100000000.',
+    );
+  }
+  const { createLocalNetwork } = await import('../host/local-network.ts');
+  const network = await createLocalNetwork({ publish: options.publish });
+  const out = options.json ? process.stderr : process.stdout;
+  const vm = await LocalVm.start({
+    configuration,
+    disks,
+    network,
+    console: (bytes) => out.write(bytes),
+    log: undefined,
+    maxInstructions: limit === undefined ? undefined : BigInt(limit),
+  });
+  const terminal = openTerminal(
+    (bytes) => vm.type(bytes),
+    () => vm.leave(),
+  );
+  const end = (): void => vm.leave();
+  process.once('SIGTERM', end);
+  process.once('SIGHUP', end);
+  try {
+    const result = await vm.ended;
+    if (options.json) {
+      const { instructions, seconds, stop, fingerprint } = result;
+      const text = fingerprint.toString(16).padStart(16, '0');
+      console.log(
+        JSON.stringify({ instructions: Number(instructions), seconds, stop, fingerprint: text }),
+      );
+    }
+    if (result.stop === 'failed') process.exitCode = 1;
+  } finally {
+    terminal.close();
+    await network.close();
+  }
+}
+
+async function prepare(
+  options: RunOptions,
+): Promise<{ configuration: VirtConfiguration; disks: DiskFile[] }> {
+  const boot = await bootFiles(options);
+  const disks = options.disk.map((path): DiskFile => ({ path, bytes: diskBytes(path) }));
+  const configuration: VirtConfiguration = {
+    hartCount: Number(options.cpus),
+    ramBytes:
+      options.memory === undefined
+        ? boot.memory
+        : parseMemory(options.memory, ramBytesMin, ramBytesMax),
+    kernel: boot.kernel,
+    ...(boot.initrd && { initrd: boot.initrd }),
+    bootArguments: options.append ?? boot.append,
+    ...(options.bios !== 'builtin' && { bios: readInput(options.bios, 'firmware') }),
+    disks: disks.map(({ bytes }) => bytes),
+    macs: [Uint8Array.of(0x52, 0x54, 0x00, 0x12, 0x34, 0x56)],
+    epochOffset: BigInt(Date.now()) * 1_000_000n,
+    randomSeed: randomBytes(32),
+  };
+  return { configuration, disks };
+}
+
+interface BootFiles {
+  readonly kernel: Uint8Array;
+  readonly initrd: Uint8Array | undefined;
+  readonly append: string;
+  readonly memory: number;
+}
+
+async function bootFiles({ image, kernel, initrd }: RunOptions): Promise<BootFiles> {
+  if ((image === undefined) === (kernel === undefined)) {
+    throw new UmbraError(
+      'nothing-to-run',
+      'umbra run needs either --image or --kernel.',
+      'Try: umbra run --image tiny (after umbra image build tiny).',
+    );
+  }
+  if (image !== undefined) {
+    const loaded = await loadImage(umbraHome(), image);
+    return {
+      kernel: readInput(loaded.kernelPath, 'kernel'),
+      initrd: readInput(loaded.initrdPath, 'initial RAM disk'),
+      append: loaded.append,
+      memory: loaded.memory,
+    };
+  }
+  return {
+    kernel: readInput(kernel!, 'kernel'),
+    initrd: initrd === undefined ? undefined : readInput(initrd, 'initial RAM disk'),
+    append: 'console=ttyS0',
+    memory: 256 << 20,
+  };
+}
+
+function readInput(path: string, what: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new UmbraError(
+      'unreadable',
+      `The ${what} ${path} cannot be read (${reason}).`,
+      'Check the path and its permissions.',
+      { cause: error },
+    );
+  }
+}
+
+function diskBytes(path: string): number {
+  if (!existsSync(path)) {
+    throw new UmbraError(
+      'unreadable',
+      `The disk ${path} does not exist.`,
+      `Make one: truncate -s 1G ${path}`,
+    );
+  }
+  const { size } = statSync(path);
+  if (size === 0 || size % 512 !== 0) {
+    throw new UmbraError(
+      'disk-size',
+      `The disk ${path} has ${size} bytes, which is no multiple of 512.`,
+      'Give a raw disk image of whole sectors.',
+    );
+  }
+  return size;
+}

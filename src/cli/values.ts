@@ -1,0 +1,39 @@
+/** What people write on the command line, as values; whatever does not fit says what would. */
+import { UmbraError } from '../base/errors.ts';
+
+export interface Publish {
+  readonly protocol: 'tcp' | 'udp';
+  readonly hostPort: number;
+  readonly guestPort: number;
+}
+
+const units: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+
+/** `512M`, `1G`, or bytes; rounded to whole pages. */
+export function parseMemory(text: string, min: number, max: number): number {
+  const match = /^(\d+)([KMG]?)(?:i?B)?$/i.exec(text);
+  const bytes = match ? Number(match[1]) * units[match[2]!.toUpperCase()]! : Number.NaN;
+  if (!(bytes >= min && bytes <= max)) {
+    throw new UmbraError(
+      'memory-out-of-range',
+      `"${text}" is no size of memory between ${min / 2 ** 20}M and ${max / 2 ** 30}G.`,
+      'Write it such as 512M or 1G.',
+    );
+  }
+  return Math.ceil(bytes / 4096) * 4096;
+}
+
+/** `HOST:GUEST` or `HOST:GUEST/udp`. */
+export function parsePublish(text: string): Publish {
+  const match = /^(\d+):(\d+)(?:\/(tcp|udp))?$/.exec(text);
+  const ports = match ? [Number(match[1]), Number(match[2])] : [];
+  if (ports.length !== 2 || ports.some((port) => port < 1 || port > 65535)) {
+    throw new UmbraError(
+      'publish-invalid',
+      `"${text}" names no pair of ports.`,
+      'Write HOST:GUEST, such as 8080:80, with /udp behind it for UDP.',
+    );
+  }
+  const protocol = match![3] === 'udp' ? 'udp' : 'tcp';
+  return { protocol, hostPort: ports[0]!, guestPort: ports[1]! };
+}
