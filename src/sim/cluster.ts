@@ -29,6 +29,7 @@ import type { Checker } from './checkers/checker.ts';
 import { SimDisk } from './disks.ts';
 import { Network } from './network.ts';
 import { Process } from './process.ts';
+import { claimWithoutCompare, openGate, type Sabotage, tamperFor } from './sabotage.ts';
 import type { Scheduler } from './scheduler.ts';
 
 const vm = 'vm';
@@ -37,16 +38,9 @@ export interface ClusterOptions {
   readonly maker: MachineMaker;
   readonly hosts: number;
   readonly disks: readonly { readonly shared: boolean }[];
-  /** Deliberate mistakes, to see a checker catch them. */
+  /** A deliberate mistake, to see a checker catch it. */
   readonly sabotage: Sabotage | undefined;
 }
-
-export type Sabotage =
-  | 'open-gate'
-  | 'claim-without-compare'
-  | 'early-acknowledgement'
-  | 'stale-start'
-  | 'altered-log';
 
 export interface SimHost {
   readonly name: string;
@@ -82,6 +76,8 @@ export class Cluster {
   goLives = 0;
   /** The machine was switched off by order: nobody may start it again. */
   off = false;
+  /** Something has changed: a good moment for a fault. */
+  onTransition: () => void = () => {};
   /** Answers for clients. */
   onFrame: (from: Process, frame: Uint8Array) => void = () => {};
 
@@ -105,6 +101,7 @@ export class Cluster {
       this.hosts.push({ name: `h${host}`, disks, up: true, known: undefined, intent: undefined });
     }
     this.entry = newRecord(this.#epoch, ['h0']);
+    this.network.tamper = tamperFor(options.sabotage, scheduler);
   }
 
   // --- machinery -----------------------------------------------------------------------------
@@ -166,6 +163,7 @@ export class Cluster {
   reported(from: Process, report: Report): void {
     this.scheduler.trace(`${from.name} reports ${reportText(report)}`);
     for (const checker of this.checkers) checker.reported(this, from, report);
+    this.onTransition();
   }
 
   processEnded(process: Process): void {
@@ -212,23 +210,15 @@ export class Cluster {
   }
 
   #decide(ask: Ask): Reply {
-    let asked = ask;
-    if (this.options.sabotage === 'claim-without-compare') {
-      const { record } = this.entry;
-      const { kind } = ask.operation;
-      if (kind === 'goAlone') {
-        const lie = { ...record, live: ask.member, eligibleShadow: undefined };
-        return { vm, claimId: ask.claimId, granted: true, refusal: undefined, record: lie };
-      }
-      asked = { ...ask, epoch: record.epoch, generation: record.generation };
-    }
-    const { entry, reply } = decide(this.entry, asked);
+    const careless = this.options.sabotage === 'claim-without-compare';
+    const { entry, reply } = (careless ? claimWithoutCompare : decide)(this.entry, ask);
     if (entry.record.generation !== this.entry.record.generation) {
       const { kind } = ask.operation;
       this.scheduler.trace(
         `arbiter: ${kind} by ${ask.member.process}: ${recordText(entry.record)}`,
       );
       this.#history.push(this.entry);
+      this.onTransition();
     }
     this.entry = entry;
     return reply;
@@ -416,10 +406,8 @@ export class Cluster {
     }
   }
 
-  #sabotagePrimary(process: Process): void {
-    if (this.options.sabotage !== 'open-gate') return;
-    const primary = process.copy.primary;
-    if (primary !== undefined) primary.gate.hold = (output) => primary.emit([output]);
+  #sabotagePrimary({ copy }: Process): void {
+    if (this.options.sabotage === 'open-gate' && copy.primary !== undefined) openGate(copy.primary);
   }
 }
 

@@ -226,6 +226,14 @@ export class Faults {
   constructor(cluster: Cluster, gap: number) {
     this.#cluster = cluster;
     this.#mends = new Mends(cluster);
+    // Whatever can break in the middle of a change is broken there, too.
+    const { random } = cluster.scheduler;
+    const chance = random.pick([0, 0.05, 0.2]);
+    cluster.onTransition = () => {
+      if (!this.#calm && random.chance(chance)) {
+        cluster.scheduler.after(random.pick([0, 100, 400, 3000]), () => this.#strike());
+      }
+    };
     this.#next(gap);
   }
 
@@ -239,15 +247,20 @@ export class Faults {
     const { scheduler } = this.#cluster;
     scheduler.after(scheduler.random.between(0, 2 * gap), () => {
       if (this.#calm) return;
-      let choice = scheduler.random.below(totalWeight);
-      for (const [weight, fault] of faults) {
-        choice -= weight;
-        if (choice >= 0) continue;
-        scheduler.trace(`fault: ${fault.name}`);
-        fault(this.#cluster, this.#mends);
-        break;
-      }
+      this.#strike();
       this.#next(gap);
     });
+  }
+
+  #strike(): void {
+    if (this.#calm) return;
+    const { scheduler } = this.#cluster;
+    let choice = scheduler.random.below(totalWeight);
+    for (const [weight, fault] of faults) {
+      choice -= weight;
+      if (choice >= 0) continue;
+      scheduler.trace(`fault: ${fault.name}`);
+      return fault(this.#cluster, this.#mends);
+    }
   }
 }

@@ -20,6 +20,7 @@ export class Network {
   readonly connections: Connection[] = [];
   readonly #cuts = new Map<string, number>();
   lossOfDatagrams = 0;
+  tamper: Tamper | undefined;
 
   constructor(scheduler: Scheduler) {
     this.scheduler = scheduler;
@@ -67,7 +68,7 @@ function pair(a: string, b: string): string {
 type Segment = { readonly bytes: Uint8Array | undefined; readonly at: number };
 
 /** May look at, change, swallow or add messages: for tests that break a rule on purpose. */
-export type Tamper = (from: Endpoint, bytes: Uint8Array, end: End) => Uint8Array | undefined;
+export type Tamper = (bytes: Uint8Array, from: End) => Uint8Array | undefined;
 
 export class Connection {
   readonly ends: readonly [End, End];
@@ -91,7 +92,6 @@ export class Connection {
 }
 
 export class End implements Link {
-  static tamper: Tamper | undefined;
   readonly owner: Endpoint;
   readonly #network: Network;
   other!: End;
@@ -108,7 +108,8 @@ export class End implements Link {
 
   send(message: Uint8Array): void {
     if (!this.open) return;
-    const bytes = End.tamper === undefined ? message : End.tamper(this.owner, message, this);
+    const { tamper } = this.#network;
+    const bytes = tamper === undefined ? message : tamper(message, this);
     if (bytes !== undefined) this.push(bytes);
   }
 

@@ -10,8 +10,9 @@ import { OneLive } from './checkers/one-live.ts';
 import { OutputRule } from './checkers/output-rule.ts';
 import { ReplicasEqual } from './checkers/replicas-equal.ts';
 import { Clients } from './clients.ts';
-import { Cluster, type Sabotage } from './cluster.ts';
+import { Cluster } from './cluster.ts';
 import { Faults } from './faults.ts';
+import type { Sabotage } from './sabotage.ts';
 import { Scheduler } from './scheduler.ts';
 import { ToyMaker } from './toy-machine.ts';
 
@@ -90,7 +91,7 @@ function run(cluster: Cluster, world: Clients): void {
     }
   };
   until(second);
-  const faults = new Faults(cluster, random.pick([30_000, 150_000, 500_000]));
+  const faults = new Faults(cluster, random.pick([30_000, 150_000, 500_000, 1_500_000]));
   until(scheduler.now + random.between(1, 5) * second);
   faults.healAll();
   scheduler.trace('--- all faults are healed ---');

@@ -9,6 +9,8 @@ import { Checker } from './checker.ts';
 
 export class OutputRule extends Checker {
   override released(cluster: Cluster, from: Process, output: Output): void {
+    // A recovering arbiter knows nothing yet and grants nothing either.
+    if (cluster.entry.recovery !== undefined) return;
     const { live, eligibleShadow } = cluster.entry.record;
     if (eligibleShadow === undefined || live?.process !== from.member.process) return;
     const shadow = cluster.processes.find(

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Sabotage } from './sabotage.ts';
+import { simulate } from './simulation.ts';
+
+test('clusters keep every rule under faults', () => {
+  let goLives = 0;
+  for (let seed = 1; seed <= 60; seed++) {
+    const result = simulate(seed);
+    assert.deepEqual(result.violations, [], `npm run sim -- --seed ${seed}`);
+    goLives += result.goLives;
+  }
+  assert.ok(goLives > 20, `only ${goLives} shadows went live`);
+});
+
+test('a seed fails or passes the same way again', () => {
+  const [first, second] = [simulate(7), simulate(7)];
+  assert.deepEqual(first.trace, second.trace);
+  assert.equal(first.events, second.events);
+});
+
+/** Each broken rule, and the checkers that may see it first. */
+const sabotages: Record<Sabotage, RegExp> = {
+  'open-gate': /^output-rule/,
+  'claim-without-compare': /^(one-live|one-history)/,
+  'early-acknowledgement': /^(output-rule|one-history)/,
+  'stale-start': /^one-history/,
+  'altered-log': /^(no-divergence|one-history)/,
+};
+
+for (const [sabotage, caughtBy] of Object.entries(sabotages)) {
+  test(`the checkers catch ${sabotage}`, () => {
+    for (let seed = 1; seed <= 200; seed++) {
+      const [violation] = simulate(seed, { sabotage: sabotage as Sabotage }).violations;
+      if (violation !== undefined && caughtBy.test(violation)) return;
+    }
+    assert.fail('200 seeds, and nobody noticed');
+  });
+}
