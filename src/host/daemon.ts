@@ -6,7 +6,7 @@
  * decides nothing about who is live. VM processes end with it: the machine's shadow, on another
  * host, is what survives.
  */
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { agentProtocolVersion, type CenterMessage, type VmSpec } from '../api/agent.ts';
@@ -14,10 +14,9 @@ import type { HelloMessage } from '../api/agent-link.ts';
 import { umbraHome } from '../api/credentials.ts';
 import { apiPrefix, daemonTrust, Wire } from '../api/wire.ts';
 import { UmbraError } from '../base/errors.ts';
-import { portGeneration } from '../network/switch.ts';
-import { parseMacText } from '../network/wire.ts';
 import { ImageStore } from './image-store.ts';
 import { Member, type MemberOptions } from './member.ts';
+import { packageVersion } from './package-version.ts';
 import type { ToVm, VmLaunch } from './vm/protocol.ts';
 import { VmProcesses } from './vm-processes.ts';
 import type { VmRole } from './vm-slot.ts';
@@ -48,7 +47,7 @@ export class HostDaemon {
     this.#images = new ImageStore(
       this.#member.dataDirectory,
       options.home ?? umbraHome(),
-      (name, file) => this.#wire.open('GET', `/images/${name}/files/${file}`),
+      (digest, file) => this.#wire.open('GET', `/images/${digest}/files/${file}`),
     );
     this.#vms = new VmProcesses({
       prepare: (spec, role) => this.#prepare(spec, role),
@@ -145,7 +144,7 @@ export class HostDaemon {
         this.#order(message.vm, { kind: 'consoleInput', bytes: message.bytes });
         break;
       case 'place':
-        this.#place(message);
+        this.#member.place(message);
         break;
       case 'welcome':
       case 'peers':
@@ -156,16 +155,6 @@ export class HostDaemon {
 
   #order(vm: string, message: ToVm): void {
     this.#vms.order(vm, message);
-  }
-
-  #place({ vmNumber, mac, host, epoch, generation }: Extract<CenterMessage, { kind: 'place' }>) {
-    const { ethernet, trunks, id } = this.#member;
-    const address = parseMacText(mac);
-    if (address === undefined) return;
-    const at = host === id ? 'here' : trunks.portTo(host);
-    ethernet.turn((now) => {
-      ethernet.place(vmNumber, portGeneration(epoch, generation), address, at, now);
-    });
   }
 
   /** All that a VM process is told at its start; its image is there then. */
@@ -201,10 +190,4 @@ export class HostDaemon {
     // Running VMs are worth more than order: the operator stops this daemon when it suits.
     if (this.#vms.running === 0) this.#options.onRefused?.(why);
   }
-}
-
-/** The version of the package that this file belongs to, two folders up in sources and build. */
-export async function packageVersion(): Promise<string> {
-  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -35,7 +35,8 @@ export class Ethernet {
   readonly #outlets = new Set<Outlet>();
   readonly #residents = new Map<Port, Resident>();
   readonly #alarm = new Alarm(() => this.turn((now) => this.#wake(now)));
-  #ageAt = nowUs() + AGEING_INTERVAL_US;
+  #now = nowUs();
+  #ageAt = this.#now + AGEING_INTERVAL_US;
   #tell: Tell = () => {};
   #turnEnds: (now: number) => void = () => {};
 
@@ -53,8 +54,14 @@ export class Ethernet {
     this.#turnEnds = turnEnds;
   }
 
+  /** The time of the turn under way: one for all that happens in it. */
+  get now(): number {
+    return this.#now;
+  }
+
   turn(work: (now: number) => void): void {
     const now = nowUs();
+    this.#now = now;
     try {
       work(now);
     } finally {

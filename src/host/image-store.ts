@@ -22,8 +22,8 @@ const digestPattern = /^[0-9a-f]{64}$/;
 /** Files lie beside their description; what a center says never leaves the folder. */
 const filePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$/;
 
-/** Where the bytes of an image come from: a GET at the center. */
-export type FetchImageFile = (name: string, file: string) => Promise<AsyncIterable<Uint8Array>>;
+/** Where the bytes of an image come from: a GET at the center, which keeps images by digest too. */
+export type FetchImageFile = (digest: string, file: string) => Promise<AsyncIterable<Uint8Array>>;
 
 export class ImageStore {
   readonly #folder: string;
@@ -80,7 +80,7 @@ export class ImageStore {
   }
 
   async #fill(folder: string, name: string, digest: string): Promise<void> {
-    const text = await readLimited(await this.#fetch(name, DESCRIPTION));
+    const text = await readLimited(await this.#fetch(digest, DESCRIPTION));
     const description = parseDescription(text, digest);
     if (description === undefined) {
       throw new UmbraError(
@@ -91,7 +91,7 @@ export class ImageStore {
     }
     await writeFile(join(folder, DESCRIPTION), text);
     for (const file of filesOf(description)) {
-      const source = await this.#fetch(name, file.path);
+      const source = await this.#fetch(digest, file.path);
       const target = createWriteStream(join(folder, file.path), { flags: 'wx', flush: true });
       await pipeline(source, (bytes) => exactly(bytes, file, name), target);
     }

@@ -15,7 +15,9 @@ import type { DaemonCredentials } from '../api/credentials.ts';
 import { joinCluster } from '../api/join.ts';
 import { centerUrl, connectionError } from '../api/wire.ts';
 import type { UmbraError } from '../base/errors.ts';
+import { portGeneration } from '../network/switch.ts';
 import type { TrunkAnnouncement } from '../network/trunk.ts';
+import { parseMacText } from '../network/wire.ts';
 import { Ethernet } from './ethernet.ts';
 import { daemonLog, type Log } from './log.ts';
 import { SwitchSocket } from './switch-socket.ts';
@@ -42,6 +44,8 @@ export interface MemberHandlers {
   /** The center will not have this daemon. */
   readonly onRefused: (why: UmbraError) => void;
 }
+
+type PlaceMessage = Extract<CenterMessage, { kind: 'place' }>;
 
 export class Member {
   readonly credentials: DaemonCredentials;
@@ -139,6 +143,16 @@ export class Member {
 
   send(message: Parameters<AgentLink['send']>[0]): void {
     this.#link?.send(message);
+  }
+
+  /** The center says where a VM is now. */
+  place({ vmNumber, mac, host, epoch, generation }: PlaceMessage): void {
+    const address = parseMacText(mac);
+    if (address === undefined) return;
+    const at = host === this.id ? 'here' : this.trunks.portTo(host);
+    this.ethernet.turn((now) => {
+      this.ethernet.place(vmNumber, portGeneration(epoch, generation), address, at, now);
+    });
   }
 
   async close(): Promise<void> {

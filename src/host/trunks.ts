@@ -228,7 +228,7 @@ export class Trunks {
       ethernet,
       name: this.#options.id,
       peerName: way.peer.id,
-      announced: (announcement) => this.#options.announced?.(announcement, nowUs()),
+      announced: (announcement) => this.#options.announced?.(announcement, ethernet.now),
       opened: () => {
         way.isUp = true;
         way.retryUs = RETRY_US_MIN;
