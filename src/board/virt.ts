@@ -23,6 +23,7 @@ import { VirtioNet } from '../devices/virtio/net.ts';
 import { makeWasmEngine } from '../engine/wasm-engine.ts';
 import type { AccessSize, Device, DeviceContext } from '../machine/device.ts';
 import type { Input } from '../machine/effects.ts';
+import type { EngineMaker } from '../machine/engine.ts';
 import { hartsMax } from '../machine/layout.ts';
 import type { MachineMaker, Restore } from '../machine/machine.ts';
 import {
@@ -58,10 +59,16 @@ export interface VirtConfiguration {
   readonly randomSeed: Uint8Array;
 }
 
-/** Checks a configuration and makes what makes machines of it. */
-export function virtMachineMaker(configuration: VirtConfiguration): MachineMaker {
+/**
+ * Checks a configuration and makes what makes machines of it. Which engine executes them is no part
+ * of the configuration: it cannot be observed.
+ */
+export function virtMachineMaker(
+  configuration: VirtConfiguration,
+  makeEngine: EngineMaker = makeWasmEngine,
+): MachineMaker {
   check(configuration);
-  const parts = machineParts(configuration);
+  const parts = { ...machineParts(configuration), makeEngine };
   return {
     configuration: digest(configuration),
     powerOn: () => new RiscvMachine(parts),
@@ -91,7 +98,7 @@ function check({ hartCount, ramBytes, disks, macs }: VirtConfiguration): void {
 
 const megabyte = 1 << 20;
 
-function machineParts(configuration: VirtConfiguration): MachineParts {
+function machineParts(configuration: VirtConfiguration): Omit<MachineParts, 'makeEngine'> {
   const { bios, initrd, hartCount, ramBytes } = configuration;
   const kernel = loadKernel(configuration.kernel, dramBase);
   // Linux wants to lie at a multiple of 2 MiB; firmware keeps the first two for itself.
@@ -134,7 +141,6 @@ function machineParts(configuration: VirtConfiguration): MachineParts {
     deviceTree,
     firmware: bios ? 'image' : 'builtin',
     firmwareInformation,
-    makeEngine: makeWasmEngine,
     makePeripherals: (context) => new VirtPeripherals(configuration, context),
   };
 }
