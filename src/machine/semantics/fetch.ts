@@ -14,6 +14,7 @@ import {
   shl,
   shrU,
   wrap,
+  xor,
 } from '../../isa/semantics.ts';
 import { pageBytes, run, straddleAt, straddleEntries, straddleStride } from '../layout.ts';
 import { tlbSlot } from './memory.ts';
@@ -21,7 +22,7 @@ import { accessFault, accessKind, translate } from './paging.ts';
 import type { PageTracking } from './tracking.ts';
 
 /** Behind the record and the end of page that follows it at 16 or 32. */
-const wordKeptAt = 48;
+const keyAt = 48;
 
 /** From outside: (page index) -> the address of records for this page of RAM. */
 export const allocateCode = declare('allocateCode', { takes: ['i32'], gives: 'i32' });
@@ -58,12 +59,14 @@ export function defineFetch(tracking: PageTracking): void {
     };
     const word = o.let(half(pc));
     o.if(eq(and(word, 3), 3), () => o.set(word, or(word, shl(half(add(pc!, 2)), 16))));
-    // A small cache, keyed by the word itself, so it can never be stale.
+    // A small cache, keyed by the word itself, so it can never be stale. The key is inverted above
+    // the low half: a record that was never written has key 0, which is no instruction's.
     const slot = and(shrU(mul(word, 0x9e3779b1 | 0), 26), straddleEntries - 1);
     const record = o.let(add(shl(slot, 31 - Math.clz32(straddleStride)), straddleAt));
-    o.if(ne(peek('word', record, wordKeptAt), word), () => {
+    const key = o.let(xor(word, 0xffff_0000 | 0));
+    o.if(ne(peek('word', record, keyAt), key), () => {
       o.call(decodeSingle, record, word);
-      o.poke('word', record, word, wordKeptAt);
+      o.poke('word', record, key, keyAt);
     });
     o.return(record);
   });
