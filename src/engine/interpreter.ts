@@ -234,8 +234,7 @@ class Interpreter {
     code.getLocal(this.#budget);
     this.#op('i32.eqz');
     code.if();
-    this.#storePc();
-    code.br(this.#leave);
+    this.#emitLookUp();
     code.end();
     this.#takeBudget();
     const special = [
@@ -253,6 +252,19 @@ class Interpreter {
       code.end();
       body();
     }
+  }
+
+  /** The budget is used up, or was set aside because translations have changed. */
+  #emitLookUp(): void {
+    const code = this.#code;
+    this.#storePc();
+    this.#get(run.stopRequest);
+    code.brIf(this.#leave);
+    this.#get(run.budgetHeld);
+    code.teeLocal(this.#budget);
+    this.#put(run.budgetHeld, () => code.i32(0));
+    code.brIf(this.#fetch);
+    code.br(this.#leave);
   }
 
   // --- The handlers

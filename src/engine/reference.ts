@@ -16,7 +16,13 @@ import type { Engine, EngineHost } from '../machine/engine.ts';
 import { csrIndexAt, type Layout, pageBytes, run } from '../machine/layout.ts';
 import { type MachineSemantics, machineSemantics } from '../machine/semantics/all.ts';
 import { timeAt } from '../machine/semantics/csr.ts';
-import { deviceLoad, deviceStore, loadSlow, storeSlow } from '../machine/semantics/memory.ts';
+import {
+  deviceLoad,
+  deviceStore,
+  loadSlow,
+  selectBanks,
+  storeSlow,
+} from '../machine/semantics/memory.ts';
 import { accessKind, translate } from '../machine/semantics/paging.ts';
 import { preservePage } from '../machine/semantics/tracking.ts';
 import { takeInterrupt, takeTrap } from '../machine/semantics/trap.ts';
@@ -72,12 +78,22 @@ class ReferenceEngine implements Engine {
           this.#take();
           continue;
         }
+        this.#call(selectBanks);
       }
-      if (this.#get(run.budgetLeft) === 0) break;
+      if (this.#get(run.budgetLeft) === 0 && !this.#resumed()) break;
       const outcome = this.#step();
       look = outcome.kind === 'trap' || outcome.kind === 'resample';
     }
     return this.#get(run.budgetLeft) + this.#get(run.budgetHeld);
+  }
+
+  /** Takes back a budget that was set aside only so that an engine looks up. */
+  #resumed(): boolean {
+    const held = this.#get(run.budgetHeld);
+    if (held === 0 || this.#get(run.stopRequest) !== 0) return false;
+    this.#put(run.budgetHeld, 0);
+    this.#put(run.budgetLeft, held);
+    return true;
   }
 
   #step(): Outcome {

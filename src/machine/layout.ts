@@ -29,7 +29,7 @@ export const run = {
   end: control('u64', 8),
   /** Instructions and traps still allowed; spilled before anything that needs the count. */
   budgetLeft: control('word', 4),
-  /** Budget set aside so that the run stops behind the present instruction. */
+  /** Budget set aside so that the engine looks up behind the present instruction. */
   budgetHeld: control('word', 4),
   /** Not 0: leave the engine at the next opportunity; the reason in bits. */
   stopRequest: control('word', 4),

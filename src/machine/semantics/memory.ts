@@ -40,7 +40,7 @@ import {
   writeTlbOffset,
 } from '../layout.ts';
 import { accessFault, accessKind, dataPrivilege, translate } from './paging.ts';
-import type { PageTracking } from './tracking.ts';
+import { lookUpAfterwards, type PageTracking } from './tracking.ts';
 
 /**
  * From outside: a device register. An access that nobody answers sets `run.fault` and its cause;
@@ -86,8 +86,7 @@ function rawStore(o: Builder, at: Expr, bytes: Expr, value: Expr): void {
 
 /** The run stops behind this instruction, so that the machine looks at devices and deadlines. */
 function stopAfterwards(o: Builder): void {
-  o.put(run.budgetHeld, add(get(run.budgetHeld), get(run.budgetLeft)));
-  o.put(run.budgetLeft, 0);
+  lookUpAfterwards(o);
   o.put(run.stopRequest, or(get(run.stopRequest), stopReason.event));
 }
 
@@ -96,11 +95,13 @@ const crossesPage = (address: Expr, bytes: Expr): Expr =>
 
 /** Both pages of an access across an edge, translated before anything happens. */
 function translateBoth(o: Builder, t: PageTracking, address: Expr, bytes: Expr, kind: Expr) {
-  const low = o.call(translate, address, kind);
   const edge = o.let(and(add(address, zext(bytes)), -pageBytes));
+  const inLow = o.let(wrap(sub(edge, address)));
+  o.put(run.accessBytes, inLow);
+  const low = o.call(translate, address, kind);
+  o.put(run.accessBytes, sub(bytes, inLow));
   const high = o.call(translate, edge, kind);
   o.if(eqz(and(t.inRam(low), t.inRam(high))), () => accessFault(o, kind, address));
-  const inLow = o.let(wrap(sub(edge, address)));
   const at = (index: Expr): Expr =>
     choose(ltU(index, inLow), add(t.host(low), index), add(t.host(high), sub(index, inLow)));
   return { low, high, at };
@@ -185,8 +186,10 @@ function defineStore(t: PageTracking): void {
       o.return();
     });
     const page = o.let(t.pageOf(pa));
+    // What this store changes may be the very entries that led here: nothing to remember, then.
+    const isTable = o.let(and(t.flags(page), pageFlag.table));
     o.call(t.noteStore, page);
-    o.if(get(run.pageUniform), () => {
+    o.if(and(get(run.pageUniform), eqz(isTable)), () => {
       fillTlb(o, t, writeTlbOffset, address!, pa);
       t.setFlags(o, page, or(t.flags(page), pageFlag.writable));
     });

@@ -12,6 +12,7 @@ import {
   type Expr,
   eq,
   eqz,
+  get,
   i32,
   ltU,
   ne,
@@ -34,6 +35,7 @@ import {
   pageShift,
   ramBase,
   recordBytes,
+  run,
   tlbEnd,
   tlbEntries,
   tlbEntryBytes,
@@ -42,6 +44,15 @@ import {
 
 /** From outside: keep the old content of a page (by index) for the checkpoint under way. */
 export const preservePage = declare('preservePage', { takes: ['i32'] });
+
+/**
+ * Behind the present instruction everybody looks up where the guest is: the page of the next one
+ * may be another now. Outside of runs this has no effect.
+ */
+export function lookUpAfterwards(o: Builder): void {
+  o.put(run.budgetHeld, add(get(run.budgetHeld), get(run.budgetLeft)));
+  o.put(run.budgetLeft, 0);
+}
 
 export class PageTracking {
   /** (page index): somebody is about to store into it. */
@@ -132,7 +143,10 @@ export class PageTracking {
     this.definitions.define(this.noteStore, (o, page) => {
       const flags = o.let(this.flags(page!));
       o.if(ne(and(flags, pageFlag.checkpoint), 0), () => o.call(preservePage, page!));
-      o.if(ne(and(flags, pageFlag.table), 0), () => o.call(this.flushTlb));
+      o.if(ne(and(flags, pageFlag.table), 0), () => {
+        o.call(this.flushTlb);
+        lookUpAfterwards(o);
+      });
       o.if(ne(and(flags, pageFlag.code), 0), () => this.#forgetCode(o, page!));
       this.setFlags(o, page!, and(flags, pageFlag.writable));
     });
