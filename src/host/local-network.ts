@@ -3,22 +3,17 @@
  * of a cluster. The guest always has the same address, so that published ports reach it from the
  * moment its programs listen.
  */
+import type { PublishedPort } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
 import { copyBytes, formatIpv4, type Mac, parseIpv4Text } from '../network/wire.ts';
 import { Ethernet } from './ethernet.ts';
 import { GatewayStack, machineResolver } from './gateway-stack.ts';
 
-/** A port of this machine that stands for one of the guest. */
-export interface LocalPort {
-  readonly protocol: 'tcp' | 'udp';
-  readonly hostPort: number;
-  readonly guestPort: number;
-}
-
 export interface LocalNetworkOptions {
-  /** The guest's MAC, as QEMU's first card has it by default. */
-  readonly mac?: Mac;
-  readonly publish?: readonly LocalPort[];
+  /** The guest's MAC. */
+  readonly mac: Mac;
+  /** Ports of this machine that stand for ports of the guest. */
+  readonly publish?: readonly PublishedPort[];
   /** Where DNS queries go: by default the machine's resolver; null: nowhere. */
   readonly dns?: { readonly address: string; readonly port: number } | null;
   /** By default only this machine reaches published ports. */
@@ -36,17 +31,16 @@ export interface LocalNetwork {
   send(frame: Uint8Array): void;
   /** Receives the guest's frames, and owns them. */
   onFrame: (frame: Uint8Array) => void;
-  /** The port of this machine behind a published one; of use where `hostPort` was 0. */
-  portOf(published: LocalPort): number | undefined;
+  /** The port of this machine behind a published one; of use where that was 0. */
+  portOf(published: PublishedPort): number | undefined;
   close(): void;
 }
 
-const guestMac: Mac = 0x52_54_00_12_34_56;
 const guestAddress = parseIpv4Text('10.86.0.15')!;
 
 /** @throws UmbraError `port-taken` if a port cannot be published */
 export async function createLocalNetwork(options: LocalNetworkOptions): Promise<LocalNetwork> {
-  const { mac = guestMac, publish = [] } = options;
+  const { mac, publish = [] } = options;
   const ethernet = new Ethernet();
   const dnsForward = resolverOf(options.dns);
   let failure: UmbraError | undefined;
@@ -78,20 +72,14 @@ export async function createLocalNetwork(options: LocalNetworkOptions): Promise<
       if (sent.push(frame) === 1) queueMicrotask(receive);
     },
     onFrame: () => {},
-    portOf: ({ protocol, hostPort }) => stack.ports.portOf(protocol, hostPort),
+    portOf: ({ protocol, gatewayPort }) => stack.ports.portOf(protocol, gatewayPort),
     close: () => {
       stack.close();
       ethernet.close();
     },
   };
   await stack.ports.set(
-    publish.map(({ protocol, hostPort, guestPort }) => ({
-      protocol,
-      gatewayPort: hostPort,
-      guestPort,
-      vm: 'the guest',
-      guest: () => guestAddress,
-    })),
+    publish.map((wanted) => ({ ...wanted, vm: 'the guest', guest: () => guestAddress })),
   );
   if (failure !== undefined) {
     network.close();
