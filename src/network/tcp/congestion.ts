@@ -17,6 +17,10 @@ export class Congestion {
     this.window = INITIAL_SEGMENTS * mss;
   }
 
+  get isSlowStart(): boolean {
+    return this.window < this.#threshold;
+  }
+
   /** @param limited whether the window, not the application, held back the sender (RFC 7661) */
   onAcknowledged(bytes: number, limited: boolean): void {
     if (!limited) return;

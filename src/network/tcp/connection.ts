@@ -18,7 +18,7 @@ import { ACK, emptySegment, FIN, RST, SYN, type TcpSegment } from '../frames/tcp
 import type { TcpEnd, TcpOptions, TcpPorts, TcpState } from './options.ts';
 import { TcpReceiver } from './receiver.ts';
 import { TcpSender } from './sender.ts';
-import { advance, distance, isAfter, isBefore, type Sequence } from './sequence.ts';
+import { advance, isAfter, isBefore, type Sequence } from './sequence.ts';
 
 const WINDOW_SCALE = 5;
 const WINDOW_SCALE_MAX = 14;
@@ -232,9 +232,7 @@ export class TcpConnection {
     outgoing.windowScale = !passive || this.#scaling ? WINDOW_SCALE : -1;
     outgoing.sackPermitted = !passive || this.#sack;
     this.#send(this.#initial, passive ? SYN | ACK : SYN, 0, 0);
-    this.#sender.synSent(now);
-    this.#synAt = this.#sender.timerAt;
-    this.#sender.timerAt = Number.POSITIVE_INFINITY;
+    this.#synAt = this.#sender.synSent(now);
   }
 
   #receiveInSynSent(segment: TcpSegment, now: number): void {
@@ -414,8 +412,7 @@ export class TcpConnection {
     if (this.#state === 'closed') return;
     if (why === 'done') this.#receiver.flush();
     this.#state = 'closed';
-    this.#sender.queue.clear();
-    this.#sender.timerAt = Number.POSITIVE_INFINITY;
+    this.#sender.clear();
     this.#ackAt = Number.POSITIVE_INFINITY;
     this.#synAt = Number.POSITIVE_INFINITY;
     this.#timeWaitAt = Number.POSITIVE_INFINITY;
@@ -433,7 +430,7 @@ export class TcpConnection {
   }
 
   #sendAck(): void {
-    this.#send(this.#sender.next, ACK, 0, 0);
+    this.#send(this.#sender.max, ACK, 0, 0);
   }
 
   /** Every segment leaves here; each one acknowledges all there is. */
@@ -467,6 +464,11 @@ export class TcpConnection {
 
   /** How far the peer is behind what was sent. */
   get unacknowledged(): number {
-    return distance(this.#sender.max, this.#sender.una);
+    return this.#sender.flight;
+  }
+
+  /** For tests: whether the sender's records agree with its numbers. */
+  get isConsistent(): boolean {
+    return !this.#isSynchronised || this.#sender.isConsistent;
   }
 }

@@ -5,9 +5,11 @@ import fc from 'fast-check';
 import { emptySegment } from '../frames/tcp-segment.ts';
 import { TcpReceiver } from './receiver.ts';
 import { RoundTrip } from './round-trip.ts';
-import { Scoreboard } from './scoreboard.ts';
 import { SendQueue } from './send-queue.ts';
+import { SentSegments } from './sent-segments.ts';
 import { advance, distance } from './sequence.ts';
+
+const NEVER = Number.POSITIVE_INFINITY;
 
 /** Near the edge where sequence numbers wrap, where comparisons go wrong if they can. */
 const start = fc.constantFrom(0, 100, 0x7fffffff - 50, -50, -0x80000000);
@@ -106,35 +108,65 @@ test('the send queue is the bytes pushed, less those dropped', () => {
   );
 });
 
-test('the scoreboard is the set of bytes that were reported', () => {
-  const block = fc.tuple(fc.nat(220), fc.nat(40));
+test('the records of what was sent cover it, whatever is acknowledged, lost and sent again', () => {
+  const act = fc.record({
+    kind: fc.constantFrom('send', 'send', 'sack', 'sack', 'ack', 'again', 'all'),
+    at: fc.nat(40),
+    length: fc.integer({ min: 1, max: 5 }),
+  });
   fc.assert(
-    fc.property(start, fc.array(block, { maxLength: 40 }), fc.nat(200), (una, blocks, cut) => {
-      const board = new Scoreboard();
-      const model = new Set<number>();
-      const max = advance(una, 200);
-      for (const [left, length] of blocks) {
-        board.add(advance(una, left), advance(una, left + length), una, max);
-        const valid = left > 0 && length > 0 && left + length <= 200;
-        for (let i = left; valid && i < left + length; i++) model.add(i);
-        assert.ok(board.isConsistent());
-        assert.equal(board.total, model.size);
+    fc.property(start, fc.array(act, { maxLength: 120, size: 'max' }), (initial, acts) => {
+      const sent = new SentSegments();
+      let una = initial;
+      let max = initial;
+      let now = 0;
+      for (const { kind, at, length } of acts) {
+        now += 100;
+        if (kind === 'send') {
+          const end = advance(max, length * 100);
+          sent.sent(max, end, now);
+          max = end;
+        } else if (kind === 'sack') {
+          const left = advance(una, at * 50);
+          const right = advance(left, length * 150);
+          if (distance(max, right) >= 0) sent.sacked(left, right, now, 100);
+        } else if (kind === 'ack') {
+          una = advance(una, Math.min(at * 25, distance(max, una)));
+          sent.acknowledged(una, now, 100);
+        } else if (kind === 'again') {
+          sent.detect(now, 500);
+          const lost = sent.firstLost() ?? sent.lastMissing();
+          if (lost !== undefined) sent.sentAgain(lost, now);
+        } else {
+          sent.loseAll(length > 3);
+        }
+        assert.ok(sent.covers(una, max));
+        assert.equal(sent.hasLost, sent.firstLost() !== undefined);
       }
-      const firstHole = [...Array(200).keys()].find((i) => i >= cut && !model.has(i))!;
-      const highest = Math.max(-1, ...model);
-      const hole = board.holeAt(advance(una, cut));
-      assert.equal(
-        hole === undefined ? undefined : distance(hole, una),
-        firstHole < highest ? firstHole : undefined,
-      );
-      let missing = 0;
-      for (let i = 0; i < cut; i++) if (!model.has(i)) missing++;
-      assert.equal(board.missing(una, advance(una, cut)), missing);
-      board.dropBefore(advance(una, cut));
-      assert.ok(board.isConsistent());
-      assert.equal(board.total, [...model].filter((i) => i >= cut).length);
+      sent.acknowledged(max, now, 100);
+      assert.ok(sent.isEmpty && sent.pipe === 0 && !sent.hasLost);
     }),
   );
+});
+
+test('a segment is lost when one sent three transmissions later, or long after, has arrived', () => {
+  const sent = new SentSegments();
+  for (let i = 0; i < 6; i++) sent.sent(i * 10, i * 10 + 10, i);
+  sent.sacked(20, 30, 1000, 500);
+  assert.equal(sent.detect(1000, 5000), 5000, 'two later is not enough, time will tell');
+  assert.ok(!sent.hasLost);
+  sent.sacked(30, 40, 1000, 500);
+  sent.detect(1000, 5000);
+  assert.deepEqual(sent.firstLost()!.start, 0);
+  sent.sentAgain(sent.firstLost()!, 1000);
+  assert.equal(sent.detect(5001, 5000), NEVER);
+  assert.equal(sent.firstLost()!.start, 10, 'overdue');
+  sent.sentAgain(sent.firstLost()!, 5001);
+  // The repetition of the first is lost too: others sent after it arrive.
+  for (let i = 6; i < 9; i++) sent.sent(i * 10, i * 10 + 10, 5001);
+  sent.sacked(60, 90, 6000, 500);
+  sent.detect(6000, 50_000);
+  assert.equal(sent.firstLost()!.start, 0);
 });
 
 test('the time-out follows RFC 6298 and Karn', () => {

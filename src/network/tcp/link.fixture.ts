@@ -2,6 +2,7 @@
  * For tests: two connections joined by a simulated link that loses, delays, reorders, duplicates
  * and corrupts, all from one seed. Segments cross it as real frames, built and parsed.
  */
+import { assert } from '../../base/assert.ts';
 import type { SeededRandom } from '../../base/random.ts';
 import { emptyIpv4Header, parseIpv4 } from '../frames/ipv4.ts';
 import { emptySegment, parseTcp } from '../frames/tcp-segment.ts';
@@ -135,6 +136,8 @@ interface InFlight {
 
 export class Link {
   now = 0;
+  /** The option is lost on the way: neither end may use SACK. */
+  withoutSack = false;
   faults: LinkFaults;
   readonly ends: [Endpoint, Endpoint];
   readonly #random: SeededRandom;
@@ -195,12 +198,18 @@ export class Link {
         connection.flush(this.now);
       }
     }
+    assert(
+      this.ends.every(({ connection }) => connection.isConsistent),
+      'the records of what was sent do not cover it',
+    );
     return true;
   }
 
   #deliver({ to, frame }: InFlight): void {
     const { connection } = this.ends[to];
-    if (!parseIpv4(frame, 14, this.#ip) || !parseTcp(frame, this.#ip, this.#segment)) return;
+    const segment = this.#segment;
+    if (!parseIpv4(frame, 14, this.#ip) || !parseTcp(frame, this.#ip, segment)) return;
+    if (this.withoutSack) segment.sackPermitted = false;
     if (connection.state === 'closed' && this.#segment.flags === 2 && this.onSyn?.()) {
       connection.listen(this.#segment);
       connection.accept(this.now);
