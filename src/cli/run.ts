@@ -2,14 +2,17 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { type Command, Option } from 'commander';
+import type { PublishedPort } from '../api/agent.ts';
 import { umbraHome } from '../api/credentials.ts';
 import { UmbraError } from '../base/errors.ts';
 import { ramBytesMax, ramBytesMin, type VirtConfiguration } from '../board/virt.ts';
 import { LocalVm } from '../host/local/local-vm.ts';
 import { openTerminal } from '../host/local/terminal.ts';
+import { createLocalNetwork } from '../host/local-network.ts';
 import type { DiskFile } from '../host/vm/file-disk.ts';
 import { loadImage } from '../images/image.ts';
-import { type Publish, parseMemory, parsePublish } from './values.ts';
+import { readMac } from '../network/wire.ts';
+import { parseMemory, parsePublish } from './values.ts';
 
 interface RunOptions {
   readonly image?: string;
@@ -20,12 +23,15 @@ interface RunOptions {
   readonly bios: string;
   readonly cpus: string;
   readonly memory?: string;
-  readonly publish: readonly Publish[];
+  readonly publish: readonly PublishedPort[];
   readonly record?: string;
   readonly tier: 'auto' | 'interpreter';
   readonly maxInstructions?: string;
   readonly json?: boolean;
 }
+
+/** The one guest of this network, as QEMU would name it. */
+const guestMac = Uint8Array.of(0x52, 0x54, 0x00, 0x12, 0x34, 0x56);
 
 const collect = (value: string, all: readonly string[]): string[] => [...all, value];
 
@@ -44,7 +50,7 @@ export function registerRun(program: Command): void {
     .option(
       '--publish <host:guest>',
       'forward a port of this machine to the guest; repeatable',
-      (value: string, all: readonly Publish[]) => [...all, parsePublish(value)],
+      (value: string, all: readonly PublishedPort[]) => [...all, parsePublish(value)],
       [],
     )
     .option('--record <dir>', 'record the run, for umbra replay')
@@ -68,8 +74,10 @@ async function run(options: RunOptions): Promise<void> {
       'Write it without separators, such as 100000000.',
     );
   }
-  const { createLocalNetwork } = await import('../host/local-network.ts');
-  const network = await createLocalNetwork({ publish: options.publish });
+  const network = await createLocalNetwork({
+    mac: readMac(guestMac, 0),
+    publish: options.publish,
+  });
   const out = options.json ? process.stderr : process.stdout;
   const vm = await LocalVm.start({
     configuration,
@@ -98,7 +106,7 @@ async function run(options: RunOptions): Promise<void> {
     if (result.stop === 'failed') process.exitCode = 1;
   } finally {
     terminal.close();
-    await network.close();
+    network.close();
   }
 }
 
@@ -118,7 +126,7 @@ async function prepare(
     bootArguments: options.append ?? boot.append,
     ...(options.bios !== 'builtin' && { bios: readInput(options.bios, 'firmware') }),
     disks: disks.map(({ bytes }) => bytes),
-    macs: [Uint8Array.of(0x52, 0x54, 0x00, 0x12, 0x34, 0x56)],
+    macs: [guestMac],
     epochOffset: BigInt(Date.now()) * 1_000_000n,
     randomSeed: randomBytes(32),
   };

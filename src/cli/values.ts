@@ -1,11 +1,6 @@
 /** What people write on the command line, as values; whatever does not fit says what would. */
+import type { PublishedPort } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
-
-export interface Publish {
-  readonly protocol: 'tcp' | 'udp';
-  readonly hostPort: number;
-  readonly guestPort: number;
-}
 
 const units: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
@@ -24,7 +19,7 @@ export function parseMemory(text: string, min: number, max: number): number {
 }
 
 /** `HOST:GUEST` or `HOST:GUEST/udp`. */
-export function parsePublish(text: string): Publish {
+export function parsePublish(text: string): PublishedPort {
   const match = /^(\d+):(\d+)(?:\/(tcp|udp))?$/.exec(text);
   const ports = match ? [Number(match[1]), Number(match[2])] : [];
   if (ports.length !== 2 || ports.some((port) => port < 1 || port > 65535)) {
@@ -35,5 +30,5 @@ export function parsePublish(text: string): Publish {
     );
   }
   const protocol = match![3] === 'udp' ? 'udp' : 'tcp';
-  return { protocol, hostPort: ports[0]!, guestPort: ports[1]! };
+  return { protocol, gatewayPort: ports[0]!, guestPort: ports[1]! };
 }

@@ -102,7 +102,7 @@ export class LocalVm {
     const started = vm;
     if (options.network) {
       options.network.onFrame = (frame) => {
-        copy.frame(0, frame);
+        copy.frame(0, frame.slice());
         started.#driver.wake();
       };
     }

@@ -1,0 +1,121 @@
+/**
+ * The demo's cluster as separate processes on loopback: a center, a gateway and hosts, each started
+ * with the same commands that a user would type, and ended by id.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Client } from '../../api/client.ts';
+import { readPersonCredentials } from '../../api/credentials.ts';
+import { UmbraError } from '../../base/errors.ts';
+
+/** This very program, as TypeScript in the repository and as JavaScript in a package. */
+const program = process.argv[1]!;
+
+interface Daemon {
+  readonly name: string;
+  process: ChildProcess;
+}
+
+export class DemoCluster {
+  readonly #folder: string;
+  readonly #home: string;
+  readonly #daemons = new Map<string, Daemon>();
+  #client: Client | undefined;
+  #url = '';
+
+  /** @param folder of its own, for everything the cluster writes; @param home where images are */
+  constructor(folder: string, home: string) {
+    this.#folder = folder;
+    this.#home = home;
+  }
+
+  get client(): Client {
+    return this.#client!;
+  }
+
+  logOf(name: string): string {
+    return join(this.#folder, `${name}.log`);
+  }
+
+  async startCenter(): Promise<void> {
+    const data = join(this.#folder, 'center');
+    this.#spawn('center', ['center', 'start', '--data', data, '--listen', '127.0.0.1:0']);
+    const admin = join(data, 'admin.json');
+    await this.until('the center', () => existsSync(admin) && readFileSync(admin).length > 0);
+    const credentials = readPersonCredentials(admin);
+    this.#url = credentials.url;
+    this.#client = new Client(credentials.url, { ca: credentials.ca, token: credentials.token });
+    await this.until('the center', () => this.#answers());
+  }
+
+  /** A host or gateway; one that was here before comes back with the certificate it has. */
+  async startDaemon(kind: 'host' | 'gateway', name: string): Promise<void> {
+    const { token } = await this.client.call('createJoinToken');
+    const data = join(this.#folder, name);
+    const join_ = ['--join', this.#url, '--token', token];
+    this.#spawn(name, [kind, 'start', ...join_, '--data', data, '--name', name]);
+    await this.until(name, async () => {
+      const hosts = await this.client.call('listHosts');
+      return hosts.some((host) => host.name === name && host.state === 'connected');
+    });
+  }
+
+  /** Whether the daemon's own process has ended. */
+  hasEnded(name: string): boolean {
+    const daemon = this.#daemons.get(name);
+    return (
+      daemon === undefined || daemon.process.exitCode !== null || daemon.process.signalCode !== null
+    );
+  }
+
+  async until(what: string, done: () => boolean | Promise<boolean>, ms = 60_000): Promise<void> {
+    const deadline = performance.now() + ms;
+    while (!(await done())) {
+      if (performance.now() > deadline) {
+        throw new UmbraError(
+          'demo-timeout',
+          `The demo waited ${Math.round(ms / 1000)} s for ${what} in vain.`,
+          `Look at the logs in ${this.#folder}.`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** Ends every process of the cluster, frozen ones too. */
+  async stop(): Promise<void> {
+    this.#client?.close();
+    for (const { process: child } of this.#daemons.values()) {
+      child.kill('SIGCONT');
+      child.kill('SIGTERM');
+    }
+    const deadline = performance.now() + 3_000;
+    for (const { name, process: child } of this.#daemons.values()) {
+      while (!this.hasEnded(name) && performance.now() < deadline) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      if (!this.hasEnded(name)) child.kill('SIGKILL');
+    }
+  }
+
+  async #answers(): Promise<boolean> {
+    try {
+      await this.client.call('health');
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #spawn(name: string, args: readonly string[]): void {
+    mkdirSync(this.#folder, { recursive: true });
+    const log = openSync(this.logOf(name), 'a');
+    const child = spawn(process.execPath, [program, ...args], {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, UMBRA_HOME: this.#home },
+    });
+    closeSync(log);
+    this.#daemons.set(name, { name, process: child });
+  }
+}

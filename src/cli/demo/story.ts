@@ -1,0 +1,256 @@
+/**
+ * The demo's story: protect a Redis VM, count without pause, take its host away by force and by
+ * silence, and see that the count goes on over the same connection.
+ *
+ * Everything is observed from outside, as an operator and a client would: through the API, the
+ * published port and the processes. Nothing here knows how a failover works.
+ */
+
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import type { FtStatusView, HostView } from '../../api/views.ts';
+import { UmbraError } from '../../base/errors.ts';
+import { CounterClient } from './counter-client.ts';
+import type { DemoCluster } from './processes.ts';
+
+export interface FailoverReport {
+  readonly kind: 'kill' | 'silence';
+  /** The longest interval between replies within 5 s of the fault. */
+  readonly gapMs: number;
+  /** From the fault to the moment at which the other copy was live. */
+  readonly detectMs: number;
+  readonly requestsBefore: number;
+  readonly requestsAfter: number;
+  readonly lost: number;
+  readonly repeated: number;
+  readonly connectionsReset: number;
+  /** From the fault until the VM was protected again; null where no host had room. */
+  readonly reprotectedMs: number | null;
+}
+
+export interface DemoReport {
+  readonly ok: boolean;
+  readonly image: string;
+  readonly bootSeconds: number;
+  readonly cpus: number;
+  readonly failovers: readonly FailoverReport[];
+  readonly log: { readonly idleMbitPerSecond: number; readonly busyMbitPerSecond: number };
+  readonly fingerprintsCompared: number;
+  readonly divergences: number;
+}
+
+export interface StoryOptions {
+  readonly hosts: number;
+  readonly failovers: number;
+  readonly cpus: number;
+  readonly say: (text: string) => void;
+}
+
+const vmName = 'redis';
+const image = 'redis';
+const watchMs = 5_000;
+
+export class Story {
+  readonly #cluster: DemoCluster;
+  readonly #options: StoryOptions;
+  #compared = 0;
+  #divergences = 0;
+
+  constructor(cluster: DemoCluster, options: StoryOptions) {
+    this.#cluster = cluster;
+    this.#options = options;
+  }
+
+  async tell(): Promise<DemoReport> {
+    const { cpus, failovers, say } = this.#options;
+    await this.#startCluster();
+    const port = await freePort();
+    const bootSeconds = await this.#startVm(port);
+    say(`Redis answers on port ${port} after ${bootSeconds.toFixed(1)} s`);
+    await this.#protected('its first protection');
+    const ft = await this.#status();
+    say(`protected: live on ${ft.primary?.host}, shadow on ${ft.shadow?.host}`);
+    const idleMbitPerSecond = await this.#logRate(4_000);
+    const client = await CounterClient.connect(port);
+    const busyMbitPerSecond = await this.#logRate(4_000);
+    const reports: FailoverReport[] = [];
+    for (let round = 0; round < failovers; round++) {
+      reports.push(await this.#failover(round % 2 === 0 ? 'kill' : 'silence', client));
+    }
+    await client.stop();
+    await this.#status();
+    const clean = reports.every(
+      ({ lost, repeated, connectionsReset }) => lost + repeated + connectionsReset === 0,
+    );
+    return {
+      ok: clean && this.#divergences === 0 && client.problem === undefined,
+      image,
+      bootSeconds,
+      cpus,
+      failovers: reports,
+      log: { idleMbitPerSecond, busyMbitPerSecond },
+      fingerprintsCompared: this.#compared,
+      divergences: this.#divergences,
+    };
+  }
+
+  async #startCluster(): Promise<void> {
+    const { hosts, say } = this.#options;
+    await this.#cluster.startCenter();
+    await this.#cluster.startDaemon('gateway', 'gateway');
+    for (let index = 1; index <= hosts; index++) {
+      await this.#cluster.startDaemon('host', `host${index}`);
+    }
+    say(`a center, a gateway and ${hosts} hosts are up, ${hosts + 2} processes`);
+  }
+
+  /** @returns seconds from power-on to Redis's first answer through the gateway */
+  async #startVm(port: number): Promise<number> {
+    const { client } = this.#cluster;
+    const ports = [{ protocol: 'tcp', gatewayPort: port, guestPort: 6379 } as const];
+    const body = { name: vmName, image, cpus: this.#options.cpus, ports, ft: true };
+    await client.call('createVm', { body });
+    const started = performance.now();
+    await client.call('startVm', { params: { vm: vmName }, body: {} });
+    await this.#cluster.until('Redis to answer', () => answersPing(port), 180_000);
+    return (performance.now() - started) / 1000;
+  }
+
+  async #failover(kind: 'kill' | 'silence', client: CounterClient): Promise<FailoverReport> {
+    const { say } = this.#options;
+    const before = await this.#status();
+    const lost = before.primary!.host;
+    const host = await this.#host(lost);
+    const pids = [...host.vmPids, ...(host.pid === null ? [] : [host.pid])];
+    const requestsBefore = client.replies;
+    const [lostBefore, repeatedBefore] = [client.lost, client.repeated];
+    const resetBefore = client.connectionsReset;
+    say(
+      kind === 'kill'
+        ? `SIGKILL to all ${pids.length} processes of ${lost}, where the VM is live`
+        : `SIGSTOP to all ${pids.length} processes of ${lost}: a host that goes silent`,
+    );
+    const faultAt = performance.now();
+    for (const pid of pids) signal(pid, kind === 'kill' ? 'SIGKILL' : 'SIGSTOP');
+    await this.#cluster.until(`the VM to be live elsewhere than on ${lost}`, async () => {
+      const { primary } = await this.#status();
+      return primary !== null && primary.host !== lost;
+    });
+    const detectMs = performance.now() - faultAt;
+    const wait = faultAt + watchMs - performance.now();
+    const third = this.#options.hosts > 2 && kind === 'kill';
+    const reprotectedAt = third ? this.#protectedAt() : undefined;
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    const gapMs = client.longestGapMs(faultAt, faultAt + watchMs);
+    const requestsAfter = client.repliesSince(faultAt);
+    const now = (await this.#status()).primary?.host;
+    say(
+      `live on ${now}: the client waited ${Math.round(gapMs)} ms; ${requestsAfter} replies since`,
+    );
+    if (kind === 'kill') await this.#cluster.startDaemon('host', lost);
+    else await this.#wakeStale(lost, pids, host.vmPids);
+    const protectedAt = await (reprotectedAt ?? this.#protectedAt());
+    const { shadow } = await this.#status();
+    say(`protected again: shadow on ${shadow?.host}`);
+    return {
+      kind,
+      gapMs: round(gapMs),
+      detectMs: round(detectMs),
+      requestsBefore,
+      requestsAfter,
+      lost: client.lost - lostBefore,
+      repeated: client.repeated - repeatedBefore,
+      connectionsReset: client.connectionsReset - resetBefore,
+      reprotectedMs: round(protectedAt - faultAt),
+    };
+  }
+
+  /** Lets a frozen host go on: its copy of the VM is stale, must say nothing, and ends. */
+  async #wakeStale(
+    name: string,
+    pids: readonly number[],
+    vmPids: readonly number[],
+  ): Promise<void> {
+    for (const pid of pids) signal(pid, 'SIGCONT');
+    await this.#cluster.until(`the stale copy on ${name} to end`, () =>
+      vmPids.every((pid) => !isAlive(pid)),
+    );
+    this.#options.say(`${name} goes on: its stale copy said nothing and has ended`);
+  }
+
+  async #protected(what: string): Promise<void> {
+    await this.#cluster.until(what, async () => (await this.#status()).state === 'running');
+  }
+
+  async #protectedAt(): Promise<number> {
+    await this.#protected('the VM to be protected again');
+    return performance.now();
+  }
+
+  async #status(): Promise<FtStatusView> {
+    const status = await this.#cluster.client.call('ftStatus', { params: { vm: vmName } });
+    this.#compared = Math.max(this.#compared, status.fingerprintsCompared);
+    this.#divergences = Math.max(this.#divergences, status.divergences);
+    return status;
+  }
+
+  async #host(name: string): Promise<HostView> {
+    const hosts = await this.#cluster.client.call('listHosts');
+    const host = hosts.find((one) => one.name === name);
+    if (host === undefined) throw new UmbraError('demo-failed', `No host ${name}.`, 'Report this.');
+    return host;
+  }
+
+  /** Mbit/s of log from the primary to the shadow, heartbeats included. */
+  async #logRate(ms: number): Promise<number> {
+    const [before, from] = [(await this.#status()).logBytesSent, performance.now()];
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    const [after, to] = [(await this.#status()).logBytesSent, performance.now()];
+    return Math.round((((after - before) * 8) / ((to - from) * 1000)) * 1000) / 1000;
+  }
+}
+
+const round = (value: number): number => Math.round(value * 10) / 10;
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function answersPing(port: number): Promise<boolean> {
+  const { connect } = await import('node:net');
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
+    const end = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(500, () => end(false));
+    socket.once('error', () => end(false));
+    socket.once('close', () => end(false));
+    socket.once('data', (chunk) => end(chunk.toString().startsWith('+PONG')));
+  });
+}
