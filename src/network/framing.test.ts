@@ -66,3 +66,12 @@ test('control messages pass between frames, each kind within its own bound', () 
   const plain = new FrameDecoder(1000);
   assert.throws(() => plain.push(Uint8Array.of(0x80, 0, 0, 1), () => {}), MalformedBytes);
 });
+
+test('what must not be lost is not dropped by a full batch', () => {
+  const batch = new FrameBatch(100);
+  for (let i = 0; i < 10; i++) batch.add(new Uint8Array(30));
+  batch.addAlways(Uint8Array.of(7));
+  const got: number[] = [];
+  new FrameDecoder().push(batch.take(), (message) => got.push(message.length));
+  assert.deepEqual(got, [30, 30, 1]);
+});

@@ -134,6 +134,11 @@ export class FrameBatch {
     if (at >= 0) this.#bytes.set(message, at);
   }
 
+  /** A message that must not be lost: few and short, so the bound is not for them. */
+  addAlways(message: Uint8Array): void {
+    this.#bytes.set(message, this.#reserve(message.length, Number.POSITIVE_INFINITY));
+  }
+
   /** A message of two parts: a short header, then a frame. */
   addParts(header: Uint8Array, body: Uint8Array): void {
     const at = this.#reserve(header.length + body.length);
@@ -153,15 +158,15 @@ export class FrameBatch {
   }
 
   /** Writes the length and returns the offset for the message itself, or -1 if it is dropped. */
-  #reserve(length: number): number {
+  #reserve(length: number, bytesMax = this.#bytesMax): number {
     assert(length <= 0xffff_ffff, 'a message beyond its length field');
     const end = this.#length + LENGTH_BYTES + length;
-    if (end > this.#bytesMax) {
+    if (end > bytesMax) {
       this.#dropped++;
       return -1;
     }
     if (end > this.#bytes.length) {
-      const larger = new Uint8Array(Math.min(this.#bytesMax, Math.max(end, this.#length * 2)));
+      const larger = new Uint8Array(Math.min(bytesMax, Math.max(end, this.#length * 2)));
       larger.set(this.#bytes.subarray(0, this.#length));
       this.#bytes = larger;
     }

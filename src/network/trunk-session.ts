@@ -33,7 +33,7 @@ export interface TrunkOptions {
 }
 
 export class TrunkSession {
-  /** What waits to be written to the stream. */
+  /** What waits to be written. The host takes it when the stream can take more; it drops beyond. */
   readonly batch: FrameBatch;
   readonly #switch: Switch;
   readonly #options: TrunkOptions;
@@ -48,7 +48,7 @@ export class TrunkSession {
     this.#options = options;
     this.#heardAt = now;
     this.batch = new FrameBatch(batchBytesMax);
-    this.batch.add(encodeTrunkMessage({ kind: 'hello', name: options.name }));
+    this.batch.addAlways(encodeTrunkMessage({ kind: 'hello', name: options.name }));
     this.#port = local.addTrunk({
       deliver: (vm, generation, frame) => addTrunkFrame(this.batch, vm, generation, frame),
     });
@@ -102,7 +102,7 @@ export class TrunkSession {
         break;
       }
       case 'ping':
-        this.batch.add(encodeTrunkMessage({ kind: 'pong', number: message.number }));
+        this.batch.addAlways(encodeTrunkMessage({ kind: 'pong', number: message.number }));
         break;
       case 'pong':
         break;
@@ -123,11 +123,11 @@ export class TrunkSession {
 
   /** The VM is here now: told to the peer at once, ahead of the frames that say so to the LAN. */
   announce(vm: VmNumber, generation: PortGeneration, addresses: readonly VmAddresses[]): void {
-    this.batch.add(encodeTrunkMessage({ kind: 'announcement', vm, generation, addresses }));
+    this.batch.addAlways(encodeTrunkMessage({ kind: 'announcement', vm, generation, addresses }));
   }
 
   ping(): void {
-    this.batch.add(encodeTrunkMessage({ kind: 'ping', number: this.#pings++ }));
+    this.batch.addAlways(encodeTrunkMessage({ kind: 'ping', number: this.#pings++ }));
   }
 
   /** The stream has ended: the switch forgets the trunk and every place behind it. */

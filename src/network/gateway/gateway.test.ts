@@ -280,6 +280,21 @@ test('UDP: flows are translated, answered, bounded and end', () => {
   assert.deepEqual(bench.calls.slice(-3), ['flowClosed 3', 'flowClosed 4', 'flowClosed 2']);
 });
 
+test('a published UDP port: the guest answers to the gateway, on the same flow', () => {
+  const bench = new Bench();
+  bench.send(guestArp);
+  bench.frames.length = 0;
+  const flow = bench.gateway.openFlow(guestIp, 5000, 40_000, 0)!;
+  assert.equal(bench.gateway.openFlow(guestIp, 5000, 40_000, 0), flow);
+  bench.gateway.datagram(flow, new Uint8Array(7), 0);
+  const ip = emptyIpv4Header();
+  assert.ok(parseIpv4(bench.frames[0]!, 14, ip));
+  const { sourcePort, destinationPort } = parseUdp(bench.frames[0]!, ip)!;
+  assert.deepEqual([sourcePort, destinationPort], [40_000, 5000]);
+  bench.send(udp(gatewayIp, 40_000, new Uint8Array(8)));
+  assert.equal(bench.calls.at(-1), `datagram ${flow} ${gatewayIp} 40000 8`);
+});
+
 test('DNS: known names are answered, others forwarded, and without a forwarder fail', () => {
   const query = Uint8Array.of(
     ...[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0],

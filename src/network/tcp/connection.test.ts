@@ -92,7 +92,7 @@ test('a bad link: every byte arrives exactly once and in order, whatever is lost
         }
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });
 
