@@ -2,7 +2,7 @@
  * A Debian archive, as far as it can be proved: InRelease signed by a key of this machine's Debian,
  * the package index by its hash in InRelease, every package by its hash in the index.
  *
- * Formats: Debian repository format (wiki.debian.org/DebianRepository/Format), OpenPGP clear-signed
+ * Formats: Debian repository format (the wiki page of that name), OpenPGP clear-signed
  * text (RFC 9580, section 7).
  */
 import { createHash } from 'node:crypto';

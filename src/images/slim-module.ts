@@ -70,7 +70,7 @@ function pruneSymbols(sections: readonly Section[], contents: Uint8Array[], symt
   sections[symtab]!.info = locals;
   for (const [at, section] of sections.entries()) {
     if (section.type !== SHT_RELA || section.link !== symtab) continue;
-    const relocations = contents[at]!.slice();
+    const relocations = copyOf(contents[at]!);
     const view = dataView(relocations);
     for (let entry = 0; entry < relocations.length; entry += relocationSize) {
       // r_info holds the symbol in its upper half.
@@ -137,7 +137,7 @@ function assemble(
   align(writer, 8);
   const tableAt = writer.length;
   for (const [at, section] of sections.entries()) {
-    const header = section.header.slice();
+    const header = copyOf(section.header);
     const view = dataView(header);
     const size = section.type === SHT_NOBITS ? section.size : contents[at]!.length;
     view.setBigUint64(24, BigInt(at === 0 ? 0 : offsets[at]!), true);
@@ -156,4 +156,9 @@ function align(writer: ByteWriter, alignment: number): void {
 
 function dataView(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** Not `slice`: of a Buffer that would be a view. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
 }

@@ -64,3 +64,17 @@ test('without a mirror or a keyring there is an error with a remedy', () => {
     );
   }
 });
+
+test('the keyring of the machine, or the one that UMBRA_KEYRING names', () => {
+  put('debian-archive-keyring.gpg', 'theirs');
+  put('mine.asc', 'mine');
+  const read = (): string[] =>
+    debianKeyrings(root).map((keyring) => Buffer.from(keyring).toString());
+  assert.deepEqual(read(), ['theirs']);
+  process.env['UMBRA_KEYRING'] = join(root, 'mine.asc');
+  try {
+    assert.deepEqual(read(), ['mine']);
+  } finally {
+    delete process.env['UMBRA_KEYRING'];
+  }
+});

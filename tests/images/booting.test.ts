@@ -13,10 +13,15 @@ import { after, describe, test } from 'node:test';
 import { UmbraError } from '../../src/base/errors.ts';
 import { openRelease } from '../../src/images/archive.ts';
 import { buildImage } from '../../src/images/build.ts';
+import { decompressAll } from '../../src/images/compression.ts';
+import { unpackDeb } from '../../src/images/deb.ts';
 import { Downloader } from '../../src/images/download.ts';
+import { elfSections, moduleInfo } from '../../src/images/elf.ts';
 import type { Image } from '../../src/images/image.ts';
 import { loadRecipe } from '../../src/images/recipe.ts';
+import { slimModule } from '../../src/images/slim-module.ts';
 import { aptSources, debianKeyrings } from '../../src/images/sources.ts';
+import { Tree } from '../../src/images/tree.ts';
 import { Guest, qemuMissing } from './qemu.fixture.ts';
 
 const skip = qemuMissing || (await mirrorMissing());
@@ -77,21 +82,58 @@ function redis(port: number, commands: readonly string[], until: string): Promis
   });
 }
 
+/** Every relocation of a module with the symbol it names: section, value and name. */
+function relocations(module: Uint8Array): string[] {
+  const sections = elfSections(module);
+  const symtab = sections.findIndex(({ type }) => type === 2);
+  const symbols = Buffer.from(sections[symtab]!.bytes);
+  const names = Buffer.from(sections[sections[symtab]!.link]!.bytes);
+  const symbol = (at: number): string => {
+    const name = symbols.readUInt32LE(at * 24);
+    const text = names.toString('latin1', name, names.indexOf(0, name));
+    return `${text} ${symbols.toString('hex', at * 24 + 4, at * 24 + 24)}`;
+  };
+  const found: string[] = [];
+  for (const { name, type, bytes } of sections) {
+    const table = Buffer.from(bytes);
+    for (let at = 0; type === 4 && at < table.length; at += 24) {
+      const place = `${table.readBigUInt64LE(at)} ${table.readUInt32LE(at + 8)}`;
+      found.push(
+        `${name} ${place} ${table.readBigInt64LE(at + 16)} ${symbol(table.readUInt32LE(at + 12))}`,
+      );
+    }
+  }
+  return found;
+}
+
 describe('images of the real archive', { skip }, () => {
   let tiny: Image;
   let withDisk: Image;
 
-  test('tiny and redis come out the same in two fresh homes', async () => {
-    const again = join(folder, 'again');
-    for (const name of ['tiny', 'redis-disk']) {
-      const first = await buildImage(loadRecipe(name), { home });
-      const second = await buildImage(loadRecipe(name), { home: again });
-      for (const file of readdirSync(first.folder)) {
-        const path = (image: Image): string => join(image.folder, file);
-        assert.ok(readFileSync(path(first)).equals(readFileSync(path(second))), `${name}/${file}`);
-      }
-      if (name === 'tiny') tiny = first;
-      else withDisk = first;
+  test('they are built, and come out the same in another fresh home', async () => {
+    tiny = await buildImage(loadRecipe('tiny'), { home });
+    withDisk = await buildImage(loadRecipe('redis-disk'), { home });
+    const again = await buildImage(loadRecipe('redis-disk'), { home: join(folder, 'again') });
+    for (const file of readdirSync(withDisk.folder)) {
+      const [first, second] = [withDisk, again].map((image) =>
+        readFileSync(join(image.folder, file)),
+      );
+      assert.ok(first!.equals(second!), file);
+    }
+  });
+
+  test('a slim module has the relocations of the whole one, by symbol', async () => {
+    const packed = new Tree();
+    const kernel = tiny.packages.find(({ name }) => name.startsWith('linux-image-'))!;
+    const path = join(home, 'cache', 'sha256', kernel.sha256);
+    await unpackDeb(path, 'the kernel', packed, (each) => each.endsWith('.ko.xz'));
+    const all = packed.entries().filter(([, node]) => node.kind === 'file');
+    for (const [name, node] of all.filter((_, at) => at % 150 === 0)) {
+      const whole = await decompressAll((node as { bytes: Uint8Array }).bytes, name);
+      const slim = slimModule(whole);
+      assert.ok(slim.length < whole.length, name);
+      assert.deepEqual(relocations(slim), relocations(whole), name);
+      assert.deepEqual(moduleInfo(slim), moduleInfo(whole), name);
     }
   });
 
