@@ -247,12 +247,18 @@ export class Primary implements Guarded {
   #flushDue(now: Micros): boolean {
     if (!this.recorder.listening || !this.recorder.behind) return false;
     if (this.gate.unsealed > 0 || this.recorder.pendingBytes >= batchBytesMax) return true;
-    return now - this.#flushedAt >= timing.batchMicros;
+    return now >= this.#flushBy();
   }
 
   #nextFlush(): Micros {
     if (!this.recorder.listening || !this.recorder.behind) return never;
-    return this.#flushedAt + timing.batchMicros;
+    return this.#flushBy();
+  }
+
+  /** A shadow should not wait long for what it may execute; a file does not mind. */
+  #flushBy(): Micros {
+    const following = this.protection.session !== undefined;
+    return this.#flushedAt + (following ? timing.batchMicros : timing.recordingMicros);
   }
 
   flush(now: Micros): number {

@@ -18,6 +18,8 @@ export const timing = {
   greetingMicros: 5_000_000,
   /** Entries without a held output wait at most this long for company. */
   batchMicros: 5_000,
+  /** The same where only a recording listens. */
+  recordingMicros: 100_000,
   /** Asking the arbiter again, and telling people that it does not answer. */
   askAgainMicros: 100_000,
   arbiterAlarmMicros: 1_000_000,

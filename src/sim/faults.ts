@@ -215,17 +215,21 @@ const faults: readonly [weight: number, fault: Fault][] = [
   ],
 ];
 
-const totalWeight = faults.reduce((sum, [weight]) => sum + weight, 0);
-
 export class Faults {
   readonly #cluster: Cluster;
   readonly #mends: Mends;
+  /** Each seed knows only some of the faults, so that the drastic ones do not hide the subtle. */
+  readonly #chosen: readonly [weight: number, fault: Fault][];
+  readonly #totalWeight: number;
   #calm = false;
 
   /** @param gap mean time between two faults, in microseconds */
   constructor(cluster: Cluster, gap: number) {
     this.#cluster = cluster;
     this.#mends = new Mends(cluster);
+    const some = faults.filter(() => cluster.scheduler.random.chance(0.5));
+    this.#chosen = some.length > 0 ? some : faults;
+    this.#totalWeight = this.#chosen.reduce((sum, [weight]) => sum + weight, 0);
     // Whatever can break in the middle of a change is broken there, too.
     const { random } = cluster.scheduler;
     const chance = random.pick([0, 0.05, 0.2]);
@@ -255,8 +259,8 @@ export class Faults {
   #strike(): void {
     if (this.#calm) return;
     const { scheduler } = this.#cluster;
-    let choice = scheduler.random.below(totalWeight);
-    for (const [weight, fault] of faults) {
+    let choice = scheduler.random.below(this.#totalWeight);
+    for (const [weight, fault] of this.#chosen) {
       choice -= weight;
       if (choice >= 0) continue;
       scheduler.trace(`fault: ${fault.name}`);
