@@ -4,6 +4,7 @@ import { webcrypto } from 'node:crypto';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { type DaemonCredentials, writeDaemonCredentials } from '../api/credentials.ts';
+import { centerName } from '../api/wire.ts';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const day = 86_400_000;
@@ -43,7 +44,7 @@ export class TestAuthority {
     return this.#certificate.toString('pem');
   }
 
-  /** Credentials of a daemon of this id, valid for loopback too. */
+  /** Credentials of a daemon of this id, or of the center. */
   async issue(id: string, directory = join(this.#folder, id)): Promise<DaemonCredentials> {
     const keys = await newKeys();
     const certificate = await x509.X509CertificateGenerator.create({
@@ -55,7 +56,12 @@ export class TestAuthority {
       publicKey: keys.publicKey as never,
       signingKey: this.#keys.privateKey as never,
       signingAlgorithm: algorithm,
-      extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'ip', value: '127.0.0.1' }])],
+      extensions: [
+        new x509.SubjectAlternativeNameExtension([
+          { type: 'ip', value: '127.0.0.1' },
+          ...(id === centerName ? [{ type: 'dns' as const, value: id }] : []),
+        ]),
+      ],
     });
     const key = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
     return writeDaemonCredentials(directory, id, {

@@ -87,6 +87,7 @@ export class HostDaemon {
   }
 
   async #start(): Promise<void> {
+    await this.#member.claim();
     this.#version = await packageVersion();
     await this.#images.open();
     await this.#member.start({

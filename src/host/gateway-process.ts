@@ -89,6 +89,7 @@ export class GatewayProcess {
   }
 
   async #start(): Promise<void> {
+    await this.#member.claim();
     this.#version = await packageVersion();
     await this.#restoreLeases();
     await this.#member.start({

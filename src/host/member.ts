@@ -114,10 +114,14 @@ export class Member {
     return this.#trunks!;
   }
 
-  async start(handlers: MemberHandlers): Promise<void> {
-    const { credentials, ethernet, log, url } = this;
+  /** Takes the folder: a second daemon on it fails here, before it touches anything. */
+  async claim(): Promise<void> {
     await this.#vmSocket.listen(this.switchSocketPath);
     await this.#infrastructureSocket.listen(this.#infrastructurePath);
+  }
+
+  async start(handlers: MemberHandlers): Promise<void> {
+    const { credentials, ethernet, log, url } = this;
     this.#trunks = new Trunks({
       id: this.id,
       credentials,

@@ -1,0 +1,31 @@
+/** `umbra host start`: this machine becomes a host of the cluster, until it is told to stop. */
+import type { Command } from 'commander';
+import { runDaemon } from './daemon-start.ts';
+
+interface Options {
+  readonly join: string;
+  readonly token?: string;
+  readonly data: string;
+  readonly name?: string;
+  readonly logAddress?: string;
+  readonly trunkAddress?: string;
+}
+
+/** @param host the command `umbra host` */
+export function registerHostStart(host: Command): void {
+  host
+    .command('start')
+    .description('run the host daemon: VMs, switch, trunks; ends with SIGTERM')
+    .requiredOption('--join <url>', 'the address of the center')
+    .option('--token <token>', 'the join token; not needed by a folder that has joined')
+    .requiredOption('--data <dir>', 'the folder of this host: identity, disks, images')
+    .option('--name <name>', 'the name of this host (default: that of the machine)')
+    .option('--log-address <ip>', 'where shadows connect (default: as --trunk-address)')
+    .option('--trunk-address <ip>', 'where other hosts connect (default: the way to the center)')
+    .action(async (options: Options) => {
+      const { HostDaemon } = await import('../host/daemon.ts');
+      const { join: url, token, data: dataDirectory, name, logAddress, trunkAddress } = options;
+      const given = { url, token, dataDirectory, name, logAddress, trunkAddress };
+      await runDaemon('host', (onRefused) => HostDaemon.start({ ...given, onRefused }));
+    });
+}
