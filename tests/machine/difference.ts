@@ -12,6 +12,17 @@ import { drive, type Event } from './machines.ts';
 /** Ahead of the harts in the saved state: see RiscvMachine. */
 const headBytes = 69;
 
+/** Where the running hart is in the saved state. */
+export const runningHart = (state: Uint8Array): number => headBytes + state[20]! * hartStateBytes;
+
+/** All of the state but RAM. */
+export function savedState(machine: Machine): Uint8Array {
+  const checkpoint = machine.checkpoint();
+  const state = checkpoint.next(1)!;
+  checkpoint.cancel();
+  return state;
+}
+
 interface State {
   readonly state: Uint8Array;
   readonly ram: Uint8Array;
@@ -91,7 +102,7 @@ export function firstDifference(
         const differing = compare(stateOf(a, ramBytes), stateOf(b, ramBytes));
         return [
           `at count ${a.count}, ${b.count}, after`,
-          disassembled(before.state, before.ram, headBytes),
+          disassembled(before.state, runningHart(before.state), before.ram),
           ...differing,
         ].join('\n');
       }

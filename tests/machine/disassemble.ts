@@ -1,13 +1,11 @@
 /** What the running hart of a saved state is about to execute, in words; for reports only. */
 import { decode, newDecoded } from '../../src/isa/decode.ts';
-import { hart, hartStateBytes } from '../../src/isa/hart-state.ts';
+import { hart } from '../../src/isa/hart-state.ts';
 import { rows } from '../../src/isa/rows.ts';
 
-const runningAt = 20;
-
-export function disassembled(state: Uint8Array, ram: Uint8Array, headBytes: number): string {
+/** @param at where the hart is in the state */
+export function disassembled(state: Uint8Array, at: number, ram: Uint8Array): string {
   const view = new DataView(state.buffer, state.byteOffset);
-  const at = headBytes + state[runningAt]! * hartStateBytes;
   const pc = view.getBigUint64(at + hart.pc.at, true);
   const privilege = view.getUint32(at + hart.privilege.at, true);
   const place = `pc ${pc.toString(16)} in mode ${privilege}`;

@@ -97,8 +97,9 @@ export function drive(
   for (const { count, input } of events) {
     let stop = 'budget';
     while (machine.count < count && stop === 'budget') {
-      const sliceEnd = machine.count + slicer(count - machine.count);
-      stop = machine.run(sliceEnd < count ? sliceEnd : count);
+      const left = count - machine.count;
+      const slice = slicer(left);
+      stop = machine.run(slice > left ? count : machine.count + slice);
       collect();
       if (between) machine = between(machine);
     }

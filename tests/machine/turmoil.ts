@@ -3,9 +3,10 @@
  * that they themselves keep changing, under interrupts. What they compute means nothing; that
  * every machine computes the same is the property.
  *
- * A handler in M-mode keeps them from getting stuck: each trap to it starts another context, which
- * is a mode, a status, an address space, a place in the code and pointers worth using. Code is
- * random words that favour those pointers. Nothing protects the handler: a guest may well ruin it.
+ * A handler in M-mode keeps them from getting stuck: it skips most instructions that trap, and else
+ * starts another context, which is a mode, a status, an address space, a place in the code and
+ * pointers worth using. Code is random words that favour those pointers. Nothing protects the
+ * handler: a guest may well ruin it.
  *
  * | physical    | what                                                    |
  * |-------------|---------------------------------------------------------|
@@ -127,8 +128,8 @@ function randomHalf(random: SeededRandom): number {
 // --- What contexts hold
 
 const leafBits = (random: SeededRandom): number => {
-  const usual = random.pick([0xcf, 0xdf, 0xc7, 0xd7, 0x4f, 0x0f, 0x1f, 0xcb]);
-  return random.chance(0.8) ? usual : random.below(256);
+  const usual = random.pick([0xcf, 0xdf, 0xcf, 0xdf, 0xc7, 0xd7, 0x4f, 0x0f, 0x1f, 0xcb]);
+  return random.chance(0.93) ? usual : random.below(256);
 };
 
 function pageEntry(random: SeededRandom): bigint {
@@ -183,11 +184,19 @@ function status(random: SeededRandom, mode: number): bigint {
   return BigInt((bits & (mode === 3 ? -1 : ~0x2_0000)) | float | (mode << 11) | 0xa2);
 }
 
-function context(random: SeededRandom): bigint[] {
-  const mode = random.pick([0, 0, 1, 1, 1, 3]);
+/** @param leaves the entries that map the pool */
+function context(random: SeededRandom, leaves: readonly bigint[]): bigint[] {
+  const mode = random.pick([0, 0, 0, 1, 1, 3]);
   const entry = random.below(codePages * 4096) & ~1;
   const bare = mode === 3 || random.chance(0.1);
-  const virtual = virtualBase + random.below(mappedPages) * 4096 + (entry & 4095);
+  const user = mode === 0 ? 1n : 0n;
+  const executable = [...leaves.keys()].filter((index) => {
+    const leaf = leaves[index]!;
+    const isCode = (leaf >> 10n) << 12n >= BigInt(physical(pages.code));
+    return isCode && (leaf & 9n) === 9n && ((leaf >> 4n) & 1n) === user;
+  });
+  const index = executable.length > 0 ? random.pick(executable) : 0;
+  const virtual = virtualBase + index * 4096 + (entry & 4095);
   const at = bare ? physical(pages.code) + entry : virtual;
   const delegated = random.chance(0.3) ? random.u64() & 0xb3ffn : 0n;
   const head = [BigInt(at), status(random, mode), satp(random), delegated];
@@ -206,7 +215,14 @@ function startAndHandler(random: SeededRandom, hartCount: number): Uint8Array {
   };
   a.to('jal', 'start', { rd: 0 });
   a.label('handler');
+  a.csr('csrrs', csrNumbers.mcause, { rd: h0 }).to('blt', 'next', { rs1: h0, rs2: 0 });
+  for (const fetch of [1, 12]) a.li(h1, fetch).to('beq', 'next', { rs1: h0, rs2: h1 });
+  a.csr('csrrs', csrNumbers.mcycle, { rd: h0 }).op('andi', { rd: h0, rs1: h0, imm: 15 });
+  a.to('beq', 'next', { rs1: h0, rs2: 0 });
+  a.csr('csrrs', csrNumbers.mepc, { rd: h0 }).op('addi', { rd: h0, rs1: h0, imm: 4 });
+  a.csr('csrrw', csrNumbers.mepc, { rs1: h0 }).op('mret');
   // The next context; harts share the list.
+  a.label('next');
   a.li(h1, contextsAt).op('ld', { rd: h0, rs1: h1 });
   a.op('addi', { rd: h0, rs1: h0, imm: 1 }).op('andi', { rd: h0, rs1: h0, imm: contexts - 1 });
   a.op('sd', { rs1: h1, rs2: h0 }).op('slli', { rd: h0, rs1: h0, imm: 8 });
@@ -228,7 +244,7 @@ function startAndHandler(random: SeededRandom, hartCount: number): Uint8Array {
   a.li(h0, uart).op('lbu', { rd: 28, rs1: h0 }).op('sw', { rs1: h1, rs2: 29 });
   a.op('sb', { rs1: h0, rs2: 28 });
   a.label('clock').li(h1, mtime).op('ld', { rd: h0, rs1: h1 });
-  a.op('addi', { rd: h0, rs1: h0, imm: random.between(5, 60) });
+  a.op('addi', { rd: h0, rs1: h0, imm: random.between(10, 200) });
   a.csr('csrrs', csrNumbers.mhartid, { rd: h1 }).op('slli', { rd: h1, rs1: h1, imm: 3 });
   a.li(29, mtimecmp).op('add', { rd: h1, rs1: h1, rs2: 29 }).op('sd', { rs1: h1, rs2: h0 });
   a.op('addi', { rd: h0, rs1: h0, imm: random.between(-20, 20) });
@@ -274,8 +290,9 @@ export function turmoil(random: SeededRandom, hartCount = 1): Guest {
   image.set(startAndHandler(random, hartCount));
   const put = (page: number, index: number, value: bigint): void =>
     view.setBigUint64(physical(page) - ramBase + index * 8, value, true);
+  const leaves = Array.from({ length: mappedPages }, () => pageEntry(random));
   for (let n = 0; n < contexts; n++) {
-    for (const [slot, value] of context(random).entries()) {
+    for (const [slot, value] of context(random, leaves).entries()) {
       const at = contextsAt - ramBase + contextBytes * (n + 1) + slot * 8;
       view.setBigUint64(at, BigInt.asUintN(64, value), true);
     }
@@ -288,7 +305,7 @@ export function turmoil(random: SeededRandom, hartCount = 1): Guest {
   put(pages.middle, 1, tableEntry(pages.moreLeaves));
   if (random.chance(0.5)) put(pages.middle, 2, (BigInt(ramBase) >> 2n) | BigInt(leafBits(random)));
   for (let index = 0; index < mappedPages; index++) {
-    put(pages.leaves, index, pageEntry(random));
+    put(pages.leaves, index, leaves[index]!);
     put(pages.moreLeaves, index, pageEntry(random));
   }
   for (let index = 0; index < 4 * 512; index++) {
