@@ -187,7 +187,7 @@ function refusedBy(reason: string): UmbraError {
   return new UmbraError(
     code ?? 'daemon-refused',
     `the center refuses this daemon: ${text ?? reason}`,
-    refusalRemedies[code ?? ''] ?? 'See the events of the center: umbra events.',
+    refusalRemedies[code ?? ''] ?? 'See the events of the center: umbra center events.',
   );
 }
 

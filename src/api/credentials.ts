@@ -27,6 +27,8 @@ export interface PersonCredentials {
   readonly token: string;
   /** The cluster's CA, PEM: the center is believed only with a certificate of this CA. */
   readonly ca: string;
+  /** Where the center keeps the original: a copy without one is of a cluster that has gone. */
+  readonly adminFile?: string;
 }
 
 /** Where images, state and credentials of the local user are. */
@@ -37,11 +39,11 @@ export function umbraHome(): string {
 export const personCredentialsFile = (home: string): string => join(home, 'credentials.json');
 
 export function readPersonCredentials(file: string): PersonCredentials {
-  const { url, token, ca } = parse(file, read(file)) as Partial<PersonCredentials>;
+  const { url, token, ca, adminFile } = parse(file, read(file)) as Partial<PersonCredentials>;
   if (typeof url !== 'string' || typeof token !== 'string' || typeof ca !== 'string') {
     throw malformed(file);
   }
-  return { url, token, ca };
+  return { url, token, ca, ...(typeof adminFile === 'string' && { adminFile }) };
 }
 
 export function daemonFiles(directory: string): Credentials {

@@ -58,6 +58,8 @@ export const VmView = Type.Object({
       guestPort: Type.Integer(),
     }),
   ),
+  /** Why what is wished cannot be done now. */
+  obstacle: OrNull(Type.String()),
   ft: FtStatusView,
 });
 export type VmView = Static<typeof VmView>;

@@ -1,0 +1,71 @@
+/**
+ * What a daemon may say, checked at the center's door: the shapes of agent.ts (DaemonMessage), where
+ * their meaning is told.
+ */
+import Type, { type Static } from 'typebox';
+import type { DaemonMessage } from './agent.ts';
+
+const Count = Type.Integer({ minimum: 0 });
+const Decimal = Type.String({ pattern: '^[0-9]{1,20}$' });
+const Name = Type.String({ maxLength: 200 });
+
+const VmStatus = Type.Object({
+  vm: Name,
+  pid: Count,
+  process: Name,
+  role: Type.Enum(['starting', 'live', 'shadow', 'ended']),
+  count: Decimal,
+  epoch: Count,
+  generation: Count,
+  logAddress: Type.Optional(Type.String()),
+  logPort: Type.Optional(Count),
+  ftState: Type.String(),
+  ftReason: Type.Optional(Type.String()),
+  shadowHost: Type.Optional(Type.String()),
+  lagMs: Type.Number(),
+  logBytesSent: Type.Number(),
+  fingerprintsCompared: Count,
+  divergences: Count,
+  ended: Type.Optional(Type.Object({ kind: Type.String(), text: Type.String() })),
+});
+
+export const DaemonMessageSchema = Type.Union([
+  Type.Object({
+    kind: Type.Literal('hello'),
+    protocol: Count,
+    daemonKind: Type.Enum(['host', 'gateway']),
+    pid: Count,
+    version: Type.String({ maxLength: 100 }),
+    trunkAddress: Type.String(),
+    trunkPort: Type.Integer({ minimum: 0, maximum: 65535 }),
+    logAddress: Type.String(),
+    cpus: Count,
+    memoryBytes: Count,
+    vms: Type.Array(VmStatus),
+  }),
+  Type.Object({ kind: Type.Literal('status'), vms: Type.Array(VmStatus) }),
+  Type.Object({
+    kind: Type.Literal('report'),
+    vm: Name,
+    report: Type.Record(Type.String(), Type.Unknown()),
+  }),
+  Type.Object({
+    kind: Type.Literal('console'),
+    vm: Name,
+    offset: Decimal,
+    bytes: Type.String(),
+  }),
+  Type.Object({
+    kind: Type.Literal('failed'),
+    vm: Name,
+    command: Type.String(),
+    code: Type.String(),
+    message: Type.String(),
+    remedy: Type.String(),
+  }),
+]);
+
+/** The compiler holds the schema to the type, one way; tests send every kind. */
+type Checked = Static<typeof DaemonMessageSchema> extends DaemonMessage ? true : never;
+const checked: Checked = true;
+void checked;

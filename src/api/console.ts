@@ -1,0 +1,99 @@
+/**
+ * A VM's console over the center: `GET /api/v1/vms/:vm/console` as a WebSocket, one JSON object a
+ * message, bytes as base64.
+ *
+ * Offsets count console bytes since power-on, whoever was live when they were written: a viewer
+ * that takes only what is at or beyond its offset shows each byte exactly once.
+ */
+import { WebSocket } from 'ws';
+import type { UmbraError } from '../base/errors.ts';
+import type { Client } from './client.ts';
+import {
+  apiPrefix,
+  authorization,
+  connectionError,
+  readText,
+  refusal,
+  tlsOptions,
+} from './wire.ts';
+
+export type ConsoleToViewer =
+  | { readonly kind: 'output'; readonly offset: string; readonly bytes: string }
+  /** Powered on anew: offsets begin again at 0. */
+  | { readonly kind: 'poweredOn' };
+
+export interface ConsoleFromViewer {
+  readonly kind: 'input';
+  readonly bytes: string;
+}
+
+export interface ConsoleOptions {
+  readonly onOutput: (bytes: Uint8Array, offset: bigint) => void;
+  /** The connection has ended; undefined: by `close`. */
+  readonly onEnd: (why: UmbraError | undefined) => void;
+}
+
+export interface Console {
+  input(bytes: Uint8Array): void;
+  close(): void;
+}
+
+/** Attaches to a console. What the center still has of the past comes first. */
+export function openConsole(client: Client, vm: string, options: ConsoleOptions): Console {
+  const { url, trust } = client.wire;
+  const path = `${apiPrefix}/vms/${encodeURIComponent(vm)}/console`;
+  const socket = new WebSocket(new URL(path, url.replace(/^https/, 'wss')), {
+    ...tlsOptions(trust),
+    headers: authorization(trust),
+    perMessageDeflate: false,
+    handshakeTimeout: 10_000,
+  });
+  let next = 0n;
+  let closing = false;
+  let ended = false;
+  const waiting: string[] = [];
+  const end = (why: UmbraError | undefined) => {
+    if (ended) return;
+    ended = true;
+    options.onEnd(why);
+  };
+  socket.on('open', () => {
+    for (const text of waiting.splice(0)) socket.send(text);
+  });
+  socket.on('message', (data) => {
+    const message = JSON.parse(String(data)) as ConsoleToViewer;
+    if (message.kind === 'poweredOn') {
+      next = 0n;
+      return;
+    }
+    const bytes = Buffer.from(message.bytes, 'base64');
+    const offset = BigInt(message.offset);
+    const fresh = offset >= next ? bytes : bytes.subarray(Number(next - offset));
+    next = offset + BigInt(bytes.length);
+    if (fresh.length > 0) options.onOutput(fresh, next - BigInt(fresh.length));
+  });
+  socket.on('unexpected-response', (_request, response) => {
+    readText(response).then(
+      (text) => end(refusal(url, response.statusCode!, text)),
+      (error: Error) => end(connectionError(url, error)),
+    );
+  });
+  socket.on('error', (error) => end(connectionError(url, error)));
+  socket.on('close', (code) =>
+    end(closing ? undefined : connectionError(url, new Error(`closed with code ${code}`))),
+  );
+  return {
+    input(bytes) {
+      const message: ConsoleFromViewer = {
+        kind: 'input',
+        bytes: Buffer.from(bytes).toString('base64'),
+      };
+      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+      else waiting.push(JSON.stringify(message));
+    },
+    close() {
+      closing = true;
+      socket.close();
+    },
+  };
+}

@@ -1,0 +1,453 @@
+/**
+ * The center's heart: what is wished, what the arbiter has decided and what the daemons report come
+ * together here, and what follows from them goes out.
+ *
+ *   agents, arbiter, people --> situation --> plan (protection.ts) --> commands, events
+ *
+ * Every change makes a new plan for the VMs that it concerns at once; a slow tick makes one for
+ * all, so that whatever got lost is said again. Daemons may come and go, the center may restart:
+ * nothing here has to survive but what the store has.
+ */
+import { randomBytes } from 'node:crypto';
+import type { CenterMessage, DaemonMessage, Peer, VmStatus } from '../api/agent.ts';
+import type { HelloMessage } from '../api/agent-link.ts';
+import type { EventView, FtStatusView, HostView, VmView } from '../api/views.ts';
+import type { Member } from '../lockstep/arbiter.ts';
+import { type AgentListener, Agents } from './agents.ts';
+import { ArbiterStore, type Decision, isUnused } from './arbiter-store.ts';
+import { ConsoleLog } from './console-log.ts';
+import { Events } from './events.ts';
+import { Images } from './images.ts';
+import { type Daemon, Inventory, type Vm } from './inventory.ts';
+import { freeMemory, type HostState, type Limits, type Load } from './placement.ts';
+import { type Plan, plan, type Situation } from './protection.ts';
+import { ftStatusOf, powerStateOf } from './status.ts';
+import type { Store } from './store.ts';
+
+export interface ClusterOptions {
+  readonly store: Store;
+  /** Where images are built: UMBRA_HOME of the center's machine. */
+  readonly home: string;
+  readonly isNewCluster: boolean;
+  readonly limits: Limits;
+  readonly onEvent?: (event: EventView) => void;
+}
+
+const tickMs = 500;
+/** A host on which a copy has just failed is not the first choice. */
+const avoidMs = 10_000;
+
+export class Cluster implements AgentListener {
+  readonly store: Store;
+  readonly inventory: Inventory;
+  readonly arbiter: ArbiterStore;
+  readonly events: Events;
+  readonly images: Images;
+  readonly agents: Agents;
+  readonly limits: Limits;
+  readonly #consoles = new Map<string, ConsoleLog>();
+  /** When the arbiter last changed a VM's record, on the process's monotonic clock. */
+  readonly #decidedAt = new Map<string, number>();
+  /** `VM HOST` -> until when. */
+  readonly #avoid = new Map<string, number>();
+  readonly #shown = new Map<string, FtStatusView['state']>();
+  readonly #obstacles = new Map<string, string>();
+  readonly #refusedHandOvers = new Map<string, string>();
+  readonly #tick: NodeJS.Timeout;
+
+  constructor(options: ClusterOptions) {
+    const { store } = options;
+    this.store = store;
+    this.limits = options.limits;
+    this.inventory = new Inventory(store);
+    this.events = new Events(store, options.onEvent);
+    this.arbiter = new ArbiterStore(store, options.isNewCluster, (decision) =>
+      this.#record(decision),
+    );
+    this.images = new Images(options.home, store.directory);
+    this.agents = new Agents(this);
+    this.#tick = setInterval(() => this.evaluateAll(), tickMs);
+  }
+
+  close(): void {
+    clearInterval(this.#tick);
+  }
+
+  // --- daemons --------------------------------------------------------------------------------
+
+  connected(daemonId: string, hello: HelloMessage): void {
+    const known = this.inventory.daemon(daemonId)!;
+    const { trunkAddress, trunkPort, cpus, memoryBytes, version } = hello;
+    this.store.transaction(() => {
+      this.inventory.putDaemon({ ...known, trunkAddress, trunkPort, cpus, memoryBytes, version });
+      this.events.add('host-connected', `${known.name} is connected`, { host: known.name });
+    });
+    this.agents.broadcast(this.#peers());
+    const connection = this.agents.get(daemonId)!;
+    if (hello.daemonKind === 'gateway') connection.send(this.#published());
+    for (const vm of this.inventory.vms) {
+      const place = this.#placeOf(vm);
+      if (place !== undefined) connection.send(place);
+    }
+    for (const status of hello.vms) this.#dismissUnknown(daemonId, status);
+    this.evaluateAll();
+  }
+
+  disconnected(daemonId: string): void {
+    const daemon = this.inventory.daemon(daemonId);
+    if (daemon === undefined) return;
+    const { name } = daemon;
+    this.events.add('host-not-responding', `${name} is not responding`, { host: name });
+    this.evaluateAll();
+  }
+
+  vmsChanged(daemonId: string, vms: readonly string[]): void {
+    for (const id of vms) {
+      const status = this.agents.get(daemonId)?.copies.get(id);
+      if (status !== undefined) this.#dismissUnknown(daemonId, status);
+      this.evaluate(id);
+    }
+  }
+
+  copyEnded(daemonId: string, { vm: id, ended }: VmStatus): void {
+    const vm = this.inventory.vm(id);
+    if (vm === undefined) return;
+    const host = this.nameOf(daemonId);
+    const { kind, text } = ended ?? { kind: 'unknown', text: 'no reason was given' };
+    const data = { vm: vm.spec.name, host, kind };
+    this.events.add('vm-ended', `${vm.spec.name}'s copy on ${host} has ended: ${text}`, data);
+    // What ends in order is no reason against its host.
+    if (!['off', 'suspended', 'handed-over', 'lost-claim', 'dismissed'].includes(kind)) {
+      this.#avoidFor(id, daemonId);
+    }
+  }
+
+  said(daemonId: string, message: Exclude<DaemonMessage, { kind: 'hello' | 'status' }>): void {
+    const vm = this.inventory.vm(message.vm);
+    if (vm === undefined) return;
+    const host = this.nameOf(daemonId);
+    const data = { vm: vm.spec.name, host };
+    switch (message.kind) {
+      case 'console':
+        this.console(message.vm).take(BigInt(message.offset), Buffer.from(message.bytes, 'base64'));
+        break;
+      case 'report':
+        this.#reported(vm, host, message.report);
+        break;
+      case 'failed': {
+        const { command, code, remedy } = message;
+        if (code === 'hand-over-refused') this.#refusedHandOvers.set(message.vm, message.message);
+        if (command === 'start' || command === 'startShadow') this.#avoidFor(message.vm, daemonId);
+        const text = `${host} could not ${command} ${vm.spec.name}: ${message.message}`;
+        this.events.add('command-failed', text, { ...data, command, code, remedy });
+        break;
+      }
+    }
+    this.evaluate(message.vm);
+  }
+
+  /** What people want to read of what lockstep reports; the arbiter's decisions tell the rest. */
+  #reported(vm: Vm, host: string, report: Readonly<Record<string, unknown>>): void {
+    const { name } = vm.spec;
+    const kind = String(report['kind']);
+    const data = { vm: name, host, report };
+    if (kind === 'divergence') {
+      const text = `the shadow of ${name} on ${host} computed something else and was stopped`;
+      this.events.add('ft-divergence', text, data);
+    } else if (kind === 'hand-over-refused') {
+      this.#refusedHandOvers.set(vm.spec.id, String(report['text']));
+    } else if (!['went-live', 'protected', 'ended'].includes(kind)) {
+      const text = typeof report['text'] === 'string' ? `: ${report['text']}` : '';
+      this.events.add('ft-report', `${name} on ${host}: ${kind}${text}`, data);
+    }
+  }
+
+  #avoidFor(vm: string, host: string): void {
+    this.#avoid.set(`${vm} ${host}`, performance.now() + avoidMs);
+  }
+
+  /** A VM that was deleted while its host was away. */
+  #dismissUnknown(daemonId: string, { vm }: VmStatus): void {
+    if (this.inventory.vm(vm) !== undefined) return;
+    this.agents.get(daemonId)!.command({ kind: 'dismiss', vm });
+    this.agents.get(daemonId)!.command({ kind: 'forget', vm });
+  }
+
+  // --- the arbiter's decisions ------------------------------------------------------------------
+
+  /** Within the transaction of the decision. */
+  #record({ vm: id, ask, before, after }: Decision): void {
+    // From now on the arbiter knows a process that an older hello cannot have listed.
+    if (['start', 'makeEligible', 'claim'].includes(ask.operation.kind)) {
+      this.#decidedAt.set(id, performance.now());
+    }
+    const vm = this.inventory.vm(id)!;
+    const { name } = vm.spec;
+    const host = this.nameOf(ask.member.host);
+    const data = { vm: name, host, generation: after.generation };
+    switch (ask.operation.kind) {
+      case 'start':
+        this.inventory.putVm({ ...vm, host: ask.member.host, acceptStale: false });
+        this.events.add('vm-powered-on', `${name} is powered on, on ${host}`, data);
+        this.console(id).restart();
+        break;
+      case 'makeEligible': {
+        const shadow = this.nameOf(ask.operation.shadow.host);
+        const text = `${name} is protected: its shadow on ${shadow} may go live`;
+        this.events.add('ft-shadow-started', text, { ...data, shadow });
+        break;
+      }
+      case 'goAlone':
+        if (before.eligibleShadow !== undefined) {
+          const shadow = this.nameOf(before.eligibleShadow.host);
+          const text = `${name} has no shadow any more on ${shadow}`;
+          this.events.add('ft-shadow-lost', text, { ...data, shadow });
+        }
+        break;
+      case 'claim': {
+        const from = before.live === undefined ? undefined : this.nameOf(before.live.host);
+        this.inventory.putVm({ ...vm, host: ask.member.host, shadowHost: undefined });
+        const text = `${name} has failed over from ${from} to ${host}, generation ${after.generation}`;
+        this.events.add('ft-primary-failover', text, { ...data, from });
+        break;
+      }
+      case 'stop': {
+        // The guest may have switched itself off: it stays off until somebody starts it.
+        this.inventory.putVm({ ...vm, wanted: 'off', shadowHost: undefined });
+        const isSuspended = after.state === 'suspended';
+        const text = `${name} is ${isSuspended ? 'suspended' : 'powered off'}`;
+        this.events.add(isSuspended ? 'vm-suspended' : 'vm-powered-off', text, data);
+        break;
+      }
+    }
+  }
+
+  /** After an ask was answered: tells everybody what has changed. */
+  decided(id: string): void {
+    const vm = this.inventory.vm(id);
+    const place = vm === undefined ? undefined : this.#placeOf(vm);
+    if (place !== undefined) this.agents.broadcast(place);
+    this.evaluate(id);
+  }
+
+  #placeOf(vm: Vm): CenterMessage | undefined {
+    const record = this.arbiter.certain(vm.spec.id);
+    if (record?.state !== 'live' || record.live === undefined) return undefined;
+    const { number: vmNumber, mac } = vm.spec;
+    const { epoch, generation, live } = record;
+    return { kind: 'place', vmNumber, mac, host: live.host, epoch, generation };
+  }
+
+  // --- plans ------------------------------------------------------------------------------------
+
+  evaluateAll(): void {
+    for (const vm of this.inventory.vms) this.evaluate(vm.spec.id);
+  }
+
+  evaluate(id: string): void {
+    const vm = this.inventory.vm(id);
+    if (vm === undefined) return;
+    const next = plan(this.situation(vm));
+    this.#adopt(vm, next);
+    for (const { host, message } of next.commands) {
+      this.agents.get(host)?.command(message.kind === 'start' ? this.#started(message) : message);
+    }
+    this.#noteState(this.inventory.vm(id)!);
+  }
+
+  #adopt(vm: Vm, { host, shadowHost, obstacle, commands }: Plan): void {
+    const { id, name } = vm.spec;
+    if (obstacle !== undefined) this.#obstacles.set(id, obstacle);
+    else this.#obstacles.delete(id);
+    const starts = commands.some(({ message }) => message.kind === 'start');
+    const isRestart = commands.some(({ message }) => message.kind === 'start' && message.fenced);
+    const record = this.arbiter.certain(id);
+    if (starts && host !== undefined && record !== undefined && isUnused(record)) {
+      if (!record.currentReplicas.includes(host)) this.arbiter.place(id, host);
+    }
+    // One power-on, one set of power-on inputs, however often it is told.
+    const generation = record?.generation ?? vm.seedGeneration;
+    const isNewStart = starts && vm.seedGeneration !== generation;
+    if (vm.host === host && vm.shadowHost === shadowHost && !isNewStart) return;
+    this.store.transaction(() => {
+      this.inventory.putVm({
+        ...vm,
+        host,
+        shadowHost,
+        ...(isNewStart && { spec: { ...vm.spec, ...powerOnInputs() }, seedGeneration: generation }),
+      });
+      if (isNewStart && isRestart) {
+        const text = `${name} has ended unexpectedly and is powered on again`;
+        this.events.add('vm-restarted', text, { vm: name, host: this.nameOf(host!) });
+      }
+      if (shadowHost !== undefined && shadowHost !== vm.shadowHost) {
+        const shadow = this.nameOf(shadowHost);
+        const text = `${name} gets a shadow on ${shadow}`;
+        this.events.add('ft-shadow-added', text, { vm: name, host: shadow });
+      }
+    });
+  }
+
+  /** With the power-on inputs that have just been made. */
+  #started(message: Extract<CenterMessage, { kind: 'start' }>): CenterMessage {
+    return { ...message, vm: this.inventory.vm(message.vm.id)!.spec };
+  }
+
+  #noteState(vm: Vm): void {
+    const { id, name } = vm.spec;
+    const { state, reason } = this.ftStatus(vm);
+    const before = this.#shown.get(id);
+    if (state === before) return;
+    this.#shown.set(id, state);
+    // The first look after a start of the center is no change.
+    if (before === undefined) return;
+    const text = `fault tolerance of ${name}: ${before} -> ${state}${reason ? ` (${reason})` : ''}`;
+    this.events.add('ft-state-changed', text, { vm: name, from: before, to: state, reason });
+  }
+
+  situation(vm: Vm): Situation {
+    const { id } = vm.spec;
+    const now = performance.now();
+    const avoid = new Set<string>();
+    for (const [key, until] of this.#avoid) {
+      if (until <= now) this.#avoid.delete(key);
+      else if (key.startsWith(`${id} `)) avoid.add(key.slice(id.length + 1));
+    }
+    return {
+      vm,
+      record: this.arbiter.certain(id),
+      copies: this.agents.copiesOf(id),
+      hosts: this.hostStates(id),
+      limits: this.limits,
+      hasEnded: (member) => this.#hasEnded(id, member),
+      avoid,
+    };
+  }
+
+  #hasEnded(vm: string, member: Member): boolean {
+    // Removing a host is the operator's word that nothing of it runs any more.
+    if (this.inventory.daemon(member.host) === undefined) return true;
+    return this.agents.hasEnded(vm, member, this.#decidedAt.get(vm) ?? Number.NEGATIVE_INFINITY);
+  }
+
+  /** Hosts with what is set aside on them for VMs other than this one. */
+  hostStates(exceptVm?: string): HostState[] {
+    const hosts = this.inventory.daemons.filter((daemon) => daemon.kind === 'host');
+    return hosts.map(({ id, name, maintenance, memoryBytes }) => ({
+      id,
+      name,
+      connected: this.agents.get(id) !== undefined,
+      maintenance,
+      memoryBytes,
+      load: this.#loadOf(id, exceptVm),
+    }));
+  }
+
+  #loadOf(host: string, exceptVm: string | undefined): Load {
+    const load = { memoryBytes: 0, ftVms: 0, ftCpus: 0 };
+    for (const vm of this.inventory.vms) {
+      const { id, memoryBytes, cpus } = vm.spec;
+      const isOn = vm.wanted === 'on' || this.arbiter.entry(id)?.record.state === 'live';
+      if (id === exceptVm || !isOn || (vm.host !== host && vm.shadowHost !== host)) continue;
+      load.memoryBytes += memoryBytes;
+      if (!vm.ftWanted) continue;
+      load.ftVms += 1;
+      load.ftCpus += cpus;
+    }
+    return load;
+  }
+
+  // --- what daemons need to know of each other ---------------------------------------------------
+
+  #peers(): CenterMessage {
+    const peers = this.inventory.daemons
+      .filter((daemon) => daemon.trunkPort > 0)
+      .map(({ id, name, kind, trunkAddress, trunkPort }): Peer => {
+        return { id, name, kind, trunkAddress, trunkPort };
+      });
+    return { kind: 'peers', peers };
+  }
+
+  #published(): CenterMessage {
+    const vms = this.inventory.vms.map(({ spec: { number, mac, name }, ports }) => {
+      return { number, mac, name, ports };
+    });
+    return { kind: 'publish', vms };
+  }
+
+  publish(): void {
+    this.agents.broadcast(this.#published(), 'gateway');
+  }
+
+  announcePeers(): void {
+    this.agents.broadcast(this.#peers());
+  }
+
+  // --- what people are shown ----------------------------------------------------------------------
+
+  console(vm: string): ConsoleLog {
+    let console = this.#consoles.get(vm);
+    if (console === undefined) {
+      console = new ConsoleLog();
+      this.#consoles.set(vm, console);
+    }
+    return console;
+  }
+
+  forgetConsole(vm: string): void {
+    this.#consoles.delete(vm);
+  }
+
+  /** Why the last hand-over was refused, asked once. */
+  takeRefusedHandOver(vm: string): string | undefined {
+    const text = this.#refusedHandOvers.get(vm);
+    this.#refusedHandOvers.delete(vm);
+    return text;
+  }
+
+  /** Why a wish waits. */
+  obstacleOf(vm: string): string | undefined {
+    return this.#obstacles.get(vm);
+  }
+
+  nameOf = (daemonId: string): string => this.inventory.daemon(daemonId)?.name ?? daemonId;
+
+  ftStatus(vm: Vm): FtStatusView {
+    return ftStatusOf(this.situation(vm), this.nameOf);
+  }
+
+  vmView(vm: Vm): VmView {
+    const { id, name, number, image, imageDigest, cpus, memoryBytes, mac } = vm.spec;
+    const situation = this.situation(vm);
+    return {
+      ...{ id, name, number, image, imageDigest, cpus, memoryBytes, mac },
+      state: powerStateOf(situation),
+      host: vm.host === undefined ? null : this.nameOf(vm.host),
+      ports: vm.ports.map((port) => ({ ...port })),
+      obstacle: this.obstacleOf(id) ?? null,
+      ft: ftStatusOf(situation, this.nameOf),
+    };
+  }
+
+  hostView(daemon: Daemon): HostView {
+    const { id, name, kind, addresses, cpus, memoryBytes, version, maintenance } = daemon;
+    const connection = this.agents.get(id);
+    const state = this.hostStates().find((each) => each.id === id);
+    const statuses = [...(connection?.copies.values() ?? [])];
+    return {
+      ...{ id, name, kind, addresses: [...addresses], cpus, memoryBytes, version },
+      state: connection === undefined ? 'notResponding' : maintenance ? 'maintenance' : 'connected',
+      pid: connection?.hello?.pid ?? null,
+      vmPids: statuses.map((status) => status.pid).filter((pid) => pid > 0),
+      memoryFreeBytes: state === undefined ? memoryBytes : Math.max(0, freeMemory(state)),
+    };
+  }
+}
+
+/** The guest's clock begins now; what it must not be able to guess is drawn now. */
+export function powerOnInputs(): { readonly epochOffset: string; readonly randomSeed: string } {
+  return {
+    epochOffset: String(BigInt(Date.now()) * 1_000_000n),
+    randomSeed: randomBytes(32).toString('hex'),
+  };
+}

@@ -1,0 +1,137 @@
+/**
+ * Images for VMs. They are built into the store of the center's machine (images/image.ts); a VM
+ * pins the bytes that it was created from: hard links in the center's own folder, named by digest,
+ * which building the image anew does not touch.
+ *
+ * The digest is SHA-256 over `image.json`, which has the hash of every file: hosts verify all that
+ * they fetch. `GET /images/:image/files/:path` takes a name (the newest) or a digest (pinned).
+ */
+import { createHash } from 'node:crypto';
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import Type, { type Static } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { UmbraError } from '../base/errors.ts';
+
+const ImageFile = Type.Object({
+  path: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$' }),
+  bytes: Type.Integer(),
+});
+/** What the center needs of `image.json`. */
+const Description = Type.Object({
+  format: Type.Literal(1),
+  name: Type.String(),
+  kernel: ImageFile,
+  initrd: ImageFile,
+  disks: Type.Array(ImageFile),
+  memory: Type.Integer({ minimum: 1 }),
+});
+const description = Compile(Description);
+
+export interface PinnedImage extends Static<typeof Description> {
+  readonly digest: string;
+}
+
+const namePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const digestPattern = /^[0-9a-f]{64}$/;
+
+export class Images {
+  readonly #built: string;
+  readonly #pinned: string;
+
+  constructor(home: string, directory: string) {
+    this.#built = join(home, 'images');
+    this.#pinned = join(directory, 'images');
+  }
+
+  /** The image as it is built now, kept from now on. */
+  pin(name: string): PinnedImage {
+    const folder = join(this.#built, name);
+    if (!namePattern.test(name) || !existsSync(join(folder, 'image.json')))
+      throw this.#unknown(name);
+    const text = readFileSync(join(folder, 'image.json'));
+    const digest = createHash('sha256').update(text).digest('hex');
+    const image = parse(name, text.toString('utf8'));
+    const place = join(this.#pinned, digest);
+    if (!existsSync(place)) {
+      const aside = `${place}.${process.pid}`;
+      mkdirSync(aside, { recursive: true });
+      const files = [image.kernel, image.initrd, ...image.disks].map((file) => file.path);
+      for (const file of ['image.json', ...files])
+        link(join(folder, file), join(aside, file), name);
+      renameSync(aside, place);
+    }
+    return { ...image, digest };
+  }
+
+  /** The bytes are of use to no VM any more. */
+  unpin(digest: string): void {
+    rmSync(join(this.#pinned, digest), { recursive: true, force: true });
+  }
+
+  /** @returns the path of a file of an image, by the image's name or digest */
+  file(image: string, path: string): string {
+    const isDigest = digestPattern.test(image);
+    const folder = join(isDigest ? this.#pinned : this.#built, image);
+    if (!(isDigest || namePattern.test(image)) || !existsSync(folder)) throw this.#unknown(image);
+    // Names without separators, from the folder's own list: nothing leads out of it.
+    if (!readdirSync(folder).includes(path)) {
+      throw new UmbraError(
+        'image-file-unknown',
+        `the image "${image}" has no file "${path}"`,
+        'Read its image.json for what it has.',
+      );
+    }
+    return join(folder, path);
+  }
+
+  #unknown(name: string): UmbraError {
+    const found = existsSync(this.#built) ? readdirSync(this.#built) : [];
+    const known = found.filter((each) => namePattern.test(each)).sort();
+    const list = known.length === 0 ? 'there are none yet' : `there are ${known.join(', ')}`;
+    return new UmbraError(
+      'image-unknown',
+      `there is no image "${name}" at the center (${list})`,
+      `Build it on the center's machine: umbra image build ${namePattern.test(name) ? name : 'NAME'}.`,
+    );
+  }
+}
+
+function parse(name: string, text: string): Static<typeof Description> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (description.Check(value)) return value;
+  } catch {
+    // Said below.
+  }
+  throw new UmbraError(
+    'image-damaged',
+    `the image "${name}" is damaged: its image.json is not one that this version understands`,
+    `Build it again: umbra image build ${name}.`,
+  );
+}
+
+function link(from: string, to: string, name: string): void {
+  if (!existsSync(from)) {
+    throw new UmbraError(
+      'image-damaged',
+      `the image "${name}" is damaged: ${from} is missing`,
+      `Build it again: umbra image build ${name}.`,
+    );
+  }
+  try {
+    linkSync(from, to);
+  } catch {
+    // Another file system, or one without hard links.
+    copyFileSync(from, to);
+  }
+}

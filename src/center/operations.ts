@@ -1,0 +1,289 @@
+/**
+ * What people ask for: each act checks its conditions, writes the wish into the store with its
+ * event, and lets the cluster make a new plan. Refusals say why and what to do.
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { PublishedPort, VmSpec } from '../api/agent.ts';
+import type { Input } from '../api/endpoints.ts';
+import { UmbraError } from '../base/errors.ts';
+import { type Cluster, powerOnInputs } from './cluster.ts';
+import type { Vm } from './inventory.ts';
+import { choose, obstacle, overLimit } from './placement.ts';
+import { liveOf, needOf } from './protection.ts';
+
+const handOverMsMax = 15_000;
+const handOverLookMs = 5;
+
+export function createVm(cluster: Cluster, body: Input<'createVm'>['body']): Vm {
+  const { inventory, store } = cluster;
+  if (inventory.vms.some((vm) => vm.spec.name === body.name)) {
+    throw new UmbraError(
+      'name-taken',
+      `there is a VM "${body.name}" already`,
+      'Choose another name, or delete that one: umbra vm delete NAME.',
+    );
+  }
+  const preferredHost = body.host === undefined ? undefined : hostNamed(cluster, body.host);
+  const ports = body.ports ?? [];
+  refuseTakenPorts(cluster, ports);
+  const image = cluster.images.pin(body.image);
+  const vm = store.transaction(() => {
+    const number = store.next('vm-number');
+    const spec: VmSpec = {
+      id: randomUUID(),
+      name: body.name,
+      number,
+      image: body.image,
+      imageDigest: image.digest,
+      cpus: body.cpus ?? 1,
+      memoryBytes: body.memoryBytes ?? image.memory,
+      mac: macOf(number),
+      ...(body.append !== undefined && { append: body.append }),
+      disks: image.disks.map(({ path, bytes }) => ({ bytes, template: path })),
+      ...powerOnInputs(),
+    };
+    const created: Vm = {
+      spec,
+      ports,
+      wanted: 'off',
+      ftWanted: body.ft ?? false,
+      preferredHost,
+      host: undefined,
+      shadowHost: undefined,
+      acceptStale: false,
+      seedGeneration: -1,
+    };
+    inventory.putVm(created);
+    cluster.arbiter.create(spec.id);
+    cluster.events.add('vm-created', `${spec.name} has been created`, { vm: spec.name });
+    return created;
+  });
+  cluster.publish();
+  return vm;
+}
+
+export function deleteVm(cluster: Cluster, vm: Vm): void {
+  const { id, name, imageDigest } = vm.spec;
+  const state = cluster.vmView(vm).state;
+  if (state !== 'poweredOff' && state !== 'suspended') {
+    throw new UmbraError(
+      'vm-running',
+      `${name} is not powered off (${state})`,
+      `Power it off first: umbra vm stop ${name}.`,
+    );
+  }
+  cluster.store.transaction(() => {
+    cluster.inventory.removeVm(id);
+    cluster.arbiter.remove(id);
+    cluster.events.add('vm-deleted', `${name} has been deleted`, { vm: name });
+  });
+  cluster.forgetConsole(id);
+  cluster.agents.broadcast({ kind: 'dismiss', vm: id }, 'host');
+  cluster.agents.broadcast({ kind: 'forget', vm: id }, 'host');
+  const isUsed = cluster.inventory.vms.some((other) => other.spec.imageDigest === imageDigest);
+  if (!isUsed) cluster.images.unpin(imageDigest);
+  cluster.publish();
+}
+
+export function startVm(cluster: Cluster, vm: Vm, acceptStale: boolean): void {
+  const { id, name } = vm.spec;
+  const hosts = cluster.hostStates(id);
+  if (hosts.length === 0) {
+    throw new UmbraError(
+      'no-host',
+      `no host can run ${name}: none has joined the cluster`,
+      'Start one: umbra host start --join URL --token T --data DIR.',
+    );
+  }
+  if (vm.wanted === 'off') {
+    const chosen = choose(hosts, needOf(vm, false), cluster.limits);
+    if (chosen.host === undefined) throw noRoom(name, chosen.why);
+  }
+  cluster.inventory.putVm({ ...vm, wanted: 'on', acceptStale });
+  cluster.evaluate(id);
+}
+
+export function stopVm(
+  cluster: Cluster,
+  vm: Vm,
+  how: 'power-button' | 'power-off' | 'suspend',
+): void {
+  const { id, name } = vm.spec;
+  const live = liveOf(cluster.situation(vm));
+  if (how !== 'power-off') {
+    // A request to the guest or to its host, once; what comes of it is told by the arbiter.
+    if (live?.copy === undefined) throw notRunning(name);
+    cluster.agents.get(live.member.host)?.send({ kind: 'stop', vm: id, how });
+    return;
+  }
+  cluster.inventory.putVm({ ...vm, wanted: 'off' });
+  cluster.evaluate(id);
+}
+
+export function resetVm(cluster: Cluster, vm: Vm): void {
+  const live = liveOf(cluster.situation(vm));
+  const connection = live?.copy && cluster.agents.get(live.member.host);
+  if (connection === undefined) throw notRunning(vm.spec.name);
+  connection.send({ kind: 'reset', vm: vm.spec.id });
+  const { name } = vm.spec;
+  cluster.events.add('vm-reset', `${name} is reset`, { vm: name });
+}
+
+/** The reference's prechecks, then the wish. */
+export function turnFtOn(cluster: Cluster, vm: Vm): void {
+  const { id, name } = vm.spec;
+  if (vm.ftWanted) return;
+  const hosts = cluster.hostStates(id);
+  const need = needOf(vm, true);
+  const live = liveOf(cluster.situation(vm));
+  const own = hosts.find((host) => host.id === live?.member.host);
+  if (own !== undefined) {
+    const limit = overLimit(own, need, cluster.limits);
+    if (limit !== undefined) throw precheckFailed(name, limit);
+  }
+  const candidates = hosts.filter((host) => host !== own);
+  const possible = candidates.filter(
+    (host) => obstacle(host, need, cluster.limits) === undefined,
+  ).length;
+  // Powered off, it takes two hosts; powered on, one more.
+  if (possible < (own === undefined ? 2 : 1)) {
+    const whyNot = choose(candidates, need, cluster.limits);
+    const why = whyNot.host === undefined ? whyNot.why : 'only one host has room for it';
+    throw precheckFailed(name, `no host can take its shadow: ${why}`);
+  }
+  cluster.store.transaction(() => {
+    cluster.inventory.putVm({ ...vm, ftWanted: true });
+    cluster.events.add('ft-enabled', `fault tolerance of ${name} is turned on`, { vm: name });
+  });
+  cluster.evaluate(id);
+}
+
+export function turnFtOff(cluster: Cluster, vm: Vm): void {
+  const { id, name } = vm.spec;
+  if (!vm.ftWanted) return;
+  const live = liveOf(cluster.situation(vm));
+  if (live !== undefined && live.copy === undefined) {
+    throw new UmbraError(
+      'host-not-responding',
+      `${cluster.nameOf(live.member.host)}, where ${name} runs, is not responding`,
+      'Turn fault tolerance off when that host is back.',
+    );
+  }
+  cluster.store.transaction(() => {
+    cluster.inventory.putVm({ ...vm, ftWanted: false });
+    cluster.events.add('ft-disabled', `fault tolerance of ${name} is turned off`, { vm: name });
+  });
+  cluster.evaluate(id);
+}
+
+/** Hands over to the shadow, and returns when it is live. */
+export async function testFailover(cluster: Cluster, vm: Vm): Promise<void> {
+  const { id, name } = vm.spec;
+  const live = liveOf(cluster.situation(vm));
+  const record = cluster.arbiter.certain(id);
+  const { state } = cluster.ftStatus(vm);
+  if (state !== 'running' || live?.copy === undefined || record === undefined) {
+    throw new UmbraError(
+      'ft-not-protected',
+      `${name} is not protected now (${state})`,
+      `Wait until it is: umbra ft status ${name}.`,
+    );
+  }
+  cluster.takeRefusedHandOver(id);
+  const from = cluster.nameOf(live.member.host);
+  cluster.events.add('ft-test-failover', `${name} is handed over from ${from}`, { vm: name, from });
+  cluster.agents.get(live.member.host)!.send({ kind: 'handOver', vm: id });
+  for (const end = performance.now() + handOverMsMax; performance.now() < end; ) {
+    await sleep(handOverLookMs);
+    if (cluster.arbiter.certain(id)?.live?.process !== live.member.process) return;
+    const refused = cluster.takeRefusedHandOver(id);
+    if (refused !== undefined) throw handOverFailed(name, refused);
+  }
+  throw handOverFailed(name, `nothing happened within ${handOverMsMax / 1000} s`);
+}
+
+/** The operator's word that a host is gone for good: whatever ran there has ended. */
+export function removeHost(cluster: Cluster, name: string): void {
+  const daemon = cluster.inventory.findDaemon(name);
+  const runs = cluster.agents.get(daemon.id)?.copies.size ?? 0;
+  if (runs > 0) {
+    throw new UmbraError(
+      'host-busy',
+      `${daemon.name} is connected and runs ${runs} VM ${runs === 1 ? 'copy' : 'copies'}`,
+      'Stop its daemon, or power its VMs off, then remove it.',
+    );
+  }
+  cluster.store.transaction(() => {
+    cluster.inventory.removeDaemon(daemon.id);
+    cluster.arbiter.forgetHost(daemon.id);
+    const text = `${daemon.name} has been removed from the cluster`;
+    cluster.events.add('host-removed', text, { host: daemon.name });
+  });
+  cluster.agents.expel(daemon.id, 'host-removed', 'it has been removed from the cluster');
+  cluster.announcePeers();
+  cluster.evaluateAll();
+}
+
+function hostNamed(cluster: Cluster, name: string): string {
+  const daemon = cluster.inventory.findDaemon(name);
+  if (daemon.kind === 'host') return daemon.id;
+  throw new UmbraError(
+    'host-unknown',
+    `${name} is a gateway and runs no VMs`,
+    'Name a host: umbra host list.',
+  );
+}
+
+function refuseTakenPorts(cluster: Cluster, ports: readonly PublishedPort[]): void {
+  const key = ({ protocol, gatewayPort }: PublishedPort) => `${protocol} ${gatewayPort}`;
+  const taken = new Map<string, string>();
+  for (const { spec, ports: theirs } of cluster.inventory.vms) {
+    for (const port of theirs) taken.set(key(port), spec.name);
+  }
+  for (const port of ports) {
+    const by = taken.get(key(port));
+    if (by !== undefined) {
+      throw new UmbraError(
+        'port-taken',
+        `the gateway's ${port.protocol} port ${port.gatewayPort} is published for ${by} already`,
+        'Publish another port.',
+      );
+    }
+    taken.set(key(port), 'this VM');
+  }
+}
+
+/** Locally administered, and unique in the cluster as the VM's number is. */
+function macOf(number: number): string {
+  const bytes = [0x52, 0x54, 0x00, (number >> 16) & 0xff, (number >> 8) & 0xff, number & 0xff];
+  return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+}
+
+function notRunning(name: string): UmbraError {
+  return new UmbraError(
+    'vm-not-running',
+    `${name} is not running on any host that responds`,
+    `See umbra vm show ${name}.`,
+  );
+}
+
+function noRoom(name: string, why: string): UmbraError {
+  return new UmbraError('no-room', `no host can run ${name}: ${why}`, 'See umbra host list.');
+}
+
+function precheckFailed(name: string, why: string): UmbraError {
+  return new UmbraError(
+    'ft-precheck-failed',
+    `fault tolerance of ${name} cannot be turned on: ${why}`,
+    'Add a host, or make room: umbra host list.',
+  );
+}
+
+function handOverFailed(name: string, why: string): UmbraError {
+  return new UmbraError(
+    'hand-over-failed',
+    `${name} was not handed over: ${why}`,
+    `It runs on where it was; see umbra vm events ${name}.`,
+  );
+}

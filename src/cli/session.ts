@@ -1,0 +1,91 @@
+/**
+ * How commands find their center and speak: credentials, `--json`, tables, errors.
+ *
+ * `--center URL` or UMBRA_CENTER name the center; the token and the CA come from `--credentials
+ * FILE`, or else from UMBRA_HOME/credentials.json, which `umbra center start` writes.
+ */
+import Table from 'cli-table3';
+import { type Command, CommanderError } from 'commander';
+import { Client } from '../api/client.ts';
+import { personCredentialsFile, readPersonCredentials, umbraHome } from '../api/credentials.ts';
+import { UmbraError } from '../base/errors.ts';
+
+interface SessionOptions {
+  readonly center?: string;
+  readonly credentials?: string;
+}
+
+/** Adds what every command that talks to the center takes. */
+export function centerOptions(command: Command): Command {
+  return command
+    .option('--center <url>', 'address of the center (or UMBRA_CENTER)')
+    .option('--credentials <file>', "credentials (by default UMBRA_HOME's credentials.json)");
+}
+
+/** Runs an act with a client, and closes its connections whatever comes. */
+export async function withCenter<T>(
+  { center, credentials }: SessionOptions,
+  act: (client: Client) => Promise<T>,
+): Promise<T> {
+  const found = readPersonCredentials(credentials ?? personCredentialsFile(umbraHome()));
+  const url = center ?? process.env['UMBRA_CENTER'] ?? found.url;
+  const client = new Client(url, { ca: found.ca, token: found.token });
+  try {
+    return await act(client);
+  } finally {
+    client.close();
+  }
+}
+
+/** One JSON document, or what people read. */
+export function show(json: boolean | undefined, value: unknown, text: () => string): void {
+  console.log(json ? JSON.stringify(value) : text());
+}
+
+export function table(head: readonly string[], rows: readonly (readonly unknown[])[]): string {
+  const isTerminal = process.stdout.isTTY === true;
+  const made = new Table({
+    head: [...head],
+    chars: plain,
+    style: { 'padding-left': 0, 'padding-right': 2, head: isTerminal ? ['bold'] : [] },
+  });
+  for (const row of rows) made.push(row.map((cell) => String(cell ?? '-')));
+  return made.toString().replace(/ +$/gm, '');
+}
+
+/** Columns without lines: easy to read and to cut. */
+const plain = Object.fromEntries(
+  ['top', 'bottom', 'left', 'right', 'mid', 'middle']
+    .flatMap((name) => [name, `${name}-mid`, `${name}-left`, `${name}-right`])
+    .map((name) => [name, '']),
+);
+
+/** Label and value, one a line. */
+export function fields(pairs: readonly (readonly [string, unknown])[]): string {
+  const width = Math.max(...pairs.map(([label]) => label.length)) + 2;
+  return pairs.map(([label, value]) => `${`${label}:`.padEnd(width)}${value ?? '-'}`).join('\n');
+}
+
+export const mebibytes = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)}M`;
+
+/** Prints what, why and what to do. @returns the exit code: 1 failed, 2 wrong usage */
+export function explain(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof UmbraError) {
+    const { message, remedy } = error;
+    const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
+    console.error(`umbra: ${sentence}${remedy === '' ? '' : ` ${remedy}`}`);
+    return usageErrors.has(error.code) ? 2 : 1;
+  }
+  console.error('umbra: a bug has surfaced. Please report it with what follows.');
+  console.error(error);
+  return 1;
+}
+
+const usageErrors = new Set([
+  'memory-out-of-range',
+  'publish-invalid',
+  'listen-malformed',
+  'center-url-malformed',
+  'not-a-number',
+]);

@@ -1,0 +1,183 @@
+/** `umbra vm create|list|show|start|stop|reset|delete|console|events`. */
+import { type Command, Option } from 'commander';
+import type { PublishedPort } from '../api/agent.ts';
+import type { VmView } from '../api/views.ts';
+import { eventLine, wholeNumber } from './center.ts';
+import { centerOptions, fields, mebibytes, show, table, withCenter } from './session.ts';
+import { parseMemory, parsePublish } from './values.ts';
+import { noWait, waitForVm } from './wait.ts';
+
+const memoryMin = 2 ** 24;
+const memoryMax = 3 * 2 ** 30;
+
+export function registerVm(program: Command): void {
+  const vm = program.command('vm').description('virtual machines');
+  registerCreate(vm);
+  registerLooking(vm);
+  registerPower(vm);
+
+  centerOptions(vm.command('delete'))
+    .description('delete a powered-off VM with its disks')
+    .argument('<vm>')
+    .action(async (name: string, options) => {
+      await withCenter(options, (client) => client.call('deleteVm', { params: { vm: name } }));
+    });
+
+  centerOptions(vm.command('console'))
+    .description("attach to a VM's console (Ctrl-] leaves); without a terminal, input is piped")
+    .argument('<vm>')
+    .action(async (name: string, options) => {
+      const { attachConsole } = await import('./console.ts');
+      await withCenter(options, (client) => attachConsole(client, name));
+    });
+}
+
+function registerCreate(vm: Command): void {
+  centerOptions(vm.command('create'))
+    .description(
+      "create a VM from an image that is built on the center's machine; it is powered off",
+    )
+    .argument('<name>', 'lower-case letters, digits and inner hyphens')
+    .requiredOption('--image <name>', 'the image (umbra image list)')
+    .option('--cpus <n>', 'virtual CPUs, 1 to 8', wholeNumber, 1)
+    .option('--memory <size>', 'memory, such as 512M; by default what the image asks for')
+    .option(
+      '--publish <port:guest>',
+      "publish a guest's port at the gateway, /udp behind it for UDP; repeatable",
+      (value: string, all: readonly PublishedPort[]) => [...all, parsePublish(value)],
+      [],
+    )
+    .option('--append <text>', "kernel command line instead of the image's")
+    .option('--host <name>', 'where to power it on, if there is room')
+    .option('--ft', 'with fault tolerance')
+    .option('--start', 'and power it on')
+    .option('--json', 'print the VM as JSON')
+    .action(async (name: string, options) => {
+      const { json, memory, image, cpus, publish, append, host, ft } = options;
+      const created = await withCenter(options, async (client) => {
+        const made = await client.call('createVm', {
+          body: {
+            ...{ name, image, cpus, ports: publish },
+            ...(memory !== undefined && { memoryBytes: parseMemory(memory, memoryMin, memoryMax) }),
+            ...(append !== undefined && { append }),
+            ...(host !== undefined && { host }),
+            ...(ft && { ft }),
+          },
+        });
+        if (!options.start) return made;
+        return client.call('startVm', { params: { vm: name }, body: {} });
+      });
+      show(json, created, () => `${name} has been created.`);
+    });
+}
+
+function registerLooking(vm: Command): void {
+  centerOptions(vm.command('list'))
+    .description('VMs, where they run and how they are protected')
+    .option('--json', 'print JSON')
+    .action(async ({ json, ...options }) => {
+      const vms = await withCenter(options, (client) => client.call('listVms'));
+      show(json, vms, () =>
+        vms.length === 0
+          ? 'No VMs yet. Create one: umbra vm create NAME --image tiny'
+          : table(
+              ['NAME', 'STATE', 'HOST', 'SHADOW', 'FT', 'CPUS', 'MEMORY', 'PORTS'],
+              vms.map(row),
+            ),
+      );
+    });
+
+  centerOptions(vm.command('show'))
+    .description('one VM')
+    .argument('<vm>')
+    .option('--json', 'print JSON')
+    .action(async (name: string, { json, ...options }) => {
+      const found = await withCenter(options, (client) =>
+        client.call('showVm', { params: { vm: name } }),
+      );
+      show(json, found, () => details(found));
+    });
+
+  centerOptions(vm.command('events'))
+    .description('what has happened to a VM, oldest first')
+    .argument('<vm>')
+    .option('--after <sequence>', 'only later ones', wholeNumber, 0)
+    .option('--json', 'print JSON')
+    .action(async (name: string, { after, json, ...options }) => {
+      const events = await withCenter(options, (client) =>
+        client.call('listEvents', { query: { vm: name, after } }),
+      );
+      show(json, events, () => events.map(eventLine).join('\n'));
+    });
+}
+
+function registerPower(vm: Command): void {
+  noWait(centerOptions(vm.command('start')))
+    .description('power a VM on, and wait until it runs')
+    .argument('<vm>')
+    .option('--accept-stale', 'on a disk that may lack acknowledged writes, if there is no other')
+    .option('--json', 'print the VM as JSON')
+    .action(async (name: string, { json, acceptStale, wait, ...options }) => {
+      const started = await withCenter(options, async (client) => {
+        const body = acceptStale ? { acceptStale: true } : {};
+        const asked = await client.call('startVm', { params: { vm: name }, body });
+        return wait ? waitForVm(client, name, isOn) : asked;
+      });
+      show(json, started, () => `${name} is ${wait ? 'powered on' : 'being powered on'}.`);
+    });
+
+  noWait(centerOptions(vm.command('stop')))
+    .description('power a VM off, and wait until it is')
+    .argument('<vm>')
+    .addOption(
+      new Option('--how <how>', 'ask the guest, or not')
+        .choices(['power-off', 'power-button', 'suspend'])
+        .default('power-off'),
+    )
+    .option('--json', 'print the VM as JSON')
+    .action(async (name: string, { json, how, wait, ...options }) => {
+      const stopped = await withCenter(options, async (client) => {
+        const asked = await client.call('stopVm', { params: { vm: name }, body: { how } });
+        return wait ? waitForVm(client, name, isOff) : asked;
+      });
+      show(json, stopped, () => `${name} is ${wait ? 'powered off' : 'being powered off'}.`);
+    });
+
+  centerOptions(vm.command('reset'))
+    .description('reset a VM, as its reset button does')
+    .argument('<vm>')
+    .action(async (name: string, options) => {
+      await withCenter(options, (client) => client.call('resetVm', { params: { vm: name } }));
+    });
+}
+
+const isOn = ({ state }: VmView): boolean => state === 'poweredOn';
+const isOff = ({ state }: VmView): boolean => state === 'poweredOff' || state === 'suspended';
+
+const port = ({ protocol, gatewayPort, guestPort }: PublishedPort): string =>
+  `${gatewayPort}:${guestPort}${protocol === 'udp' ? '/udp' : ''}`;
+
+function row({ name, state, host, ft, cpus, memoryBytes, ports }: VmView) {
+  const { shadow } = ft;
+  return [
+    ...[name, state, host, shadow?.host, ft.state, cpus, mebibytes(memoryBytes)],
+    ports.map(port).join(' ') || '-',
+  ];
+}
+
+function details(vm: VmView): string {
+  const { ft } = vm;
+  return fields([
+    ['name', vm.name],
+    ['id', vm.id],
+    ['state', vm.obstacle === null ? vm.state : `${vm.state}, waiting: ${vm.obstacle}`],
+    ['host', vm.host],
+    ['image', `${vm.image} (${vm.imageDigest.slice(0, 12)})`],
+    ['CPUs', vm.cpus],
+    ['memory', mebibytes(vm.memoryBytes)],
+    ['MAC', vm.mac],
+    ['ports', vm.ports.map(port).join(' ') || 'none'],
+    ['fault tolerance', ft.reason === null ? ft.state : `${ft.state} (${ft.reason})`],
+    ['shadow', ft.shadow?.host],
+  ]);
+}

@@ -1,0 +1,44 @@
+/** Waiting for what was asked for, as the reference's tasks do: until it is so, or why it is not. */
+import type { Command } from 'commander';
+import type { Client } from '../api/client.ts';
+import type { VmView } from '../api/views.ts';
+import { UmbraError } from '../base/errors.ts';
+import { ProgressLine } from './progress-line.ts';
+
+const lookMs = 50;
+const waitMsMax = 120_000;
+
+export const noWait = (command: Command): Command =>
+  command.option('--no-wait', 'return as soon as the center knows of it');
+
+/** @returns the VM as it is when `done` says so */
+export async function waitForVm(
+  client: Client,
+  name: string,
+  done: (vm: VmView) => boolean,
+): Promise<VmView> {
+  const [last] = (await client.call('listEvents', { query: { vm: name } })).slice(-1);
+  const line = new ProgressLine(process.stderr.isTTY === true);
+  try {
+    for (const end = performance.now() + waitMsMax; ; ) {
+      const vm = await client.call('showVm', { params: { vm: name } });
+      if (done(vm)) return vm;
+      if (performance.now() > end) throw await inVain(client, vm, last?.sequence ?? 0);
+      line.show(`${name}: ${vm.obstacle ?? `${vm.state}, fault tolerance ${vm.ft.state}`}`);
+      await new Promise((resolve) => setTimeout(resolve, lookMs));
+    }
+  } finally {
+    line.end();
+  }
+}
+
+async function inVain(client: Client, vm: VmView, after: number): Promise<UmbraError> {
+  const events = await client.call('listEvents', { query: { vm: vm.name, after } });
+  const failure = events.findLast(({ kind }) => kind === 'command-failed' || kind === 'vm-ended');
+  const why = vm.obstacle ?? failure?.text ?? `it is still ${vm.state}, ${vm.ft.state}`;
+  return new UmbraError(
+    'wait-in-vain',
+    `${vm.name} is not there after ${waitMsMax / 1000} s: ${why}`,
+    `The center goes on trying; see umbra vm events ${vm.name}.`,
+  );
+}
