@@ -19,14 +19,9 @@ import type { Output, Ticks } from '../machine/effects.ts';
 import type { Machine } from '../machine/machine.ts';
 import { type Member, type Reply, sameMember } from './arbiter.ts';
 import type { DiskShape } from './disk-ledger.ts';
+import { type Greeting, judge, refuse } from './greeting.ts';
 import type { Membership, Settled } from './membership.ts';
-import {
-  chooseVersion,
-  decodeMessage,
-  encodeMessage,
-  type HelloBody,
-  type RefusalCode,
-} from './messages.ts';
+import { decodeMessage, encodeMessage } from './messages.ts';
 import type { OutputGate } from './output-gate.ts';
 import type { Channel, DiskCompletion, Link, Micros, Ports } from './ports.ts';
 import type { Batch, Recorder } from './recorder.ts';
@@ -144,11 +139,9 @@ export class Protection {
   #receive(link: Link, bytes: Uint8Array): void {
     const message = decodeMessage(bytes);
     if (message.kind === 'hello') {
-      const version = chooseVersion(message.versionMin, message.versionMax);
-      if (version === undefined || message.body === undefined) {
-        return refuse(link, 'version', `protocol ${message.versionMin} to ${message.versionMax}`);
-      }
-      return this.#greet(link, version, message.body);
+      const greeting = judge(message, this.#vm, this.#configuration);
+      if ('code' in greeting) return refuse(link, greeting);
+      return this.#greet(link, greeting);
     }
     const session = this.#session;
     if (session === undefined || session.link !== link) return;
@@ -158,20 +151,17 @@ export class Protection {
     this.#advance(now);
   }
 
-  #greet(link: Link, version: number, hello: HelloBody): void {
+  #greet(link: Link, { version, body: hello }: Greeting): void {
     const now = this.#now();
-    if (this.ended !== undefined) return refuse(link, 'off', this.ended.text);
-    if (hello.vm !== this.#vm) return refuse(link, 'vm', `this is ${this.#vm}`);
-    if (!equal(hello.configuration, this.#configuration)) {
-      return refuse(link, 'configuration', 'the machines are configured differently');
-    }
+    if (this.ended !== undefined) return refuse(link, { code: 'off', text: this.ended.text });
     const member = { host: hello.host, process: hello.process };
     const session = this.#session;
-    if (this.#membership === undefined) return refuse(link, 'busy', 'this machine has no arbiter');
+    if (this.#membership === undefined)
+      return refuse(link, { code: 'busy', text: 'this machine has no arbiter' });
     const welcome = { kind: 'welcome', version, ...this.#membership.member } as const;
     if (session !== undefined && sameMember(session.member, member)) {
       if (this.#phase === 'parting' || !session.canResume(hello.received)) {
-        return refuse(link, 'stale', 'too late to resume');
+        return refuse(link, { code: 'stale', text: 'too late to resume' });
       }
       link.send(encodeMessage({ ...welcome, resumed: true }));
       session.resume(link, hello.received!, this.#released(), now);
@@ -180,9 +170,10 @@ export class Protection {
       return;
     }
     if (this.#phase !== 'alone' || this.#goal !== undefined) {
-      return refuse(link, 'busy', 'another shadow is here, or leaving');
+      return refuse(link, { code: 'busy', text: 'another shadow is here, or leaving' });
     }
-    if (hello.received !== undefined) return refuse(link, 'stale', 'start with a checkpoint');
+    if (hello.received !== undefined)
+      return refuse(link, { code: 'stale', text: 'start with a checkpoint' });
     link.send(encodeMessage({ ...welcome, resumed: false }));
     this.#start(link, member, now);
   }
@@ -337,7 +328,7 @@ export class Protection {
   /** No shadow is eligible: the gate opens. */
   #goAlone(): void {
     if (this.#session?.link !== undefined) {
-      refuse(this.#session.link, 'dismissed', 'the primary goes on alone');
+      refuse(this.#session.link, { code: 'dismissed', text: 'the primary goes on alone' });
     }
     this.#dropSession();
     if (this.#goal === 'turn-off') this.#goal = undefined;
@@ -509,7 +500,7 @@ export class Protection {
     const link = this.#session?.link;
     if (link !== undefined) {
       const off = ended.kind === 'off' || ended.kind === 'suspended';
-      refuse(link, off ? 'off' : 'dismissed', ended.text);
+      refuse(link, { code: off ? 'off' : 'dismissed', text: ended.text });
     }
     this.#dropSession();
     this.#phase = 'ended';
@@ -552,13 +543,4 @@ export class Protection {
   #now(): Micros {
     return this.#ports.clock.now();
   }
-}
-
-function refuse(link: Link, code: RefusalCode, text: string): void {
-  link.send(encodeMessage({ kind: 'refuse', code, text }));
-  link.close();
-}
-
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }

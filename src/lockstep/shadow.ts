@@ -22,7 +22,8 @@ import type { Machine, MachineMaker, Restore } from '../machine/machine.ts';
 import { type Member, type Reply, sameMember, type VmRecord } from './arbiter.ts';
 import { HostClock } from './clock.ts';
 import { DiskLedger, type DiskShape } from './disk-ledger.ts';
-import { decodeEntries, type Entry } from './entries.ts';
+import type { Entry } from './entries.ts';
+import { LogReceiver } from './log-receiver.ts';
 import { Membership } from './membership.ts';
 import {
   type BatchMessage,
@@ -35,6 +36,7 @@ import {
 import { OutputGate } from './output-gate.ts';
 import type { Channel, DiskCompletion, DiskOrigin, Link, Micros, Ports } from './ports.ts';
 import { type CopyOptions, Primary } from './primary.ts';
+import { PrimaryWatch } from './primary-watch.ts';
 import { type Advance, Replayer } from './replayer.ts';
 import { ReplicaTarget } from './replica-target.ts';
 import { SliceLength } from './slices.ts';
@@ -64,24 +66,18 @@ export class Shadow {
   #phase: ShadowPhase = 'greeting';
   #restore: Restore | undefined;
   #chunks = 0;
-  #checkpointPosition = 0;
-  #earlyEntries: { first: number; entries: Entry[] }[] = [];
-  #earlyReceived = 0;
+  /** There from the beginning of the checkpoint on. */
+  #log: LogReceiver | undefined;
   #replayer: Replayer | undefined;
   #gate = new OutputGate(0);
-  #primaryReleased = 0;
   #entropyOwed: number[] = [];
   #clock: { ticks: Ticks; at: Micros } = { ticks: 0n, at: 0 };
   #link: Link | undefined;
   #primary: Member | undefined;
-  #heardAt: Micros;
-  #closedAt: Micros | undefined;
-  #trunkOpen = true;
+  readonly #watch: PrimaryWatch;
   #ready = false;
   #consented = false;
   #blockedOnDisk = false;
-  #ackedAt: Micros = 0;
-  #ackedExecuted = -1;
   /** The machine that went live, in its new role. */
   primary: Primary | undefined;
   ended: Ended | undefined;
@@ -94,7 +90,7 @@ export class Shadow {
     this.#membership = new Membership(ports.arbiter!, options.vm, options.member, record);
     this.#ledger = new DiskLedger(ports.disks);
     this.#target = new ReplicaTarget(ports.disks, options.disks, ports.blockHash);
-    this.#heardAt = ports.clock.now();
+    this.#watch = new PrimaryWatch(ports.clock.now());
   }
 
   get phase(): ShadowPhase {
@@ -103,14 +99,6 @@ export class Shadow {
 
   get machine(): Machine | undefined {
     return this.#replayer?.machine;
-  }
-
-  get receivedPosition(): number {
-    return this.#replayer?.receivedPosition ?? this.#earlyReceived;
-  }
-
-  get executedPosition(): number {
-    return this.#replayer?.executedPosition ?? this.#checkpointPosition;
   }
 
   /** The count up to which this copy could execute with what it has received. */
@@ -130,11 +118,11 @@ export class Shadow {
     const busy = this.#replay(now);
     if (this.#replayer !== undefined) this.#target.pump();
     this.#reportReady();
-    this.#gate.forget(this.#primaryReleased);
-    this.#reportExecuted(now);
-    const watch = this.#watch(now);
+    if (this.#log !== undefined) this.#gate.forget(this.#log.releasedPosition);
+    const report = this.#reportExecuted(now);
+    const watch = this.#watchPrimary(now);
     if (this.ended !== undefined || this.primary !== undefined) return now;
-    return busy ? now : Math.min(asked, watch, this.#nextReport());
+    return busy ? now : Math.min(asked, watch, report);
   }
 
   // --- execution -----------------------------------------------------------------------------
@@ -235,7 +223,7 @@ export class Shadow {
     this.#link?.close();
     this.#link = link;
     const { vm, configuration, member } = this.#options;
-    const received = this.#replayer === undefined ? undefined : this.receivedPosition;
+    const received = this.#replayer?.receivedPosition;
     const body = { vm, configuration, host: member.host, process: member.process, received };
     const [versionMin, versionMax] = [protocolVersions.min, protocolVersions.max];
     this.#send({ kind: 'hello', versionMin, versionMax, body });
@@ -251,7 +239,7 @@ export class Shadow {
 
   /** Whether the trunk between the two hosts is open; with both closed the host is gone. */
   trunk(open: boolean): void {
-    this.#trunkOpen = open;
+    this.#watch.trunk(open);
   }
 
   #guarded(act: () => void): void {
@@ -267,7 +255,7 @@ export class Shadow {
 
   #linkClosed(): void {
     this.#link = undefined;
-    this.#closedAt ??= this.#ports.clock.now();
+    this.#watch.linkClosed(this.#ports.clock.now());
   }
 
   #acknowledging(): boolean {
@@ -276,7 +264,7 @@ export class Shadow {
 
   #receive(message: Message): void {
     if (!this.#acknowledging()) return;
-    this.#heardAt = this.#ports.clock.now();
+    this.#watch.heard(this.#ports.clock.now());
     switch (message.kind) {
       case 'welcome':
         this.#primary = { host: message.host, process: message.process };
@@ -289,9 +277,8 @@ export class Shadow {
         if (this.#phase !== 'greeting') throw new MalformedBytes('a checkpoint in between');
         this.#phase = 'restoring';
         this.#restore = this.#maker.restore();
-        this.#checkpointPosition = message.position;
-        this.#earlyReceived = message.position;
-        this.#clock = { ticks: message.ticks, at: this.#heardAt };
+        this.#log = new LogReceiver(message.position);
+        this.#clock = { ticks: message.ticks, at: this.#watch.heardAt };
         return;
       case 'checkpoint-chunk':
         if (this.#restore === undefined) throw new MalformedBytes('a chunk in between');
@@ -305,7 +292,8 @@ export class Shadow {
       case 'eligible':
         return this.#eligible(message.epoch, message.generation);
       case 'consent':
-        if (message.position !== this.receivedPosition) throw new MalformedBytes('a late consent');
+        if (message.position !== this.#log?.receivedPosition)
+          throw new MalformedBytes('a late consent');
         this.#consented = true;
         return;
       default:
@@ -314,7 +302,7 @@ export class Shadow {
   }
 
   #welcomed(resumed: boolean): void {
-    this.#closedAt = undefined;
+    this.#watch.welcomed();
     if (!resumed) return;
     if (this.#phase === 'draining') this.#phase = 'replaying';
     for (const ask of this.#target.unanswered()) this.#send(ask);
@@ -349,40 +337,25 @@ export class Shadow {
     this.#linkClosed();
   }
 
-  #batch({ firstPosition, releasedPosition, entries }: BatchMessage): void {
-    if (this.#phase === 'greeting') throw new MalformedBytes('a batch before the checkpoint');
-    let decoded = decodeEntries(entries);
-    // After a resume the first batch may begin with entries that are here already.
-    const known = this.receivedPosition + 1 - firstPosition;
-    if (known < 0) throw new MalformedBytes(`a hole before entry ${firstPosition}`);
-    decoded = decoded.slice(known);
-    const first = firstPosition + known;
-    if (decoded.length > 0) this.#push(first, decoded);
-    this.#primaryReleased = Math.max(this.#primaryReleased, releasedPosition);
-    this.#noteClock(decoded);
+  #batch(message: BatchMessage): void {
+    if (this.#log === undefined) throw new MalformedBytes('a batch before the checkpoint');
+    this.#noteClock(this.#log.batch(message));
     this.#acknowledge();
-  }
-
-  #push(first: number, entries: Entry[]): void {
-    if (this.#replayer !== undefined) return this.#replayer.push(first, entries);
-    this.#earlyEntries.push({ first, entries });
-    this.#earlyReceived += entries.length;
   }
 
   #noteClock(entries: readonly Entry[]): void {
     const sample = entries.findLast(({ event }) => event.kind === 'clock')?.event;
-    if (sample?.kind === 'clock') this.#clock = { ticks: sample.time, at: this.#heardAt };
+    if (sample?.kind === 'clock') this.#clock = { ticks: sample.time, at: this.#watch.heardAt };
   }
 
   #restored(machine: Machine): void {
     this.#restore = undefined;
     this.#phase = 'replaying';
-    const replayer = new Replayer(machine, this.#checkpointPosition + 1, this.#ledger);
-    this.#replayer = replayer;
-    this.#gate = new OutputGate(this.#checkpointPosition);
+    const { executedPosition } = this.#log!;
+    this.#replayer = new Replayer(machine, executedPosition + 1, this.#ledger);
+    this.#log!.restored(this.#replayer);
+    this.#gate = new OutputGate(executedPosition);
     this.#gate.close();
-    for (const { first, entries } of this.#earlyEntries) replayer.push(first, entries);
-    this.#earlyEntries = [];
     for (const request of machine.pendingDiskRequests()) this.#diskOutput(request);
     this.#target.pump();
   }
@@ -393,30 +366,16 @@ export class Shadow {
     this.#send({ kind: 'ready' });
   }
 
-  #reportExecuted(now: Micros): void {
-    if (this.#link === undefined || this.#phase === 'greeting') return;
-    const news = this.executedPosition !== this.#ackedExecuted;
-    const since = now - this.#ackedAt;
-    const due = news ? timing.executedReportMicros : timing.heartbeatMicros;
-    if (since >= due) this.#acknowledge();
-  }
-
-  #nextReport(): Micros {
-    if (this.#link === undefined || this.#phase === 'greeting') return never;
-    const news = this.executedPosition !== this.#ackedExecuted;
-    return this.#ackedAt + (news ? timing.executedReportMicros : timing.heartbeatMicros);
+  /** @returns when the next acknowledgement is due */
+  #reportExecuted(now: Micros): Micros {
+    if (this.#link === undefined || this.#log === undefined) return never;
+    if (now >= this.#log.ackDue) this.#acknowledge();
+    return this.#log.ackDue;
   }
 
   #acknowledge(): void {
-    if (this.#link === undefined || !this.#acknowledging()) return;
-    this.#ackedAt = this.#ports.clock.now();
-    this.#ackedExecuted = this.executedPosition;
-    this.#send({
-      kind: 'ack',
-      receivedPosition: this.receivedPosition,
-      executedPosition: this.executedPosition,
-      executedCount: this.machine?.count ?? 0n,
-    });
+    if (this.#link === undefined || this.#log === undefined || !this.#acknowledging()) return;
+    this.#send(this.#log.acknowledge(this.#ports.clock.now()));
   }
 
   #send(message: Message): void {
@@ -426,23 +385,24 @@ export class Shadow {
   // --- go-live -------------------------------------------------------------------------------
 
   /** Is the primary still there? If not: replay everything, then claim. @returns the next look */
-  #watch(now: Micros): Micros {
+  #watchPrimary(now: Micros): Micros {
+    const { heardAt, closed, lostAt } = this.#watch;
     switch (this.#phase) {
       case 'greeting':
       case 'restoring':
-        if (now - this.#heardAt < timing.greetingMicros && this.#closedAt === undefined) {
-          return this.#heardAt + timing.greetingMicros;
+        if (now < heardAt + timing.greetingMicros && !closed) {
+          return heardAt + timing.greetingMicros;
         }
         this.#end({ kind: 'refused', text: 'the primary was lost before the machine was here' });
         return never;
       case 'replaying': {
-        const due = this.#consented ? now : this.#lossDue();
+        const due = this.#consented ? now : lostAt;
         if (now < due) return due;
         this.#phase = 'draining';
         return now;
       }
       case 'draining':
-        if (!this.#consented && now < this.#lossDue()) {
+        if (!this.#consented && now < lostAt) {
           this.#phase = 'replaying';
           return now;
         }
@@ -452,11 +412,6 @@ export class Shadow {
       default:
         return never;
     }
-  }
-
-  #lossDue(): Micros {
-    if (this.#closedAt === undefined) return this.#heardAt + timing.primarySilenceMicros;
-    return this.#trunkOpen ? this.#closedAt + timing.primarySilenceMicros : this.#closedAt;
   }
 
   /** From here on nothing is acknowledged. The arbiter says whether this copy is eligible. */

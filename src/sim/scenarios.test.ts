@@ -1,0 +1,198 @@
+/**
+ * The outcomes that the reference promises (FACTS 1), one by one, on a cluster where nothing else
+ * goes wrong. What random faults make of them is simulation.test.ts.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Checker } from './checkers/checker.ts';
+import { OneHistory } from './checkers/one-history.ts';
+import { OneLive } from './checkers/one-live.ts';
+import { OutputRule } from './checkers/output-rule.ts';
+import { ReplicasEqual } from './checkers/replicas-equal.ts';
+import { Clients } from './clients.ts';
+import { Cluster } from './cluster.ts';
+import { Scheduler } from './scheduler.ts';
+import { ToyMaker } from './toy-machine.ts';
+
+const second = 1_000_000;
+
+/** The longest time in which no client got an answer. */
+class Gap extends Checker {
+  #last = 0;
+  longest = 0;
+
+  override released(cluster: Cluster, _from: unknown, output: { kind: string }): void {
+    if (output.kind !== 'frame') return;
+    this.longest = Math.max(this.longest, cluster.scheduler.now - this.#last);
+    this.#last = cluster.scheduler.now;
+  }
+}
+
+interface Setting {
+  readonly hosts?: number;
+  readonly clients?: number;
+  readonly period?: number;
+  readonly burst?: number;
+}
+
+/** A protected machine with busy clients. */
+function protectedCluster({ hosts = 3, clients = 4, period = 100_000, burst = 20_000 }: Setting) {
+  const scheduler = new Scheduler(11);
+  const maker = new ToyMaker({ clients: Math.max(1, clients), disks: 1, period, burst });
+  const gap = new Gap();
+  const rules = [new OneLive(), new OutputRule(), new OneHistory(), new ReplicasEqual()];
+  const options = { maker, hosts, disks: [{ shared: false }], sabotage: undefined };
+  const cluster = new Cluster(scheduler, options, [...rules, gap]);
+  cluster.center();
+  const world = new Clients(cluster, clients);
+  scheduler.runUntil(2 * second);
+  const primary = cluster.live!;
+  const shadow = cluster.byMember(cluster.entry.record.eligibleShadow)!;
+  assert.equal(primary.copy.status()!.state, 'running');
+  gap.longest = 0;
+  return { scheduler, cluster, world, primary, shadow, gap };
+}
+
+function well(cluster: Cluster): void {
+  assert.deepEqual(cluster.violations, []);
+  assert.equal(cluster.live?.copy.status()?.state, 'running');
+}
+
+test('the primary process dies: the shadow goes live, and a new one is found', () => {
+  const { scheduler, cluster, primary, shadow, gap } = protectedCluster({});
+  primary.die();
+  for (const { ends } of cluster.network.connections) {
+    for (const end of ends) if (end.owner === primary) end.abandon(false);
+  }
+  shadow.deliver(() => shadow.copy.trunk(false));
+  scheduler.runUntil(4 * second);
+  assert.equal(cluster.entry.record.live?.process, shadow.member.process);
+  assert.ok(gap.longest < 320_000, `${gap.longest} us without an answer`);
+  well(cluster);
+});
+
+test('the primary host falls silent: the shadow goes live within 0.8 s', () => {
+  const { scheduler, cluster, primary, shadow, gap } = protectedCluster({});
+  cluster.crash(cluster.host(primary.host));
+  scheduler.runUntil(4 * second);
+  assert.equal(cluster.entry.record.live?.process, shadow.member.process);
+  assert.ok(gap.longest < 900_000, `${gap.longest} us without an answer`);
+  well(cluster);
+});
+
+test('the log link is cut: no outage, and the primary stays', () => {
+  const { scheduler, cluster, primary, shadow, gap } = protectedCluster({});
+  cluster.network.cut(primary.host, shadow.host);
+  scheduler.runUntil(4 * second);
+  assert.equal(cluster.live, primary);
+  assert.equal(shadow.copy.ended?.kind, 'lost-claim');
+  assert.ok(gap.longest < 700_000, `${gap.longest} us without an answer`);
+  well(cluster);
+});
+
+test('the log link flaps: the pair goes on in the same generation', () => {
+  const { scheduler, cluster } = protectedCluster({});
+  const { generation } = cluster.entry.record;
+  for (let flap = 0; flap < 20; flap++) {
+    cluster.resetLinks();
+    scheduler.runUntil(scheduler.now + 150_000);
+  }
+  assert.equal(cluster.entry.record.generation, generation);
+  well(cluster);
+});
+
+test('the arbiter fails: no failover; a primary that loses its shadow then holds its outputs', () => {
+  const { scheduler, cluster, primary, shadow, world } = protectedCluster({});
+  cluster.arbiterUp = false;
+  scheduler.runUntil(5 * second);
+  assert.equal(primary.copy.status()!.state, 'running');
+  cluster.kill(shadow);
+  scheduler.runUntil(6 * second);
+  const answers = [...world.answered];
+  scheduler.runUntil(9 * second);
+  assert.deepEqual(world.answered, answers);
+  assert.ok(primary.copy.status()!.heldOutputs > 0);
+  assert.ok(primary.copy.status()!.arbiterSilentMicros! > second);
+  cluster.arbiterUp = true;
+  scheduler.runUntil(11 * second);
+  assert.notDeepEqual(world.answered, answers);
+  well(cluster);
+});
+
+test('a planned hand-over: the shadow takes over at once and nothing is lost', () => {
+  const { scheduler, cluster, primary, shadow, gap } = protectedCluster({});
+  assert.equal(primary.copy.primary!.protection.handOver(), undefined);
+  primary.wake(scheduler.now);
+  scheduler.runUntil(3 * second);
+  assert.equal(cluster.entry.record.live?.process, shadow.member.process);
+  assert.equal(primary.copy.ended?.kind, 'handed-over');
+  assert.ok(gap.longest < 320_000, `${gap.longest} us without an answer`);
+  scheduler.runUntil(4 * second);
+  well(cluster);
+});
+
+test('a hand-over is refused while the arbiter cannot be reached', () => {
+  const { scheduler, cluster, primary, world } = protectedCluster({});
+  cluster.arbiterUp = false;
+  primary.copy.primary!.protection.handOver();
+  primary.wake(scheduler.now);
+  const answers = world.answered.reduce((sum, count) => sum + count);
+  scheduler.runUntil(5 * second);
+  assert.equal(cluster.live, primary);
+  assert.ok(world.answered.reduce((sum, count) => sum + count) > answers + 100);
+  cluster.arbiterUp = true;
+  scheduler.runUntil(7 * second);
+  assert.equal(cluster.live, primary);
+  well(cluster);
+});
+
+test('a suspended machine is quiet, whole and known to be suspended', () => {
+  const { scheduler, cluster, primary, shadow } = protectedCluster({});
+  const live = primary.copy.primary!;
+  assert.equal(live.protection.suspend(), undefined);
+  primary.wake(scheduler.now);
+  scheduler.runUntil(scheduler.now + 100_000);
+  assert.ok(live.protection.quiet);
+  const { count } = live.machine;
+  scheduler.runUntil(scheduler.now + second / 10);
+  assert.equal(live.machine.count, count);
+  live.protection.stop('suspended', scheduler.now);
+  cluster.off = true;
+  primary.wake(scheduler.now);
+  scheduler.runUntil(scheduler.now + second);
+  const { state, currentReplicas } = cluster.entry.record;
+  assert.equal(state, 'suspended');
+  assert.deepEqual(currentReplicas, [primary.host, shadow.host]);
+  assert.deepEqual(cluster.violations, []);
+});
+
+test('an idle pair costs little log and few turns', () => {
+  const { scheduler, cluster, primary } = protectedCluster({ clients: 0, period: 1e9 });
+  let bytes = 0;
+  cluster.network.tamper = (message, from) => {
+    // Ethernet, IP, TCP and a TLS record around each.
+    if (from.owner === primary) bytes += message.length + 110;
+    return message;
+  };
+  const before = scheduler.events;
+  scheduler.runUntil(scheduler.now + 10 * second);
+  const megabits = (bytes * 8) / 10 / second;
+  assert.ok(megabits > 0 && megabits < 0.05, `${megabits} Mbit/s`);
+  assert.ok(scheduler.events - before < 3000, `${scheduler.events - before} events in 10 s`);
+});
+
+test('a slow shadow slows its primary, and neither is lost', () => {
+  const { scheduler, cluster, primary, shadow } = protectedCluster({
+    period: 50_000,
+    burst: 400_000,
+  });
+  shadow.costPerCount = 0.06;
+  let worst = 0;
+  for (let turn = 0; turn < 400; turn++) {
+    scheduler.runUntil(scheduler.now + 10_000);
+    worst = Math.max(worst, primary.copy.status()!.lagMicros);
+  }
+  assert.equal(cluster.live, primary);
+  assert.ok(worst > 20_000 && worst < second, `lag of ${worst} us`);
+  well(cluster);
+});
