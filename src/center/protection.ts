@@ -84,12 +84,16 @@ export const needOf = ({ spec, ftWanted }: Vm, isProtected = ftWanted): Need => 
 
 /** Nothing is live: power on, if that is wished. */
 function planPower(situation: Situation): Plan {
-  const { vm, record, copies } = situation;
+  const { vm, record } = situation;
   const idle = { host: vm.host, shadowHost: undefined, commands: [], obstacle: undefined };
   // Before the arbiter is sure, somebody may be live whom nobody has heard of yet.
-  if (vm.wanted === 'off' || record === undefined) return idle;
-  if (copies.some((copy) => copy.host === vm.host && copy.status.role === 'starting')) return idle;
+  if (vm.wanted === 'off' || record === undefined || isStarting(situation)) return idle;
   return start(situation, record, false);
+}
+
+/** It has been told to start, and is about to. */
+function isStarting({ vm, copies }: Situation): boolean {
+  return copies.some(({ host, status }) => host === vm.host && status.role === 'starting');
 }
 
 /** Powers on where no acknowledged write is missing; a VM without disks starts anywhere. */
@@ -123,7 +127,8 @@ function planLive(situation: Situation, live: Live): Plan {
     const eligible = record.eligibleShadow;
     // The shadow is about to claim; starting beside it would throw its work away.
     if (eligible !== undefined && !situation.hasEnded(eligible)) return quiet;
-    return vm.wanted === 'on' ? start(situation, record, true) : quiet;
+    const idle = { ...quiet, host: vm.host, shadowHost: undefined };
+    return vm.wanted === 'off' || isStarting(situation) ? idle : start(situation, record, true);
   }
   if (live.copy === undefined) return quiet;
   if (vm.wanted === 'off') {
@@ -182,12 +187,14 @@ function planShadow(situation: Situation, primary: CopyReport): Plan {
 function strays(situation: Situation, live: Live | undefined, next: Plan): Command[] {
   const { vm, record, copies } = situation;
   if (record === undefined) return [];
+  const present = live === undefined || situation.hasEnded(live.member) ? undefined : live;
   const message = { kind: 'dismiss', vm: vm.spec.id } as const;
   return copies
-    .filter((copy) => isStray(copy, record, live, next, vm))
+    .filter((copy) => isStray(copy, record, present, next, vm))
     .map(({ host }) => ({ host, message }));
 }
 
+/** @param live undefined also if that process has certainly ended */
 function isStray(
   { host, status }: CopyReport,
   record: VmRecord,
@@ -197,10 +204,10 @@ function isStray(
 ): boolean {
   const { process, role } = status;
   if (process === record.live?.process || process === record.eligibleShadow?.process) return false;
-  // Its report may be older than a claim that the arbiter has just granted: never the reverse.
+  // Reports are older than the arbiter's grants: what is on the live copy's host is that copy, not
+  // yet known by its name.
+  if (host === live?.member.host) return false;
   if (role === 'live') return live !== undefined && status.generation < record.generation;
-  // On the host of the live copy, `dismiss` would hit that.
-  if (host === live?.member.host && live.copy !== undefined) return false;
   if (live === undefined) return role === 'shadow' || vm.wanted === 'off' || host !== next.host;
   return !(vm.ftWanted && host === next.shadowHost);
 }

@@ -26,7 +26,10 @@ export function protectionOf(situation: Situation, live: Live | undefined): Prot
       ? { state: 'needShadow', reason: status.ftReason ?? 'lostConnection' }
       : { state: 'running', reason: null };
   }
-  if (status === undefined) return { state: 'needShadow', reason: 'lostConnection' };
+  if (status === undefined) {
+    const host = situation.hosts.find((each) => each.id === live.member.host);
+    return { state: 'needShadow', reason: host?.connected ? 'initializing' : 'lostConnection' };
+  }
   const isComing = situation.copies.some((copy) => copy.host === vm.shadowHost);
   if (status.ftState === 'running' || status.ftState === 'starting' || isComing) {
     return { state: 'starting', reason: null };

@@ -1,10 +1,12 @@
-/** `umbra host list|show|remove`. */
+/** `umbra host start|list|show|remove`. */
 import type { Command } from 'commander';
 import type { HostView } from '../api/views.ts';
+import { registerHostStart } from './host-start.ts';
 import { centerOptions, fields, mebibytes, show, table, withCenter } from './session.ts';
 
 export function registerHost(program: Command): void {
   const host = program.command('host').description('hosts and gateways of the cluster');
+  registerHostStart(host);
 
   centerOptions(host.command('list'))
     .description('hosts, their state and their processes')

@@ -18,6 +18,7 @@ const groups: Readonly<Record<string, () => Promise<Register>>> = {
   image: async () => (await import('./image.ts')).registerImage,
   center: async () => (await import('./center.ts')).registerCenter,
   host: async () => (await import('./host.ts')).registerHost,
+  gateway: async () => (await import('./gateway.ts')).registerGateway,
   vm: async () => (await import('./vm.ts')).registerVm,
   ft: async () => (await import('./ft.ts')).registerFt,
 };

@@ -3,6 +3,7 @@
  * again, with the same claim, until one does. With several centers, each ask goes to the next one.
  */
 import { Agent, request as httpsRequest } from 'node:https';
+import { centerName } from '../../api/wire.ts';
 import type { Ask, Reply } from '../../lockstep/arbiter.ts';
 import type { ArbiterPort } from '../../lockstep/ports.ts';
 
@@ -29,6 +30,7 @@ export class ArbiterClient implements ArbiterPort {
       ca: access.ca,
       cert: access.certificate,
       key: access.key,
+      servername: centerName,
       minVersion: 'TLSv1.3',
     });
   }
