@@ -85,6 +85,14 @@ export class Assembler {
     return this.word(0);
   }
 
+  /** The address of a label less than 2 KiB away. */
+  la(rd: number, label: string): this {
+    const encode = (offset: number): number => assemble('addi', { rd, rs1: rd, imm: offset + 4 });
+    this.op('auipc', { rd });
+    this.#references.push({ at: this.#bytes.length, label, encode });
+    return this.word(0);
+  }
+
   address(label: string): number {
     const at = this.#labels.get(label);
     if (at === undefined) throw new Error(`no label ${label}`);
