@@ -174,7 +174,20 @@ test('a start while the older process is on its way out waits for it', async () 
     return reports.some((text) => text.includes('"port":2'));
   });
   say({ kind: 'dismiss', vm: 'second' });
-  await isRole('second', 'ended');
+  await until('dismissed', () => lastStatus('second')!.ended?.kind === 'dismissed');
+});
+
+test('a VM that is forgotten leaves nothing behind', async () => {
+  const folderOf = (vm: string): string => join(data, 'vms', vm);
+  start(spec('deleted'));
+  await isRole('deleted', 'live');
+  const { pid } = lastStatus('deleted')!;
+  assert.ok(existsSync(folderOf('deleted')));
+  say({ kind: 'dismiss', vm: 'deleted' });
+  for (const vm of ['deleted', 'second', 'never', '../first']) say({ kind: 'forget', vm });
+  await until('gone', () => !existsSync(folderOf('deleted')) && !existsSync(folderOf('second')));
+  assert.equal(existsSync(`/proc/${pid}`), false);
+  assert.ok(existsSync(folderOf('first')));
 });
 
 test('what cannot start says why', async () => {

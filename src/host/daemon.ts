@@ -6,10 +6,15 @@
  * decides nothing about who is live. VM processes end with it: the machine's shadow, on another
  * host, is what survives.
  */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { agentProtocolVersion, type CenterMessage, type VmSpec } from '../api/agent.ts';
+import {
+  agentProtocolVersion,
+  type CenterMessage,
+  type DaemonMessage,
+  type VmSpec,
+} from '../api/agent.ts';
 import type { HelloMessage } from '../api/agent-link.ts';
 import { umbraHome } from '../api/credentials.ts';
 import { apiPrefix, daemonTrust, Wire } from '../api/wire.ts';
@@ -51,7 +56,7 @@ export class HostDaemon {
     );
     this.#vms = new VmProcesses({
       prepare: (spec, role) => this.#prepare(spec, role),
-      tell: (message) => member.send(message),
+      tell: (message) => this.#tell(message),
       ...(options.vmProgram !== undefined && { program: options.vmProgram }),
     });
   }
@@ -100,6 +105,16 @@ export class HostDaemon {
     });
   }
 
+  #tell(message: DaemonMessage): void {
+    const { log } = this.#member;
+    if (message.kind === 'failed')
+      log.warn({ vm: message.vm, code: message.code }, message.message);
+    if (message.kind === 'status') {
+      for (const { vm, ended } of message.vms) if (ended) log.info({ vm }, `ended: ${ended.text}`);
+    }
+    this.#member.send(message);
+  }
+
   #hello(): HelloMessage {
     return {
       kind: 'hello',
@@ -117,6 +132,7 @@ export class HostDaemon {
   }
 
   #receive(message: CenterMessage): void {
+    this.#note(message);
     switch (message.kind) {
       case 'start':
         this.#vms.start(message.vm, {
@@ -138,6 +154,9 @@ export class HostDaemon {
       case 'dismiss':
         this.#order(message.vm, { kind: message.kind });
         break;
+      case 'forget':
+        void this.#forget(message.vm);
+        break;
       case 'stop':
         this.#order(message.vm, { kind: 'stop', how: message.how });
         break;
@@ -152,6 +171,28 @@ export class HostDaemon {
       case 'publish':
         break;
     }
+  }
+
+  /** Orders about VMs, for whoever reads the log. */
+  #note(message: CenterMessage): void {
+    if (!('vm' in message) || message.kind === 'consoleInput') return;
+    const vm = typeof message.vm === 'string' ? message.vm : message.vm.id;
+    this.#member.log.info({ vm }, `order: ${message.kind}`);
+  }
+
+  /** Disks included: the center has asked whoever deleted the VM. */
+  async #forget(vm: string): Promise<void> {
+    if (!idPattern.test(vm)) return;
+    await this.#vms.forget(vm);
+    try {
+      await rm(this.#folderOf(vm), { recursive: true, force: true });
+    } catch (error) {
+      this.#member.log.error({ vm }, `its folder stays: ${(error as Error).message}`);
+    }
+  }
+
+  #folderOf(vm: string): string {
+    return join(this.#member.dataDirectory, 'vms', vm);
   }
 
   #order(vm: string, message: ToVm): void {
@@ -170,7 +211,7 @@ export class HostDaemon {
     const { credentials, logAddress, switchSocketPath } = this.#member;
     const { caFile, certificateFile, keyFile, daemonId } = credentials;
     const imageDirectory = await this.#images.find(vm.image, vm.imageDigest);
-    const directory = join(this.#member.dataDirectory, 'vms', vm.id);
+    const directory = this.#folderOf(vm.id);
     await mkdir(directory, { recursive: true, mode: 0o700 });
     return {
       kind: 'launch',

@@ -117,8 +117,11 @@ export class Ethernet {
   }
 
   /**
-   * The center says where a VM is now. `trunk`: the way there, undefined while there is none; for a
-   * VM of our own the place is the port that it has here.
+   * The center says where a VM is now. `at`: the trunk that leads there, or undefined while there
+   * is none; for a VM of our own the place is the port that it has here.
+   *
+   * It moves the place and raises no generation: at the arbiter a generation also counts changes of
+   * who may go live next, while a copy's frames keep the one in which it went live itself.
    */
   place(
     vm: VmNumber,
@@ -127,12 +130,13 @@ export class Ethernet {
     at: 'here' | Port | undefined,
     now: number,
   ): void {
-    this.switch.raise(vm, generation);
+    if (this.switch.isStale(vm, generation)) return;
+    const known = this.switch.generationOf(vm);
     const own = [...this.#residents.values()].find(
-      (resident) => resident.vm === vm && resident.generation === generation,
+      (resident) => resident.vm === vm && resident.generation === known,
     );
     const port = at === 'here' ? own?.port : at;
-    if (port !== undefined) this.switch.place(vm, generation, [mac], port, now);
+    if (port !== undefined) this.switch.place(vm, known, [mac], port, now);
   }
 
   close(): void {

@@ -129,6 +129,28 @@ test('a go-live elsewhere silences the old copy and moves its place at once', as
   await until('five rounds', () => gratuitous() === 5);
 });
 
+test('the center moves places, and silences nobody', async (t) => {
+  t.after(closeAll);
+  const [red, blue] = await mesh('place', 2);
+  const a = await vm(red!, 1, 4);
+  const b = await vm(blue!, 2, 4);
+  // At the arbiter a generation more: VM 1 may have got a shadow, it is live where it was.
+  const now = blue!.ethernet.now;
+  const mac = 0x525400000001;
+  const later = portGeneration(1, 5);
+  const trunk = blue!.trunks.portTo(red!.id);
+  blue!.ethernet.place(1, later, mac, trunk, now);
+  red!.ethernet.place(1, later, mac, 'here', now);
+  a.send(testFrame(macs[1], macs[0], 1));
+  await until('heard', () => b.frames.length === 1);
+  b.send(testFrame(macs[0], macs[1], 2));
+  await until('answered', () => a.frames.length === 1);
+  // An older order than what is known here changes nothing.
+  blue!.ethernet.place(2, portGeneration(1, 3), 0x525400000002, trunk, now);
+  a.send(testFrame(macs[1], macs[0], 3));
+  await until('still here', () => b.frames.length === 2);
+});
+
 test('a trunk that comes back brings the places with it', async (t) => {
   t.after(closeAll);
   const [red, blue] = await mesh('again', 2);

@@ -23,7 +23,7 @@ export class VmProcesses {
   /** What follows when the process that is there has gone. */
   readonly #next = new Map<string, Start>();
   readonly #trunks = new Map<string, boolean>();
-  #vacated: () => void = () => {};
+  readonly #waiting: (() => void)[] = [];
 
   constructor(options: VmProcessesOptions) {
     this.#options = options;
@@ -75,6 +75,13 @@ export class VmProcesses {
     }
   }
 
+  /** The VM is deleted. @returns once nothing of it runs here */
+  async forget(vm: string): Promise<void> {
+    this.order(vm, { kind: 'dismiss' });
+    while (this.#slots.get(vm)?.vacant === false) await this.#change();
+    this.#slots.delete(vm);
+  }
+
   trunk(host: string, up: boolean): void {
     this.#trunks.set(host, up);
     for (const slot of this.#slots.values()) slot.order({ kind: 'trunk', host, up });
@@ -84,11 +91,12 @@ export class VmProcesses {
   async close(): Promise<void> {
     this.#next.clear();
     for (const slot of this.#slots.values()) slot.end();
-    while (this.running > 0) {
-      await new Promise<void>((resolve) => {
-        this.#vacated = resolve;
-      });
-    }
+    while (this.running > 0) await this.#change();
+  }
+
+  /** Until the next process has gone. */
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   #launch({ spec, role }: Start): void {
@@ -98,7 +106,7 @@ export class VmProcesses {
         const next = this.#next.get(spec.id);
         this.#next.delete(spec.id);
         if (next !== undefined && this.#slots.get(spec.id) === gone) this.#launch(next);
-        this.#vacated();
+        for (const resolve of this.#waiting.splice(0)) resolve();
       },
     });
     this.#slots.set(spec.id, slot);

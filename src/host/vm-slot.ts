@@ -29,6 +29,7 @@ const program = fileURLToPath(new URL(`./vm/main${extname(import.meta.url)}`, im
 export type VmRole = VmLaunch['role'];
 
 const hostStopped = { kind: 'host-stopped', text: 'Its host has stopped.' } as const;
+const dismissed = { kind: 'dismissed', text: 'It was dismissed.' } as const;
 
 export interface SlotOwner {
   /** Gives the launch once everything is there that it names. */
@@ -48,6 +49,7 @@ export class VmSlot {
   #child: ChildProcess | undefined;
   #vacant = false;
   #hostStops = false;
+  #dismissed = false;
   #status: VmStatus;
   #waiting: ToVm[] = [];
   #lastOrder = 'start';
@@ -78,7 +80,10 @@ export class VmSlot {
     if (this.#child !== undefined) this.#send(message);
     else if (!ends) this.#waiting.push(message);
     else this.#leave({ kind: 'dismissed', text: 'It was stopped before it ran.' });
-    if (message.kind === 'dismiss') this.#kill.set(nowUs() + LEAVE_US_MAX);
+    if (message.kind === 'dismiss') {
+      this.#dismissed = true;
+      this.#kill.set(nowUs() + LEAVE_US_MAX);
+    }
   }
 
   /** Ends the process; a protected VM goes on elsewhere. */
@@ -163,8 +168,8 @@ export class VmSlot {
 
   #goneOnce(child: ChildProcess): void {
     if (child.connected || (child.exitCode === null && child.signalCode === null)) return;
-    if (this.#hostStops) {
-      this.#leave(hostStopped);
+    if (this.#hostStops || this.#dismissed) {
+      this.#leave(this.#hostStops ? hostStopped : dismissed);
       return;
     }
     const how =

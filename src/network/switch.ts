@@ -110,7 +110,7 @@ export class Switch {
   addPort(vm: VmNumber, generation: PortGeneration, sink: PortSink): Port {
     const port: LocalPort = { kind: 'local', vm, generation, sink };
     this.#locals.push(port);
-    this.raise(vm, generation);
+    this.#raise(vm, generation);
     return port;
   }
 
@@ -139,17 +139,12 @@ export class Switch {
   setGeneration(port: Port, generation: PortGeneration): void {
     assert(port.kind === 'local', 'only a local port has a generation of its own');
     port.generation = generation;
-    this.raise(port.vm, generation);
+    this.#raise(port.vm, generation);
   }
 
   /** The highest generation known of a VM. */
   generationOf(vm: VmNumber): PortGeneration {
     return this.#generations.get(vm) ?? 0;
-  }
-
-  /** The VM has been seen in this generation, wherever: whatever is older is stale from now on. */
-  raise(vm: VmNumber, generation: PortGeneration): void {
-    if (vm !== 0 && generation > this.generationOf(vm)) this.#generations.set(vm, generation);
   }
 
   /** Whether the switch would drop what this generation of the VM sends. */
@@ -194,7 +189,7 @@ export class Switch {
       this.counters.stale++;
       return false;
     }
-    this.raise(vm, generation);
+    this.#raise(vm, generation);
     for (const mac of macs) {
       if (isGroupMac(mac)) continue;
       const target = port as LocalPort | TrunkPort;
@@ -214,6 +209,10 @@ export class Switch {
     for (const [mac, place] of this.#places) {
       if (!place.pinned && now - place.seenAt > this.#ageingUs) this.#places.delete(mac);
     }
+  }
+
+  #raise(vm: VmNumber, generation: PortGeneration): void {
+    if (vm !== 0 && generation > this.generationOf(vm)) this.#generations.set(vm, generation);
   }
 
   /** Checks the frame and learns where its source is. */
