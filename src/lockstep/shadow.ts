@@ -17,12 +17,12 @@
  */
 import { MalformedBytes } from '../base/bytes.ts';
 import { UmbraError } from '../base/errors.ts';
-import type { DiskRequest, Input, Output, Ticks } from '../machine/effects.ts';
+import type { DiskRequest, Output, Ticks } from '../machine/effects.ts';
 import type { Machine, MachineMaker, Restore } from '../machine/machine.ts';
 import { type Member, type Reply, sameMember, type VmRecord } from './arbiter.ts';
-import { HostClock } from './clock.ts';
 import { DiskLedger, type DiskShape } from './disk-ledger.ts';
 import type { Entry } from './entries.ts';
+import { goLive } from './go-live.ts';
 import { LogReceiver } from './log-receiver.ts';
 import { Membership } from './membership.ts';
 import {
@@ -35,7 +35,7 @@ import {
 } from './messages.ts';
 import { OutputGate } from './output-gate.ts';
 import type { Channel, DiskCompletion, DiskOrigin, Link, Micros, Ports } from './ports.ts';
-import { type CopyOptions, Primary } from './primary.ts';
+import type { CopyOptions, Primary } from './primary.ts';
 import { PrimaryWatch } from './primary-watch.ts';
 import { type Advance, Replayer } from './replayer.ts';
 import { ReplicaTarget } from './replica-target.ts';
@@ -440,43 +440,20 @@ export class Shadow {
   }
 
   #goLive(now: Micros): void {
-    const { machine, executedPosition } = this.#replayer!;
-    const { record } = this.#membership;
     this.#phase = 'live';
-    const elapsed = now - this.#clock.at;
-    const clock = new HostClock(this.#clock.ticks + BigInt(Math.floor(elapsed * 10)), now);
-    const inputs: Input[] = this.#ledger
-      .endedFor(machine)
-      .map((completion) => ({ kind: 'disk', ...completion }));
-    for (const length of this.#entropyOwed) {
-      inputs.push({ kind: 'entropy', bytes: this.#ports.entropy(length) });
-    }
-    const gate = this.#gate;
-    // First of all, so that a shared disk and the switches know which generation to believe.
-    this.#ports.outputs.announce(record.epoch, record.generation);
-    const primary = new Primary(
-      this.#options,
-      this.#ports,
-      machine,
-      executedPosition + 1,
-      clock,
-      record,
-      {
-        gate,
-        ledger: this.#ledger,
-        membership: this.#membership,
-        inputs,
-        nextCopyRequest: this.#target.nextRequest,
-      },
-    );
-    this.primary = primary;
-    const { generation } = record;
-    const kept = gate.open();
-    primary.emit(kept);
-    this.#send({ kind: 'claimed', generation });
+    const estate = {
+      replayer: this.#replayer!,
+      gate: this.#gate,
+      ledger: this.#ledger,
+      membership: this.#membership,
+      clock: this.#clock,
+      entropyOwed: this.#entropyOwed,
+      nextCopyRequest: this.#target.nextRequest,
+    };
+    this.primary = goLive(this.#options, this.#ports, estate, now);
+    this.#send({ kind: 'claimed', generation: this.#membership.record.generation });
     this.#link?.close();
     this.#link = undefined;
-    this.#ports.report({ kind: 'went-live', generation, resent: kept.length });
   }
 
   #end(ended: Ended): void {

@@ -71,6 +71,21 @@ test('the primary process dies: the shadow goes live, and a new one is found', (
   well(cluster);
 });
 
+test('an answer that the shadow had computed and nobody had sent goes out on go-live', () => {
+  let resent = 0;
+  for (let moment = 0; moment < 12; moment++) {
+    const { scheduler, cluster, primary } = protectedCluster({});
+    cluster.checkers[0]!.reported = (_cluster, _from, report) => {
+      if (report.kind === 'went-live') resent += report.resent;
+    };
+    scheduler.runUntil(scheduler.now + 1_700 * moment);
+    cluster.crash(cluster.host(primary.host));
+    scheduler.runUntil(scheduler.now + second);
+    assert.deepEqual(cluster.violations, []);
+  }
+  assert.ok(resent > 0);
+});
+
 test('the primary host falls silent: the shadow goes live within 0.8 s', () => {
   const { scheduler, cluster, primary, shadow, gap } = protectedCluster({});
   cluster.crash(cluster.host(primary.host));
