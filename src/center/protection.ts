@@ -122,7 +122,9 @@ function start(situation: Situation, record: VmRecord, fenced: boolean): Plan {
 function planLive(situation: Situation, live: Live): Plan {
   const { vm, record } = situation;
   const { host } = live.member;
-  const quiet = { host, shadowHost: vm.shadowHost, commands: [], obstacle: undefined };
+  const known = record?.eligibleShadow?.host ?? vm.shadowHost;
+  const shadowHost = known === host ? undefined : known;
+  const quiet = { host, shadowHost, commands: [], obstacle: undefined };
   if (situation.hasEnded(live.member) && record !== undefined) {
     const eligible = record.eligibleShadow;
     // The shadow is about to claim; starting beside it would throw its work away.
@@ -135,9 +137,10 @@ function planLive(situation: Situation, live: Live): Plan {
     const message = { kind: 'stop', vm: vm.spec.id, how: 'power-off' } as const;
     return { ...quiet, commands: [{ host, message }] };
   }
-  return vm.ftWanted
-    ? planShadow(situation, live.copy)
-    : { ...quiet, shadowHost: undefined, commands: withdraw(vm, live.copy) };
+  if (!vm.ftWanted) return { ...quiet, shadowHost: undefined, commands: withdraw(vm, live.copy) };
+  // Protected, or parting from a shadow: until that is settled there is nothing to choose.
+  if (record?.eligibleShadow !== undefined || live.copy.status.role !== 'live') return quiet;
+  return planShadow(situation, live.copy);
 }
 
 /** The primary is told first; its shadow is dismissed when the arbiter has made it ineligible. */
@@ -146,15 +149,10 @@ function withdraw(vm: Vm, { host, status }: CopyReport): Command[] {
   return [{ host, message: { kind: 'protect', vm: vm.spec.id, shadowHost: undefined } }];
 }
 
+/** The primary is alone: chooses a host for its shadow, and brings the two together. */
 function planShadow(situation: Situation, primary: CopyReport): Plan {
-  const { vm, record, copies, hosts, limits, avoid } = situation;
+  const { vm, copies, hosts, limits, avoid } = situation;
   const { host, status } = primary;
-  const eligible = record?.eligibleShadow?.host;
-  // Protected, or parting from a shadow: until that is settled there is nothing to choose.
-  if (eligible !== undefined || status.role !== 'live') {
-    const shadowHost = eligible ?? vm.shadowHost;
-    return { host, shadowHost, commands: [], obstacle: undefined };
-  }
   const others = hosts.filter((each) => each.id !== host);
   const need = needOf(vm, true);
   const present = others.find((each) => each.id === vm.shadowHost);
