@@ -63,8 +63,7 @@ function loadElf(file: Uint8Array, view: DataView, ramBase: number): LoadedKerne
   const entry = Number(view.getBigUint64(24, true));
   const headersAt = Number(view.getBigUint64(32, true));
   const count = view.getUint16(56, true);
-  const segments: { offset: number; bytes: Uint8Array }[] = [];
-  let endOffset = 0;
+  const segments: { offset: number; bytes: Uint8Array; memoryBytes: number }[] = [];
   for (let index = 0; index < count; index++) {
     const at = headersAt + index * view.getUint16(54, true);
     if (at + 56 > file.length) throw unusable('it is truncated');
@@ -75,10 +74,24 @@ function loadElf(file: Uint8Array, view: DataView, ramBase: number): LoadedKerne
     const memoryBytes = Number(view.getBigUint64(at + 40, true));
     if (fileOffset + fileBytes > file.length) throw unusable('it is truncated');
     if (physical < ramBase) throw unusable(`it wants to lie at 0x${physical.toString(16)}`);
-    const offset = physical - ramBase;
-    segments.push({ offset, bytes: file.subarray(fileOffset, fileOffset + fileBytes) });
-    endOffset = Math.max(endOffset, offset + memoryBytes);
+    if (memoryBytes < fileBytes) throw unusable('its header is damaged');
+    const bytes = file.subarray(fileOffset, fileOffset + fileBytes);
+    segments.push({ offset: physical - ramBase, bytes, memoryBytes });
   }
   if (segments.length === 0) throw unusable('it has nothing to load');
-  return { entryOffset: entry - ramBase, segments, endOffset };
+  segments.sort((a, b) => a.offset - b.offset);
+  let endOffset = 0;
+  for (const { offset, memoryBytes } of segments) {
+    if (offset < endOffset) throw unusable('its segments overlap');
+    endOffset = offset + memoryBytes;
+  }
+  const entryOffset = entry - ramBase;
+  if (entryOffset < 0 || entryOffset >= endOffset || entryOffset % 2 !== 0) {
+    throw unusable(`it wants to be entered at 0x${entry.toString(16)}, where it has no code`);
+  }
+  return {
+    entryOffset,
+    segments: segments.map(({ offset, bytes }) => ({ offset, bytes })),
+    endOffset,
+  };
 }

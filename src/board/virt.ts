@@ -5,7 +5,6 @@
  * Everything that decides the machine's behaviour is in `VirtConfiguration`, the power-on inputs
  * (random seed, wall-clock epoch) included; its digest names the machine in logs and recordings.
  */
-import { assert } from '../base/assert.ts';
 import { type ByteReader, ByteWriter } from '../base/bytes.ts';
 import { UmbraError } from '../base/errors.ts';
 import { hash64 } from '../base/hash64.ts';
@@ -76,7 +75,13 @@ export function virtMachineMaker(
   };
 }
 
-function check({ hartCount, ramBytes, disks, macs }: VirtConfiguration): void {
+/** What kernels take; Linux would cut off the rest without a word. */
+const bootArgumentsMax = 2047;
+/** Firmware owns this much at the start of RAM; kernels lie behind it. */
+const firmwareBytesMax = 2 << 20;
+
+function check(configuration: VirtConfiguration): void {
+  const { hartCount, ramBytes, disks, macs, bios, bootArguments } = configuration;
   if (!Number.isInteger(hartCount) || hartCount < 1 || hartCount > hartsMax) {
     throw new UmbraError(
       'cpus-out-of-range',
@@ -91,7 +96,29 @@ function check({ hartCount, ramBytes, disks, macs }: VirtConfiguration): void {
       'Choose a size between 16M and 3G.',
     );
   }
-  assert(disks.length + macs.length + 1 <= virtioSlots, 'the devices fit into the slots');
+  // One slot is the entropy device's.
+  if (disks.length + macs.length + 1 > virtioSlots) {
+    throw new UmbraError(
+      'too-many-devices',
+      `A machine has room for ${virtioSlots - 1} disks and network ports together, not ${disks.length + macs.length}.`,
+      'Give it fewer disks or fewer network ports.',
+    );
+  }
+  if (bios && (bios.length === 0 || bios.length > firmwareBytesMax)) {
+    const why = bios.length === 0 ? 'is empty' : `has ${bios.length} bytes, more than 2 MiB`;
+    throw new UmbraError(
+      'firmware-unusable',
+      `The firmware file ${why}.`,
+      'Give a flat binary for the start of RAM, such as OpenSBI fw_dynamic.bin, or none.',
+    );
+  }
+  if (bootArguments.length > bootArgumentsMax) {
+    throw new UmbraError(
+      'boot-arguments-too-long',
+      `The kernel takes ${bootArgumentsMax} characters of arguments, not ${bootArguments.length}.`,
+      'Shorten the arguments.',
+    );
+  }
 }
 
 // --- What lies where in RAM at power-on
@@ -102,7 +129,8 @@ function machineParts(configuration: VirtConfiguration): Omit<MachineParts, 'mak
   const { bios, initrd, hartCount, ramBytes } = configuration;
   const kernel = loadKernel(configuration.kernel, dramBase);
   // Linux wants to lie at a multiple of 2 MiB; firmware keeps the first two for itself.
-  const shift = bios && kernel.entryOffset < 2 * megabyte ? 2 * megabyte : 0;
+  const lowest = Math.min(...kernel.segments.map(({ offset }) => offset));
+  const shift = bios && lowest < firmwareBytesMax ? firmwareBytesMax : 0;
   const kernelEnd = kernel.endOffset + shift;
   const needed = kernelEnd + (initrd?.length ?? 0) + 4 * megabyte;
   if (needed > ramBytes) {
