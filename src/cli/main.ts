@@ -15,6 +15,7 @@ type Register = (program: Command) => void;
 const groups: Readonly<Record<string, () => Promise<Register>>> = {
   demo: async () => (await import('./demo/demo.ts')).registerDemo,
   run: async () => (await import('./run.ts')).registerRun,
+  replay: async () => (await import('./replay.ts')).registerReplay,
   image: async () => (await import('./image.ts')).registerImage,
   center: async () => (await import('./center.ts')).registerCenter,
   host: async () => (await import('./host.ts')).registerHost,

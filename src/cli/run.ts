@@ -7,6 +7,7 @@ import { umbraHome } from '../api/credentials.ts';
 import { UmbraError } from '../base/errors.ts';
 import { ramBytesMax, ramBytesMin, type VirtConfiguration } from '../board/virt.ts';
 import { LocalVm } from '../host/local/local-vm.ts';
+import { createRecording, RecordingLog } from '../host/local/recording-files.ts';
 import { openTerminal } from '../host/local/terminal.ts';
 import { createLocalNetwork } from '../host/local-network.ts';
 import type { DiskFile } from '../host/vm/file-disk.ts';
@@ -78,13 +79,25 @@ async function run(options: RunOptions): Promise<void> {
     mac: readMac(guestMac, 0),
     publish: options.publish,
   });
+  const record = options.record;
+  if (record !== undefined) createRecording(record, configuration);
+  let recording: RecordingLog | undefined;
+  const log =
+    record === undefined
+      ? undefined
+      : (digest: Uint8Array): RecordingLog => {
+          recording = new RecordingLog(record, digest, ({ message }) =>
+            console.error(`umbra: ${message} The machine goes on, the recording has ended.`),
+          );
+          return recording;
+        };
   const out = options.json ? process.stderr : process.stdout;
   const vm = await LocalVm.start({
     configuration,
     disks,
     network,
     console: (bytes) => out.write(bytes),
-    log: undefined,
+    log,
     maxInstructions: limit === undefined ? undefined : BigInt(limit),
   });
   const terminal = openTerminal(
@@ -107,6 +120,7 @@ async function run(options: RunOptions): Promise<void> {
   } finally {
     terminal.close();
     network.close();
+    recording?.close();
   }
 }
 

@@ -245,6 +245,10 @@ export class RecordingReplay {
     return this.#replayer.executedPosition;
   }
 
+  get fingerprintsCompared(): number {
+    return this.#replayer.fingerprintsCompared;
+  }
+
   /** Segments that end before the machine's position are passed over. */
   add(segment: Segment): void {
     expectConfiguration(this.#maker, segment.header.configuration);

@@ -31,7 +31,8 @@ export interface LocalVmOptions {
   readonly disks: readonly DiskFile[];
   readonly network: FramePort | undefined;
   readonly console: (bytes: Uint8Array) => void;
-  readonly log: ((machine: Machine, configuration: Uint8Array) => LogSink) | undefined;
+  /** Makes the taker of the log, given the configuration's digest. */
+  readonly log: ((configuration: Uint8Array) => LogSink) | undefined;
   readonly maxInstructions: bigint | undefined;
 }
 
@@ -74,7 +75,7 @@ export class LocalVm {
     const real = maker.powerOn();
     const limit = options.maxInstructions;
     const machine = limit === undefined ? real : new BoundedMachine(real, limit);
-    const sink = options.log?.(machine, maker.configuration);
+    const sink = options.log?.(maker.configuration);
     const send = (output: Output): void => {
       if (output.kind === 'frame') options.network?.send(output.frame);
       else if (output.kind === 'console') options.console(output.bytes);
