@@ -233,10 +233,13 @@ export class Cluster {
     this.scheduler.trace(`arbiter rolled back: ${recordText(this.entry.record)}`);
   }
 
-  /** An empty store: the machine is only known again when a host registers it. */
-  forgetAll(known: VmRecord): void {
+  /** An empty store: it hears of the machine from whichever host registers first. */
+  loseStore(): void {
+    const known = this.hosts.flatMap((host) => host.known ?? []);
+    if (known.length === 0) return;
     this.#epoch++;
-    this.entry = adopt(this.#epoch, known);
+    this.entry = adopt(this.#epoch, this.scheduler.random.pick(known));
+    this.scheduler.trace(`arbiter begins anew: ${recordText(this.entry.record)}`);
   }
 
   /** Every host's daemon, too, tells a recovering arbiter what it durably knows. */

@@ -130,6 +130,12 @@ const faults: readonly [weight: number, fault: Fault][] = [
     },
   ],
   [
+    1,
+    function loseArbiterStore(cluster) {
+      cluster.loseStore();
+    },
+  ],
+  [
     4,
     function resetLinks(cluster) {
       cluster.resetLinks();
