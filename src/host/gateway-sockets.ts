@@ -30,6 +30,7 @@ export class GatewaySockets implements GatewayPorts {
   readonly #sockets = new Map<StreamId, Socket>();
   readonly #flows = new Map<FlowId, FlowEnd>();
   #gateway: Gateway | undefined;
+  readonly #corked: Socket[] = [];
   #taken: [StreamId, number][] = [];
 
   constructor(ethernet: Ethernet, toSwitch: (frame: Uint8Array) => void) {
@@ -63,6 +64,11 @@ export class GatewaySockets implements GatewayPorts {
     this.#flows.set(id, end);
   }
 
+  /** The turn ends: what streams have for their sockets is written. */
+  flush(): void {
+    for (const socket of this.#corked.splice(0)) socket.uncork();
+  }
+
   close(): void {
     for (const socket of this.#sockets.values()) socket.destroy();
     for (const flow of this.#flows.values()) flow.close();
@@ -90,8 +96,15 @@ export class GatewaySockets implements GatewayPorts {
     });
   }
 
+  /** The pieces of one turn leave in one write. */
   data(id: StreamId, bytes: Uint8Array): void {
-    this.#sockets.get(id)?.write(bytes, (error) => {
+    const socket = this.#sockets.get(id);
+    if (socket === undefined) return;
+    if (socket.writableCorked === 0) {
+      socket.cork();
+      this.#corked.push(socket);
+    }
+    socket.write(bytes, (error) => {
       if (!error) this.#consumed(id, bytes.length);
     });
   }

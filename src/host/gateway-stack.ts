@@ -59,6 +59,7 @@ export class GatewayStack {
     });
     ethernet.atTurnEnd((now) => {
       this.#alarm.set(this.gateway.tick(now));
+      this.#sockets.flush();
       if (leasesChanged !== undefined && this.gateway.takeLeasesChanged()) leasesChanged(now);
     });
     ethernet.turn((now) => {

@@ -70,7 +70,7 @@ export class SwitchSocket {
   }
 
   #accept(socket: net.Socket): void {
-    const connection = new PortConnection(this.#ethernet, socket, this.#kind);
+    const connection = new PortConnection(this.#ethernet, socket, this.#kind, this.#log);
     this.#sockets.add(socket);
     socket.on('data', (chunk) => {
       try {
@@ -92,12 +92,14 @@ export class SwitchSocket {
 /** One connection, and its port once there is one. */
 class PortConnection {
   readonly #ethernet: Ethernet;
+  readonly #log: Log;
   readonly #batch = new FrameBatch();
   readonly #decoder: FrameDecoder;
   #port: Port | undefined;
 
-  constructor(ethernet: Ethernet, socket: net.Socket, kind: SocketKind) {
+  constructor(ethernet: Ethernet, socket: net.Socket, kind: SocketKind, log: Log) {
     this.#ethernet = ethernet;
+    this.#log = log;
     ethernet.connect(socket, this.#batch);
     const control = { bit: switchControlBit, bytesMax: HELLO_BYTES_MAX };
     this.#decoder = new FrameDecoder(FRAME_BYTES_MAX, kind === 'vm' ? control : undefined);
@@ -127,7 +129,11 @@ class PortConnection {
     const port = this.#port ?? this.#addPort(vm, generation);
     if (port.vm !== vm) throw new MalformedBytes(`VM ${vm} on the port of VM ${port.vm}`);
     if (generation < port.generation) throw new MalformedBytes('a hello of an older generation');
-    this.#ethernet.goLive(port, generation, [addresses], now);
+    const accepted = this.#ethernet.goLive(port, generation, [addresses], now);
+    this.#log.info(
+      { number: vm, generation },
+      accepted ? 'a VM is live here' : 'stale, kept silent',
+    );
   }
 
   #addPort(vm: number, generation: number): Port {

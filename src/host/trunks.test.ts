@@ -192,7 +192,7 @@ test('certificates of another authority, or of no peer, open no trunk', async (t
     await new Promise((resolve) => socket.once('close', resolve));
     assert.deepEqual(got, [], 'not a byte for strangers');
   }
-  assert.ok(red!.kept.has('not for this peer to open'));
+  assert.ok(red!.kept.has('not known here'));
   assert.deepEqual(red!.changes, []);
 });
 

@@ -193,7 +193,10 @@ export class Trunks {
     socket.once('close', () => {
       if (way.dialing !== socket) return;
       way.dialing = undefined;
-      this.#options.log.info({ peer: way.peer.name }, `no trunk yet: ${why}`);
+      // Said once an outage, not at every try.
+      if (way.retryUs === RETRY_US_MIN) {
+        this.#options.log.info({ peer: way.peer.name }, `no trunk yet: ${why}`);
+      }
       this.#dialLater(way);
     });
     socket.once('secureConnect', () => {
@@ -214,7 +217,9 @@ export class Trunks {
     const way = typeof name === 'string' ? this.#ways.get(name) : undefined;
     socket.on('error', () => socket.destroy());
     if (way === undefined || way.peer.id > this.#options.id) {
-      this.#options.log.warn({ peer: name }, 'a trunk was refused: not for this peer to open');
+      // A daemon that has just joined may know of this one before it is known here; it tries again.
+      const why = way === undefined ? 'not known here' : 'not the one of this pair that connects';
+      this.#options.log.warn({ peer: name }, `a trunk was refused: its peer is ${why}`);
       socket.destroy();
       return;
     }
