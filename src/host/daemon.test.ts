@@ -41,7 +41,6 @@ const startDaemon = (): Promise<HostDaemon> =>
     url: center.url,
     dataDirectory: data,
     name: 'red',
-    trunkAddress: '127.0.0.1',
     home,
     vmProgram: program,
     log: new KeptLog().log,
@@ -56,6 +55,8 @@ before(async () => {
   }
   daemon = await startDaemon();
   await until('hello', () => center.all('red', 'hello').length === 1);
+  const [hello] = center.all('red', 'hello');
+  assert.equal(hello!.trunkAddress, '127.0.0.1', 'by default the address towards the center');
 });
 
 after(async () => {

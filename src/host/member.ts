@@ -5,8 +5,9 @@
  * Joining comes first and needs the center; a daemon that has joined before starts without it and
  * finds it again whenever it is back.
  */
+import { createSocket } from 'node:dgram';
+import { lookup } from 'node:dns/promises';
 import { mkdir } from 'node:fs/promises';
-import net from 'node:net';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { CenterMessage, Peer } from '../api/agent.ts';
@@ -178,20 +179,25 @@ function defaultName(kind: 'host' | 'gateway'): string {
   return kind === 'host' ? machine || 'host' : `${machine || 'umbra'}-gateway`;
 }
 
-/** The address of this machine from which the center is reached: others reach it there too. */
-function addressTowards(url: string): Promise<string> {
+/**
+ * The address of this machine from which the center is reached: others reach it there too. Asked of
+ * the routing table by a UDP socket that sends nothing, so the center need not be there.
+ */
+async function addressTowards(url: string): Promise<string> {
   const { hostname: host, port } = new URL(centerUrl(url));
-  return new Promise((resolve, reject) => {
-    const probe = net.connect({
-      host: host.replace(/^\[|\]$/g, ''),
-      port: Number(port === '' ? 443 : port),
-      timeout: 10_000,
-    });
-    probe.once('connect', () => {
-      resolve(probe.localAddress!);
-      probe.destroy();
-    });
-    probe.once('timeout', () => probe.destroy(new Error('no answer within 10 s')));
-    probe.once('error', (error) => reject(connectionError(url, error)));
-  });
+  try {
+    const { address, family } = await lookup(host.replace(/^\[|\]$/g, ''));
+    const probe = createSocket(family === 6 ? 'udp6' : 'udp4');
+    try {
+      await new Promise<void>((resolve, reject) => {
+        probe.once('error', reject);
+        probe.connect(Number(port === '' ? 443 : port), address, resolve);
+      });
+      return probe.address().address;
+    } finally {
+      probe.close();
+    }
+  } catch (cause) {
+    throw connectionError(url, cause as Error);
+  }
 }
