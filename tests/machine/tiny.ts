@@ -40,23 +40,29 @@ export async function tinyMissing(): Promise<string | false> {
   }
 }
 
-/** The image on a board without disks and ports; what is not said is the same for everybody. */
+/** A board without disks and ports; what is not said is the same for everybody. */
+export const tinyBoard = (
+  kernel: Uint8Array,
+  initrd: Uint8Array,
+  bootArguments: string,
+): VirtConfiguration => ({
+  hartCount: 1,
+  ramBytes: 128 << 20,
+  kernel,
+  initrd,
+  bootArguments,
+  disks: [],
+  macs: [],
+  epochOffset: 1_700_000_000n * 1_000_000_000n,
+  randomSeed: new Uint8Array(32).fill(7),
+});
+
 export async function tinyConfiguration(
   own: Partial<VirtConfiguration> = {},
 ): Promise<VirtConfiguration> {
-  const image = await tinyImage();
-  return {
-    hartCount: 1,
-    ramBytes: 128 << 20,
-    kernel: await readFile(image.kernelPath),
-    initrd: await readFile(image.initrdPath),
-    bootArguments: image.append,
-    disks: [],
-    macs: [],
-    epochOffset: 1_700_000_000n * 1_000_000_000n,
-    randomSeed: new Uint8Array(32).fill(7),
-    ...own,
-  };
+  const { kernelPath, initrdPath, append } = await tinyImage();
+  const [kernel, initrd] = await Promise.all([readFile(kernelPath), readFile(initrdPath)]);
+  return { ...tinyBoard(kernel, initrd, append), ...own };
 }
 
 /** What the console said until it said what was wanted, or until the machine went off. */
