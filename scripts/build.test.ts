@@ -85,8 +85,10 @@ test('the installed command shows its help and keeps its exit codes', () => {
 const systemNode = '/usr/bin/node';
 const isOld =
   existsSync(systemNode) &&
-  Number.parseInt(execFileSync(systemNode, ['-p', 'process.versions.node'], { encoding: 'utf8' })) <
-    24;
+  Number.parseInt(
+    execFileSync(systemNode, ['-p', 'process.versions.node'], { encoding: 'utf8' }),
+    10,
+  ) < 24;
 
 test('an older Node of the system hands over to the one of the package', {
   skip: isOld ? false : 'this machine has no Node older than 24 at /usr/bin/node',
