@@ -178,6 +178,24 @@ test('a store into a page table is seen without a fence, by loads, stores and fe
   assert.deepEqual(found(keepTrap(guest)), [10n, 11n, 15n, BigInt(virtual + 128)]);
 });
 
+test('an entry that becomes valid, changes and becomes invalid again is seen each time', () => {
+  const pages = [ramBase + 0x30_0000, ramBase + 0x30_1000] as const;
+  const guest = paged([leaf(pages[0], rwx)]);
+  for (const [index, page] of pages.entries()) guest.store('sd', page + 64, 10 + index);
+  const [entry, loaded] = [leavesAt + 16, virtual + 0x2000 + 64];
+  // The walker has read this table; its third entry is not valid yet, its second never is.
+  guest.li(a0, virtual).op('ld', { rd: t0, rs1: a0, imm: 64 }).keep(t0).li(a1, loaded);
+  for (const page of pages) {
+    guest.store('sd', entry, leaf(page, rwx)).op('ld', { rd: t0, rs1: a1 }).keep(t0);
+  }
+  // The upper half of the second and the lower of the third.
+  guest
+    .li(t2, entry - 4)
+    .op('sd', { rs1: t2, rs2: zero })
+    .op('ld', { rd: t0, rs1: a1 });
+  assert.deepEqual(found(keepTrap(guest)), [10n, 10n, 11n, 13n, BigInt(loaded)]);
+});
+
 test('zeros, fetched where PMP treats the page unlike, are illegal and nothing worse', () => {
   const empty = ramBase + 0x30_0000;
   const guest = paged([], (g) => {

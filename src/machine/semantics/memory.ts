@@ -16,6 +16,7 @@ import {
   gtU,
   i32,
   i64,
+  leU,
   ltU,
   ne,
   or,
@@ -154,6 +155,16 @@ function defineLoad(t: PageTracking): void {
   });
 }
 
+/**
+ * Whether a store into a page table changes one entry that is not valid. Nothing can have been
+ * derived from such an entry, so nothing is dropped: what the kernel does at every page fault.
+ */
+function fillsAbsentEntry(t: PageTracking, pa: Expr, bytes: Expr): Expr {
+  const inOneEntry = leU(add(and(wrap(pa), 7), bytes), 8);
+  const valid = and(peek('word', and(t.host(pa), -8)), 1);
+  return and(inOneEntry, eqz(valid));
+}
+
 function defineStore(t: PageTracking): void {
   const { definitions } = t;
   const across: Routine = declare('storeAcross', { takes: ['i64', 'i32', 'i64'], mayTrap: true });
@@ -186,9 +197,16 @@ function defineStore(t: PageTracking): void {
       o.return();
     });
     const page = o.let(t.pageOf(pa));
-    // What this store changes may be the very entries that led here: nothing to remember, then.
     const isTable = o.let(and(t.flags(page), pageFlag.table));
+    o.if(isTable, () => {
+      o.if(fillsAbsentEntry(t, pa, bytes!), () => {
+        t.noteOwnStore(o, pa);
+        rawStore(o, o.let(t.host(pa)), bytes!, value!);
+        o.return();
+      });
+    });
     o.call(t.noteStore, page);
+    // What this store changes may be the very entries that led here: nothing to remember, then.
     o.if(and(get(run.pageUniform), eqz(isTable)), () => {
       fillTlb(o, t, writeTlbOffset, address!, pa);
       t.setFlags(o, page, or(t.flags(page), pageFlag.writable));

@@ -96,7 +96,7 @@ export class PageTracking {
     });
   }
 
-  /** The walker's own update of an entry: everybody but the walker's readings must hear of it. */
+  /** A store that takes nothing from the walker's readings: everybody else must hear of it. */
   noteOwnStore(o: Builder, physical: Expr): void {
     const page = o.let(this.pageOf(physical));
     const others = pageFlag.code | pageFlag.hashed | pageFlag.checkpoint;
