@@ -33,7 +33,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'api',
   ],
   center: ['base', 'api', 'lockstep'],
-  cli: ['base', 'api', 'host', 'center', 'images', 'network', 'lockstep', 'machine'],
+  cli: ['base', 'api', 'board', 'host', 'center', 'images', 'network', 'lockstep', 'machine'],
   debug: ['base', 'isa', 'machine', 'lockstep'],
   web: ['api'],
 };
@@ -63,6 +63,7 @@ const exactMath = new Set([
   'imul',
   'clz32',
   'fround',
+  'sqrt',
 ]);
 
 const impure: readonly [RegExp, string][] = [

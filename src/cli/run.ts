@@ -6,7 +6,7 @@ import type { PublishedPort } from '../api/agent.ts';
 import { umbraHome } from '../api/credentials.ts';
 import { UmbraError } from '../base/errors.ts';
 import { ramBytesMax, ramBytesMin, type VirtConfiguration } from '../board/virt.ts';
-import { LocalVm } from '../host/local/local-vm.ts';
+import { LocalVm, type LocalVmResult } from '../host/local/local-vm.ts';
 import { createRecording, RecordingLog } from '../host/local/recording-files.ts';
 import { openTerminal } from '../host/local/terminal.ts';
 import { createLocalNetwork } from '../host/local-network.ts';
@@ -92,14 +92,26 @@ async function run(options: RunOptions): Promise<void> {
           return recording;
         };
   const out = options.json ? process.stderr : process.stdout;
-  const vm = await LocalVm.start({
-    configuration,
-    disks,
-    network,
-    console: (bytes) => out.write(bytes),
-    log,
-    maxInstructions: limit === undefined ? undefined : BigInt(limit),
-  });
+  try {
+    const vm = await LocalVm.start({
+      configuration,
+      disks,
+      network,
+      console: (bytes) => out.write(bytes),
+      log,
+      maxInstructions: limit === undefined ? undefined : BigInt(limit),
+    });
+    const result = await attended(vm);
+    if (options.json) console.log(JSON.stringify(document(result)));
+    if (result.stop === 'failed') process.exitCode = 1;
+  } finally {
+    network.close();
+    recording?.close();
+  }
+}
+
+/** The VM's end; until then the terminal is the guest's. */
+async function attended(vm: LocalVm): Promise<LocalVmResult> {
   const terminal = openTerminal(
     (bytes) => vm.type(bytes),
     () => vm.leave(),
@@ -108,20 +120,17 @@ async function run(options: RunOptions): Promise<void> {
   process.once('SIGTERM', end);
   process.once('SIGHUP', end);
   try {
-    const result = await vm.ended;
-    if (options.json) {
-      const { instructions, seconds, stop, fingerprint } = result;
-      const text = fingerprint.toString(16).padStart(16, '0');
-      console.log(
-        JSON.stringify({ instructions: Number(instructions), seconds, stop, fingerprint: text }),
-      );
-    }
-    if (result.stop === 'failed') process.exitCode = 1;
+    return await vm.ended;
   } finally {
     terminal.close();
-    network.close();
-    recording?.close();
+    process.removeListener('SIGTERM', end);
+    process.removeListener('SIGHUP', end);
   }
+}
+
+function document({ instructions, seconds, stop, fingerprint }: LocalVmResult) {
+  const text = fingerprint.toString(16).padStart(16, '0');
+  return { instructions: Number(instructions), seconds, stop, fingerprint: text };
 }
 
 async function prepare(
