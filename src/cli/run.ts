@@ -80,12 +80,12 @@ async function run(options: RunOptions): Promise<void> {
     publish: options.publish,
   });
   const record = options.record;
-  if (record !== undefined) createRecording(record, configuration);
   let recording: RecordingLog | undefined;
   const log =
     record === undefined
       ? undefined
       : (digest: Uint8Array): RecordingLog => {
+          createRecording(record, configuration);
           recording = new RecordingLog(record, digest, ({ message }) =>
             console.error(`umbra: ${message} The machine goes on, the recording has ended.`),
           );
