@@ -11,17 +11,17 @@
 import { randomBytes } from 'node:crypto';
 import type { CenterMessage, DaemonMessage, Peer, VmStatus } from '../api/agent.ts';
 import type { HelloMessage } from '../api/agent-link.ts';
-import type { EventView, FtStatusView, HostView, VmView } from '../api/views.ts';
+import type { EventView, FtStatusView } from '../api/views.ts';
 import type { Member } from '../lockstep/arbiter.ts';
 import { type AgentListener, Agents } from './agents.ts';
 import { ArbiterStore, type Decision, isUnused } from './arbiter-store.ts';
 import { ConsoleLog } from './console-log.ts';
 import { Events } from './events.ts';
 import { Images } from './images.ts';
-import { type Daemon, Inventory, type Vm } from './inventory.ts';
-import { freeMemory, type HostState, type Limits, type Load } from './placement.ts';
+import { Inventory, type Vm } from './inventory.ts';
+import type { HostState, Limits, Load } from './placement.ts';
 import { type Plan, plan, type Situation } from './protection.ts';
-import { ftStatusOf, powerStateOf } from './status.ts';
+import { ftStatusOf } from './status.ts';
 import type { Store } from './store.ts';
 
 export interface ClusterOptions {
@@ -414,33 +414,6 @@ export class Cluster implements AgentListener {
 
   ftStatus(vm: Vm): FtStatusView {
     return ftStatusOf(this.situation(vm), this.nameOf);
-  }
-
-  vmView(vm: Vm): VmView {
-    const { id, name, number, image, imageDigest, cpus, memoryBytes, mac } = vm.spec;
-    const situation = this.situation(vm);
-    return {
-      ...{ id, name, number, image, imageDigest, cpus, memoryBytes, mac },
-      state: powerStateOf(situation),
-      host: vm.host === undefined ? null : this.nameOf(vm.host),
-      ports: vm.ports.map((port) => ({ ...port })),
-      obstacle: this.obstacleOf(id) ?? null,
-      ft: ftStatusOf(situation, this.nameOf),
-    };
-  }
-
-  hostView(daemon: Daemon): HostView {
-    const { id, name, kind, addresses, cpus, memoryBytes, version, maintenance } = daemon;
-    const connection = this.agents.get(id);
-    const state = this.hostStates().find((each) => each.id === id);
-    const statuses = [...(connection?.copies.values() ?? [])];
-    return {
-      ...{ id, name, kind, addresses: [...addresses], cpus, memoryBytes, version },
-      state: connection === undefined ? 'notResponding' : maintenance ? 'maintenance' : 'connected',
-      pid: connection?.hello?.pid ?? null,
-      vmPids: statuses.map((status) => status.pid).filter((pid) => pid > 0),
-      memoryFreeBytes: state === undefined ? memoryBytes : Math.max(0, freeMemory(state)),
-    };
   }
 }
 

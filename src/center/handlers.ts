@@ -21,6 +21,7 @@ import {
   turnFtOn,
 } from './operations.ts';
 import { makeJoinToken, useJoinToken } from './tokens.ts';
+import { hostView, vmView } from './views.ts';
 
 export interface Context {
   readonly cluster: Cluster;
@@ -45,16 +46,16 @@ export const handlers: { readonly [N in EndpointName]: Handler<N> } = {
   join,
   createJoinToken: ({ cluster, authority }) => ({ token: newJoinToken(cluster, authority) }),
   askArbiter,
-  listHosts: ({ cluster }) => cluster.inventory.daemons.map((daemon) => cluster.hostView(daemon)),
+  listHosts: ({ cluster }) => cluster.inventory.daemons.map((daemon) => hostView(cluster, daemon)),
   showHost: ({ cluster }, { params }) =>
-    cluster.hostView(cluster.inventory.findDaemon(params.host)),
+    hostView(cluster, cluster.inventory.findDaemon(params.host)),
   removeHost: ({ cluster }, { params }) => {
     removeHost(cluster, params.host);
     return null;
   },
-  listVms: ({ cluster }) => cluster.inventory.vms.map((vm) => cluster.vmView(vm)),
-  createVm: ({ cluster }, { body }) => cluster.vmView(createVm(cluster, body)),
-  showVm: ({ cluster }, { params }) => cluster.vmView(cluster.inventory.findVm(params.vm)),
+  listVms: ({ cluster }) => cluster.inventory.vms.map((vm) => vmView(cluster, vm)),
+  createVm: ({ cluster }, { body }) => vmView(cluster, createVm(cluster, body)),
+  showVm: ({ cluster }, { params }) => vmView(cluster, cluster.inventory.findVm(params.vm)),
   deleteVm: ({ cluster }, { params }) => {
     deleteVm(cluster, cluster.inventory.findVm(params.vm));
     return null;
@@ -80,7 +81,7 @@ export const handlers: { readonly [N in EndpointName]: Handler<N> } = {
 function act(cluster: Cluster, name: string, change: (vm: Vm) => void): Output<'showVm'> {
   const vm = cluster.inventory.findVm(name);
   change(vm);
-  return cluster.vmView(cluster.inventory.vm(vm.spec.id)!);
+  return vmView(cluster, cluster.inventory.vm(vm.spec.id)!);
 }
 
 /** The secret, and what the center is to be recognised by. */

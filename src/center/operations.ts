@@ -11,6 +11,7 @@ import { type Cluster, powerOnInputs } from './cluster.ts';
 import type { Vm } from './inventory.ts';
 import { choose, obstacle, overLimit } from './placement.ts';
 import { liveOf, needOf } from './protection.ts';
+import { vmView } from './views.ts';
 
 const handOverMsMax = 15_000;
 const handOverLookMs = 5;
@@ -65,7 +66,7 @@ export function createVm(cluster: Cluster, body: Input<'createVm'>['body']): Vm 
 
 export function deleteVm(cluster: Cluster, vm: Vm): void {
   const { id, name, imageDigest } = vm.spec;
-  const state = cluster.vmView(vm).state;
+  const state = vmView(cluster, vm).state;
   if (state !== 'poweredOff' && state !== 'suspended') {
     throw new UmbraError(
       'vm-running',

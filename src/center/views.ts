@@ -1,0 +1,33 @@
+/** VMs and hosts as the API shows them (api/views.ts). */
+import type { HostView, VmView } from '../api/views.ts';
+import type { Cluster } from './cluster.ts';
+import type { Daemon, Vm } from './inventory.ts';
+import { freeMemory } from './placement.ts';
+import { ftStatusOf, powerStateOf } from './status.ts';
+
+export function vmView(cluster: Cluster, vm: Vm): VmView {
+  const { id, name, number, image, imageDigest, cpus, memoryBytes, mac } = vm.spec;
+  const situation = cluster.situation(vm);
+  return {
+    ...{ id, name, number, image, imageDigest, cpus, memoryBytes, mac },
+    state: powerStateOf(situation),
+    host: vm.host === undefined ? null : cluster.nameOf(vm.host),
+    ports: vm.ports.map((port) => ({ ...port })),
+    obstacle: cluster.obstacleOf(id) ?? null,
+    ft: ftStatusOf(situation, cluster.nameOf),
+  };
+}
+
+export function hostView(cluster: Cluster, daemon: Daemon): HostView {
+  const { id, name, kind, addresses, cpus, memoryBytes, version, maintenance } = daemon;
+  const connection = cluster.agents.get(id);
+  const state = cluster.hostStates().find((each) => each.id === id);
+  const statuses = [...(connection?.copies.values() ?? [])];
+  return {
+    ...{ id, name, kind, addresses: [...addresses], cpus, memoryBytes, version },
+    state: connection === undefined ? 'notResponding' : maintenance ? 'maintenance' : 'connected',
+    pid: connection?.hello?.pid ?? null,
+    vmPids: statuses.map((status) => status.pid).filter((pid) => pid > 0),
+    memoryFreeBytes: state === undefined ? memoryBytes : Math.max(0, freeMemory(state)),
+  };
+}
