@@ -229,12 +229,13 @@ test('a store across a page edge that faults half-way stores nothing', () => {
 
 test('an access across a page edge is checked by PMP for its own bytes only', () => {
   const pages = [ramBase + 0x30_0000, ramBase + 0x40_0000] as const;
-  // Allowed: the last four bytes of the first page and the first four of the second.
+  // Ranges in turn allowed and not: the access has the end of one and the start of another.
   const guest = paged([leaf(pages[0], rwx), leaf(pages[1], rwx)], (g) => {
-    const edges = [pages[0] + 4096, pages[0] + 8192, pages[1] + 4, pages[1] + 4096];
+    const edges = [0, 64, 4096, 8192].map((offset) => pages[0] + offset);
+    edges.push(pages[1] + 4, pages[1] + 4096);
     for (const [index, edge] of edges.entries()) g.write(csr.pmpaddr0 + index, BigInt(edge) >> 2n);
-    g.write(csr.pmpaddr0 + 4, (1n << 54n) - 1n);
-    return g.write(csr.pmpcfg0, 0x1f_08_0f_08_0fn);
+    g.write(csr.pmpaddr0 + 6, (1n << 54n) - 1n);
+    return g.write(csr.pmpcfg0, 0x1f_08_0f_08_0f_08_0fn);
   });
   guest
     .li(a0, virtual + 4092)
