@@ -56,6 +56,6 @@ test('Debian finds the same machine here and on QEMU', { skip }, async () => {
   runUntil(machine, (await tinyImage()).ready, 1_000_000_000n);
   typed(machine, line);
   const { text } = runUntil(machine, '\nFIN\r\n', 2_000_000_000n);
-  assert.ok(expected.length > 10, expected.join('\n'));
+  assert.ok(expected.length >= 10, expected.join('\n'));
   assert.deepEqual(printed(text), expected);
 });
