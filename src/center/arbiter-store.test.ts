@@ -95,8 +95,9 @@ test('a database put back from a backup begins a new epoch and waits for the hos
   const claim = ask(b, record, { kind: 'claim' });
   assert.equal(arbiter.ask(claim).refusal, 'recovering');
   assert.equal(arbiter.certain('v'), undefined);
+  const now = { ...record, epoch: arbiter.epoch, generation: 0 };
   const register = (member: Member, known: VmRecord) =>
-    arbiter.ask(ask(member, known, { kind: 'register', known, intent: undefined }));
+    arbiter.ask(ask(member, now, { kind: 'register', known, intent: undefined }));
   assert.equal(register(b, record).granted, false);
   assert.equal(register(a, alone.record!).granted, true);
   assert.equal(arbiter.ask(claim).refusal, 'generation');

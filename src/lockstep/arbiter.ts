@@ -13,7 +13,8 @@
  *
  * A store that is new or restored from a backup may have forgotten generations. It begins a new
  * epoch, and each record refuses every change until all hosts that may know better have registered
- * what they durably know (docs/decisions/arbiter.md).
+ * what they durably know. To register in an epoch is a promise to act on no grant of an older one,
+ * which may still be on its way (docs/decisions/arbiter.md).
  */
 import { assert } from '../base/assert.ts';
 
@@ -87,6 +88,8 @@ export interface ArbiterEntry {
 }
 
 interface Recovery {
+  /** The epoch in which the record was last certain. */
+  readonly since: number;
   /** Hosts that have registered. */
   readonly heard: readonly string[];
   /** Hosts that must register: named by any record or intent heard so far. */
@@ -190,16 +193,21 @@ function changeFor(
 /** What a store does with every record when it starts empty-handed or from a backup. */
 export function beginEpoch(entry: ArbiterEntry, epoch: number): ArbiterEntry {
   assert(epoch > entry.record.epoch, `epoch ${epoch} after ${entry.record.epoch}`);
+  const since = entry.recovery?.since ?? entry.record.epoch;
   const record = { ...entry.record, epoch };
   // A stopped machine too: it may have been started since the backup, on one of these.
   const needed = hostsOf(record);
   if (needed.length === 0) return { record, recovery: undefined };
-  return { record, recovery: { heard: [], needed } };
+  return { record, recovery: { since, heard: [], needed } };
 }
 
 /** What a store makes of a machine that it has never heard of, when a host registers it. */
 export function adopt(epoch: number, known: VmRecord): ArbiterEntry {
-  return beginEpoch({ record: { ...known, epoch: 0 }, recovery: undefined }, epoch);
+  const since = known.epoch;
+  return beginEpoch(
+    { record: { ...known, epoch: 0 }, recovery: { since, heard: [], needed: [] } },
+    epoch,
+  );
 }
 
 /** The operator's word that a host is gone for good and nothing of it runs any more. */
@@ -214,14 +222,28 @@ function register(
   ask: Ask,
   operation: Extract<Operation, { kind: 'register' }>,
 ): { entry: ArbiterEntry; reply: Reply } {
+  // A registration for another epoch promises nothing about this one.
+  if (ask.epoch !== entry.record.epoch) {
+    return answer(entry, ask, entry.recovery === undefined ? 'epoch' : 'recovering');
+  }
   if (entry.recovery === undefined) return answer(entry, ask, undefined);
   const { known, intent } = operation;
-  const best = known.generation > entry.record.generation ? known : entry.record;
+  const { since } = entry.recovery;
+  // What was certain in a later epoch outweighs any generation of an earlier one. This epoch is not
+  // certain of anything yet.
+  const knownEpoch = known.epoch < entry.record.epoch ? known.epoch : since;
+  const newer = known.generation > entry.record.generation;
+  const better = knownEpoch > since || (knownEpoch === since && newer);
+  const best = better ? known : entry.record;
   const needed = new Set([...entry.recovery.needed, ...hostsOf(known)]);
   if (intent !== undefined) needed.add(intent.host);
   const heard = [...new Set([...entry.recovery.heard, ask.member.host])];
   const record = { ...best, epoch: entry.record.epoch };
-  const next = settled(record, { heard, needed: [...needed] });
+  const next = settled(record, {
+    since: better ? knownEpoch : since,
+    heard,
+    needed: [...needed],
+  });
   return answer(next, ask, next.recovery === undefined ? undefined : 'recovering');
 }
 

@@ -62,6 +62,11 @@ export class Copy {
     this.#present().arbiterReplied(reply);
   }
 
+  /** The center says that the arbiter has begun this epoch and waits for what everybody knows. */
+  arbiterRecovers(epoch: number): void {
+    this.#present().arbiterRecovers(epoch);
+  }
+
   /** Whether the trunk to the peer's host is open. */
   trunk(open: boolean): void {
     this.shadow?.trunk(open);

@@ -30,12 +30,15 @@ export class Membership {
   #askedFirst: Micros = 0;
   #askAt: Micros = Number.POSITIVE_INFINITY;
   #mustRegister = false;
+  /** The newest epoch heard of; registering in it is a promise to act on no older grant. */
+  #epoch: number;
 
   constructor(port: ArbiterPort, vm: string, member: Member, record: VmRecord) {
     this.#port = port;
     this.#vm = vm;
     this.member = member;
     this.#record = record;
+    this.#epoch = record.epoch;
   }
 
   /** The last record that the arbiter is known to have had. */
@@ -54,7 +57,16 @@ export class Membership {
 
   /** A record heard from the primary, by a shadow: it has it from the arbiter. */
   learn(record: VmRecord): void {
+    if (record.epoch < this.#epoch) return;
     this.#record = record;
+    this.#epoch = record.epoch;
+  }
+
+  /** The arbiter begins a new epoch and wants to hear what everybody knows. */
+  recover(epoch: number): void {
+    if (epoch < this.#epoch) return;
+    this.#epoch = epoch;
+    this.#port.ask(this.#registration());
   }
 
   ask(operation: Operation, now: Micros): void {
@@ -86,6 +98,10 @@ export class Membership {
   /** An answer of the arbiter. @returns what has become certain, if anything has */
   receive(reply: Reply): Settled | undefined {
     const pending = this.#pending;
+    if (reply.record !== undefined) {
+      if (reply.record.epoch < this.#epoch) return undefined;
+      this.#epoch = reply.record.epoch;
+    }
     if (pending === undefined || reply.claimId !== pending.claimId) return undefined;
     if (!reply.granted && askAgain.includes(reply.refusal)) {
       this.#mustRegister = reply.refusal !== 'epoch';
@@ -105,9 +121,9 @@ export class Membership {
 
   /** Twin of the arbiter's `register`: all that this copy knows. */
   #registration(): Ask {
-    const { epoch, generation } = this.#record;
     const claimId = `${this.member.process}:register`;
     const operation = { kind: 'register', known: this.#record, intent: this.#intent } as const;
-    return { vm: this.#vm, member: this.member, epoch, generation, claimId, operation };
+    const { member } = this;
+    return { vm: this.#vm, member, epoch: this.#epoch, generation: 0, claimId, operation };
   }
 }

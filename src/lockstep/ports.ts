@@ -60,7 +60,7 @@ export interface Outputs {
 
 /** The way to the arbiter. Asks and replies may be lost, delayed and repeated. */
 export interface ArbiterPort {
-  /** The host stores what it knows durably before it sends (docs/decisions/arbiter.md). */
+  /** The host passes asks and replies through an `ArbiterKnowledge` and stores it durably. */
   ask(ask: Ask): void;
 }
 

@@ -300,6 +300,10 @@ export class Primary implements Guarded {
     this.protection.arbiterReplied(reply);
   }
 
+  arbiterRecovers(epoch: number): void {
+    this.protection.arbiterRecovers(epoch);
+  }
+
   status(): FtStatus {
     return this.protection.status();
   }

@@ -401,6 +401,11 @@ export class Protection {
     }
   }
 
+  /** The arbiter's store is new or restored: tell it what this copy knows. */
+  arbiterRecovers(epoch: number): void {
+    this.#membership?.recover(epoch);
+  }
+
   #amLive(): boolean {
     const { record, member } = this.#membership!;
     return record.state === 'live' && sameMember(record.live, member);

@@ -425,6 +425,10 @@ export class Shadow {
     this.#membership.ask({ kind: 'read' }, now);
   }
 
+  arbiterRecovers(epoch: number): void {
+    this.#membership.recover(epoch);
+  }
+
   arbiterReplied(reply: Reply): void {
     const settled = this.#membership.receive(reply);
     if (settled === undefined || this.#phase !== 'claiming') return;

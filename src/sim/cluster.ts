@@ -17,6 +17,7 @@ import {
   type Reply,
   type VmRecord,
 } from '../lockstep/arbiter.ts';
+import { ArbiterKnowledge } from '../lockstep/arbiter-knowledge.ts';
 import { HostClock } from '../lockstep/clock.ts';
 import type { DiskShape } from '../lockstep/disk-ledger.ts';
 import { blockBytes } from '../lockstep/messages.ts';
@@ -47,8 +48,7 @@ export interface SimHost {
   readonly disks: SimDisk[];
   up: boolean;
   /** What the host has durably stored about the machine. */
-  known: VmRecord | undefined;
-  intent: Member | undefined;
+  readonly knowledge: ArbiterKnowledge;
 }
 
 export class Cluster {
@@ -98,7 +98,8 @@ export class Cluster {
       const disks = this.#shapes.map(({ length }) => new SimDisk(scheduler, length));
       // Old replicas hold old things; only the first host's is current.
       if (host > 0) for (const disk of disks) disk.fill(random.bytes(disk.bytes.length));
-      this.hosts.push({ name: `h${host}`, disks, up: true, known: undefined, intent: undefined });
+      const knowledge = new ArbiterKnowledge();
+      this.hosts.push({ name: `h${host}`, disks, up: true, knowledge });
     }
     this.entry = newRecord(this.#epoch, ['h0']);
     this.network.tamper = tamperFor(options.sabotage, scheduler);
@@ -173,40 +174,21 @@ export class Cluster {
 
   // --- the arbiter ---------------------------------------------------------------------------
 
-  ask(host: string, ask: Ask, process: Process | undefined): void {
+  ask(host: string, asked: Ask, process: Process | undefined): void {
     const from = this.host(host);
-    let sent = ask;
-    if (ask.operation.kind === 'makeEligible') from.intent = ask.operation.shadow;
-    if (ask.operation.kind === 'register') {
-      const { known } = ask.operation;
-      const newer = from.known !== undefined && from.known.generation > known.generation;
-      const intent = ask.operation.intent ?? from.intent;
-      sent = {
-        ...ask,
-        operation: { kind: 'register', known: newer ? from.known! : known, intent },
-      };
-    }
+    const ask = from.knowledge.asking(asked);
     const sentAt = process?.now() ?? this.scheduler.now;
     this.network.datagram(host, 'arbiter', sentAt, () => {
       if (!this.arbiterUp) return;
-      const reply = this.#decide(sent);
+      const reply = this.#decide(ask);
       if (this.scheduler.random.chance(this.lossOfReplies)) return;
       this.network.datagram('arbiter', host, this.scheduler.now, () => {
-        if (!from.up) return;
-        this.#remember(from, reply);
+        // A process that has ended cannot be granted anything any more.
+        if (!from.up || process?.alive === false) return;
+        if (!from.knowledge.replied(reply)) return;
         process?.deliver(() => process.copy.arbiterReplied(reply));
       });
     });
-  }
-
-  #remember(host: SimHost, { record, granted }: Reply): void {
-    if (record === undefined || !granted) return;
-    const { known } = host;
-    const newer =
-      known === undefined ||
-      record.epoch > known.epoch ||
-      (record.epoch === known.epoch && record.generation > known.generation);
-    if (newer) host.known = record;
   }
 
   #decide(ask: Ask): Reply {
@@ -229,32 +211,37 @@ export class Cluster {
     const back = this.scheduler.random.below(Math.min(4, this.#history.length + 1));
     const old = this.#history.at(-1 - back) ?? this.entry;
     this.#epoch++;
-    this.entry = beginEpoch({ record: old.record, recovery: undefined }, this.#epoch);
+    this.entry = beginEpoch(old, this.#epoch);
     this.scheduler.trace(`arbiter rolled back: ${recordText(this.entry.record)}`);
   }
 
   /** An empty store: it hears of the machine from whichever host registers first. */
   loseStore(): void {
-    const known = this.hosts.flatMap((host) => host.known ?? []);
+    const known = this.hosts.flatMap(({ knowledge }) => knowledge.saved.known ?? []);
     if (known.length === 0) return;
     this.#epoch++;
     this.entry = adopt(this.#epoch, this.scheduler.random.pick(known));
     this.scheduler.trace(`arbiter begins anew: ${recordText(this.entry.record)}`);
   }
 
-  /** Every host's daemon, too, tells a recovering arbiter what it durably knows. */
+  /** The center asks all hosts what they know; a process that lives answers for itself. */
   #registerHosts(): void {
     const { recovery, record } = this.entry;
-    if (recovery === undefined) return;
-    for (const host of this.hosts) {
-      if (!host.up) continue;
-      const nothing = { ...record, generation: 0, state: 'stopped' } as const;
-      const none = { ...nothing, live: undefined, eligibleShadow: undefined, currentReplicas: [] };
-      const known = host.known ?? none;
-      const member = { host: host.name, process: 'daemon' };
-      const operation = { kind: 'register', known, intent: host.intent } as const;
-      const claimId = `${host.name}:register`;
-      this.ask(host.name, { vm, member, epoch: 0, generation: 0, claimId, operation }, undefined);
+    if (recovery === undefined || !this.arbiterUp) return;
+    const { epoch } = record;
+    for (const { name, up, knowledge } of this.hosts) {
+      if (!up || !this.network.reaches(name, 'arbiter')) continue;
+      const process = this.processes.find(({ alive, host }) => alive && host === name);
+      if (process !== undefined) process.deliver(() => process.copy.arbiterRecovers(epoch));
+      else {
+        // A host that has never heard of the machine says so, too.
+        const nothing = { ...record, epoch: 0, generation: 0, currentReplicas: [] };
+        const none: VmRecord = { ...nothing, live: undefined, eligibleShadow: undefined };
+        const operation = { kind: 'register', known: none, intent: undefined } as const;
+        const member = { host: name, process: 'daemon' };
+        const empty = { vm, member, epoch, generation: 0, claimId: `${name}:register`, operation };
+        this.ask(name, knowledge.registration(vm, name, epoch) ?? empty, undefined);
+      }
     }
   }
 
@@ -337,7 +324,7 @@ export class Cluster {
       this.violation('cold-start', `refused: ${reply.refusal}`);
       return;
     }
-    host.known = reply.record;
+    host.knowledge.replied(reply);
     this.coldStarts++;
     this.#powerOn(process, reply.record!);
   }
