@@ -94,7 +94,7 @@ class WasmEngine implements Engine {
   }
 
   flushCode(): void {
-    for (let place = 0; place < this.#nextPlace; place++) this.#evict(place);
+    for (let place = 0; place < this.#layout.codePages; place++) this.#evict(place);
     this.#exports.flushTlb();
   }
 
@@ -155,13 +155,12 @@ class WasmEngine implements Engine {
 
   /** First come, first evicted: what is hot is soon decoded again. */
   #allocate(page: number): number {
-    const place = this.#nextPlace % this.#layout.codePages;
-    if (this.#nextPlace >= this.#layout.codePages) {
+    const place = this.#nextPlace;
+    this.#nextPlace = (place + 1) % this.#layout.codePages;
+    if (this.#pageOfPlace[place]! >= 0) {
       this.#evict(place);
       this.#exports.flushTlb();
     }
-    this.#nextPlace += 1;
-    if (this.#nextPlace >= 2 * this.#layout.codePages) this.#nextPlace -= this.#layout.codePages;
     const at = this.#placeAt(place);
     this.#pageOfPlace[place] = page;
     writePageEnd(this.#view, at + (pageBytes << recordShift));
