@@ -80,6 +80,15 @@ test('a frame that finds too few buffers leaves them for when there are enough',
   );
 });
 
+test('a frame that finds too few buffers asks for a kick at the very next one', () => {
+  const { net, driver } = make();
+  driver.kick(RECEIVE); // As Linux after its first fill: from now on it need not.
+  driver.offer(RECEIVE, { writable: [50] });
+  net.deliver(frame(100));
+  // The one buffer is not taken, but the driver has passed its index already.
+  assert.equal(driver.kickAt(RECEIVE), 1);
+});
+
 test('without merged buffers, a frame too long for its buffer is dropped', () => {
   const { net, driver } = make([5, 28, 29, 32]);
   driver.offer(RECEIVE, { writable: [100] });

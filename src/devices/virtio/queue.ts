@@ -102,8 +102,7 @@ export class Queue {
   /** The next chain that the driver offers, if any. */
   pop(): Chain | undefined {
     if (!this.#ready) return undefined;
-    const available = u16(this.#view(this.driverArea + 2n, 2), 0);
-    const waiting = (available - this.#nextAvailable) & 0xffff;
+    const waiting = (this.#available() - this.#nextAvailable) & 0xffff;
     if (waiting === 0) {
       this.#tellKickAt();
       return undefined;
@@ -174,11 +173,21 @@ export class Queue {
     this.#kickAt = reader.u16();
   }
 
-  /** With event indices, not to want kicks is to leave the index where it was, in the past. */
+  /** The index at which the driver offers its next chain. */
+  #available(): number {
+    return u16(this.#view(this.driverArea + 2n, 2), 0);
+  }
+
+  /**
+   * At the driver's next chain, even where some are left untaken because they are too few: with
+   * event indices an index that the driver has passed is never kicked at. For the same reason, not
+   * to want kicks is to leave the index where it was.
+   */
   #tellKickAt(): void {
     if (!this.#owner.eventIndex || !this.#wantsKicks) return;
-    if (this.#kickAt === this.#nextAvailable) return;
-    this.#kickAt = this.#nextAvailable;
+    const available = this.#available();
+    if (this.#kickAt === available) return;
+    this.#kickAt = available;
     this.#writeU16(this.deviceArea + BigInt(4 + usedElementBytes * this.size), this.#kickAt);
   }
 
