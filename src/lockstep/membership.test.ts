@@ -101,3 +101,14 @@ test('a host passes on nothing that was granted before its registration', () => 
   const { operation } = other.registration('v', 'b', 2)!;
   assert.ok(operation.kind === 'register' && operation.known.generation === 3);
 });
+
+test('a record that only the center has told is not registered as knowledge', () => {
+  const { store, asks } = eligible();
+  const port = { ask: (ask: Ask) => asks.push(ask) };
+  const uncertain = { ...store.record, epoch: 9 };
+  const shadow = new Membership(port, 'v', { host: 'c', process: 'pc' }, uncertain);
+  shadow.recover(10);
+  const { epoch, operation } = asks.pop()!;
+  assert.equal(epoch, 10);
+  assert.ok(operation.kind === 'register' && operation.known.epoch === 0);
+});

@@ -6,7 +6,15 @@
  * knows the record. The owner decides what an answer means; this file only makes it certain.
  */
 import { assert } from '../base/assert.ts';
-import type { Ask, Member, Operation, Refusal, Reply, VmRecord } from './arbiter.ts';
+import {
+  type Ask,
+  type Member,
+  type Operation,
+  type Refusal,
+  type Reply,
+  sameMember,
+  type VmRecord,
+} from './arbiter.ts';
 import type { ArbiterPort, Micros } from './ports.ts';
 import { timing } from './timing.ts';
 
@@ -16,6 +24,16 @@ export interface Settled {
   readonly refusal: Refusal | undefined;
 }
 
+const nothingKnown: VmRecord = {
+  epoch: 0,
+  generation: 0,
+  state: 'stopped',
+  live: undefined,
+  eligibleShadow: undefined,
+  currentReplicas: [],
+  claimId: '',
+};
+
 /** Refusals that say nothing about the ask: the arbiter is not ready, or only the epoch is new. */
 const askAgain: readonly (Refusal | undefined)[] = ['recovering', 'epoch', 'unknown-vm'];
 
@@ -24,6 +42,11 @@ export class Membership {
   readonly #port: ArbiterPort;
   readonly #vm: string;
   #record: VmRecord;
+  /**
+   * The last record that this copy has from the arbiter while it was certain. A record that does not
+   * name this copy is hearsay: the center may have read it from an arbiter that is recovering.
+   */
+  #known: VmRecord;
   #asks = 0;
   #pending: Ask | undefined;
   #intent: Member | undefined;
@@ -39,6 +62,8 @@ export class Membership {
     this.member = member;
     this.#record = record;
     this.#epoch = record.epoch;
+    const named = sameMember(record.live, member) || sameMember(record.eligibleShadow, member);
+    this.#known = named ? record : nothingKnown;
   }
 
   /** The last record that the arbiter is known to have had. */
@@ -59,6 +84,7 @@ export class Membership {
   learn(record: VmRecord): void {
     if (record.epoch < this.#epoch) return;
     this.#record = record;
+    this.#known = record;
     this.#epoch = record.epoch;
   }
 
@@ -114,7 +140,7 @@ export class Membership {
     this.#mustRegister = false;
     this.#pending = undefined;
     this.#askAt = Number.POSITIVE_INFINITY;
-    if (reply.record !== undefined) this.#record = reply.record;
+    if (reply.record !== undefined) this.#record = this.#known = reply.record;
     if (pending.operation.kind !== 'read') this.#intent = undefined;
     return { operation: pending.operation, granted: reply.granted, refusal: reply.refusal };
   }
@@ -122,7 +148,7 @@ export class Membership {
   /** Twin of the arbiter's `register`: all that this copy knows. */
   #registration(): Ask {
     const claimId = `${this.member.process}:register`;
-    const operation = { kind: 'register', known: this.#record, intent: this.#intent } as const;
+    const operation = { kind: 'register', known: this.#known, intent: this.#intent } as const;
     const { member } = this;
     return { vm: this.#vm, member, epoch: this.#epoch, generation: 0, claimId, operation };
   }
