@@ -36,5 +36,5 @@ export function judge(hello: Hello, vm: string, configuration: Uint8Array): Gree
 
 export function refuse(link: Link, { code, text }: Refusal): void {
   link.send(encodeMessage({ kind: 'refuse', code, text }));
-  link.close();
+  link.close(text);
 }

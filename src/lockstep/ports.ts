@@ -19,8 +19,11 @@ export interface Clock {
 /** One connection to the other copy: whole messages, in order, until it closes. */
 export interface Link {
   send(message: Uint8Array): void;
-  /** Idempotent. The other side learns of it; nothing is received afterwards. */
-  close(): void;
+  /**
+   * Idempotent. The other side learns of it; nothing is received afterwards.
+   * @param why what the other side did wrong, for people
+   */
+  close(why?: string): void;
 }
 
 /** What `attach` gives back for a link: where its messages go. Late calls are harmless. */
@@ -49,7 +52,10 @@ export interface Disks {
 export interface Outputs {
   /** Frames, console bytes and power; never disk requests or entropy. */
   send(output: Output): void;
-  /** A frame that a shadow computed and does not send: the switch learns the guest's addresses. */
+  /**
+   * What a shadow computed and does not send: its switch learns the guest's addresses from frames,
+   * and console bytes that were lost with the primary's host are known here.
+   */
   suppressed(output: Output): void;
   /**
    * This copy is live now: announce its addresses, tell every switch the generation. From here on a

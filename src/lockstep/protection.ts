@@ -124,7 +124,7 @@ export class Protection {
         act();
       } catch (error) {
         if (!(error instanceof MalformedBytes)) throw error;
-        link.close();
+        link.close(error.message);
         if (this.#session?.link === link) this.#session.linkClosed(this.#now());
       }
     };

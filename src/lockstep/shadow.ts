@@ -181,7 +181,7 @@ export class Shadow {
       if (output.kind === 'entropy') this.#entropyOwed.push(output.length);
       else if (output.kind === 'disk') this.#diskOutput(output.request);
       else {
-        if (output.kind === 'frame') this.#ports.outputs.suppressed(output);
+        this.#ports.outputs.suppressed(output);
         this.#gate.hold(output);
       }
     }
@@ -247,7 +247,7 @@ export class Shadow {
       act();
     } catch (error) {
       if (!(error instanceof MalformedBytes || error instanceof UmbraError)) throw error;
-      this.#link?.close();
+      this.#link?.close(error.message);
       this.#linkClosed();
       if (this.#replayer === undefined) this.#end({ kind: 'refused', text: error.message });
     }

@@ -1,11 +1,14 @@
 /**
  * Asks the arbiter over HTTPS with this host's certificate. Answers may fail to come: lockstep asks
  * again, with the same claim, until one does. With several centers, each ask goes to the next one.
+ *
+ * What the host must not forget passes through here, both ways, and is kept (knowledge-file.ts).
  */
 import { Agent, request as httpsRequest } from 'node:https';
 import { centerName } from '../../api/wire.ts';
 import type { Ask, Reply } from '../../lockstep/arbiter.ts';
 import type { ArbiterPort } from '../../lockstep/ports.ts';
+import type { KnowledgeFile } from './knowledge-file.ts';
 
 export interface ArbiterAccess {
   readonly urls: readonly string[];
@@ -19,11 +22,13 @@ const answerMsMax = 2_000;
 export class ArbiterClient implements ArbiterPort {
   readonly #access: ArbiterAccess;
   readonly #agent: Agent;
+  readonly #known: KnowledgeFile;
   readonly #replied: (reply: Reply) => void;
   #next = 0;
 
-  constructor(access: ArbiterAccess, replied: (reply: Reply) => void) {
+  constructor(access: ArbiterAccess, known: KnowledgeFile, replied: (reply: Reply) => void) {
     this.#access = access;
+    this.#known = known;
     this.#replied = replied;
     this.#agent = new Agent({
       keepAlive: true,
@@ -36,6 +41,12 @@ export class ArbiterClient implements ArbiterPort {
   }
 
   ask(ask: Ask): void {
+    void this.#known.asking(ask).then((complete) => {
+      if (complete !== undefined) this.#send(complete);
+    });
+  }
+
+  #send(ask: Ask): void {
     const { urls } = this.#access;
     const url = urls[this.#next++ % urls.length]!;
     const body = JSON.stringify(ask);
@@ -50,7 +61,7 @@ export class ArbiterClient implements ArbiterPort {
       response.on('end', () => {
         if (response.statusCode !== 200) return;
         const reply = parse(Buffer.concat(chunks).toString());
-        if (reply !== undefined) this.#replied(reply);
+        if (reply !== undefined) void this.#receive(reply);
       });
       response.on('error', () => {});
     });
@@ -58,6 +69,10 @@ export class ArbiterClient implements ArbiterPort {
     // No answer is an answer that lockstep knows: it asks again.
     call.on('error', () => {});
     call.end(body);
+  }
+
+  async #receive(reply: Reply): Promise<void> {
+    if (await this.#known.replied(reply)) this.#replied(reply);
   }
 
   close(): void {

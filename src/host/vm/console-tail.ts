@@ -1,30 +1,42 @@
 /**
- * Console bytes on their way to whoever watches: with the offset since power-on, so a byte that
- * both copies had in hand is shown once. The last part is kept for those who attach later.
+ * Console bytes on their way to whoever watches, with their offset since power-on.
+ *
+ * Bytes that the primary let go may die with its host before anybody has read them, so a shadow
+ * keeps the end of what its machine says and says it on go-live. Whoever watches shows each byte
+ * once, by its offset (center/console-log.ts).
  */
 const keptBytesMax = 64 * 1024;
 
 export class ConsoleTail {
-  readonly #send: (offset: bigint, bytes: Uint8Array) => void;
-  #sent = 0n;
+  readonly #say: (offset: bigint, bytes: Uint8Array) => void;
+  /** Offset of the next byte that is new. */
+  #next = 0n;
   #kept = Buffer.alloc(0);
 
-  constructor(send: (offset: bigint, bytes: Uint8Array) => void) {
-    this.#send = send;
+  constructor(say: (offset: bigint, bytes: Uint8Array) => void) {
+    this.#say = say;
   }
 
-  /** Bytes that the guest wrote; what has been sent before is left out. */
+  /** Bytes that a shadow computed. @returns those that are new */
+  keep(offset: bigint, bytes: Uint8Array): Uint8Array {
+    const known = this.#next > offset ? this.#next - offset : 0n;
+    if (known >= bytes.length) return bytes.subarray(bytes.length);
+    const fresh = bytes.subarray(Number(known));
+    // What is kept is of one piece.
+    const before = offset > this.#next ? Buffer.alloc(0) : this.#kept;
+    this.#next = offset + BigInt(bytes.length);
+    this.#kept = Buffer.concat([before, fresh]).subarray(-keptBytesMax);
+    return fresh;
+  }
+
+  /** Bytes that the live copy lets go. */
   write(offset: bigint, bytes: Uint8Array): void {
-    const known = Number(this.#sent > offset ? this.#sent - offset : 0n);
-    if (known >= bytes.length) return;
-    const fresh = bytes.subarray(known);
-    this.#send(offset + BigInt(known), fresh);
-    this.#sent = offset + BigInt(bytes.length);
-    this.#kept = Buffer.concat([this.#kept, fresh]).subarray(-keptBytesMax);
+    const fresh = this.keep(offset, bytes);
+    if (fresh.length > 0) this.#say(this.#next - BigInt(fresh.length), fresh);
   }
 
-  /** The end of what was written, and the offset of its first byte. */
-  tail(): { offset: bigint; bytes: Uint8Array } {
-    return { offset: this.#sent - BigInt(this.#kept.length), bytes: this.#kept };
+  /** This copy is live now: what may have been lost with the other one, again. */
+  sayKept(): void {
+    if (this.#kept.length > 0) this.#say(this.#next - BigInt(this.#kept.length), this.#kept);
   }
 }

@@ -1,11 +1,12 @@
 /**
  * The log channel: lockstep's messages over mutual TLS 1.3, each behind its length (4 bytes,
- * big-endian). The live copy listens on the host's log address; shadows connect.
+ * big-endian). Every copy listens on the host's log address, and serves who comes once it is live;
+ * a shadow connects to its primary, again and again until it stops following.
  *
  * Both sides check the certificate's name: the shadow knows which host the primary is on, and the
- * primary which host's shadow the center has chosen. A message beyond the bound ends the connection.
+ * primary which host's shadow the center has chosen. Whatever a peer does wrong ends its connection,
+ * with a line in the log that says why, and nothing else.
  */
-
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { MalformedBytes } from '../../base/bytes.ts';
@@ -13,7 +14,10 @@ import type { Channel, Link } from '../../lockstep/ports.ts';
 import { FrameDecoder } from '../../network/framing.ts';
 
 /** A checkpoint's chunks are the largest messages. */
-const messageBytesMax = 16 << 20;
+export const messageBytesMax = 16 << 20;
+/** A connection that lasted is made again at once; one that did not, after a pause. */
+const lastedMs = 1_000;
+const againMs = { lasted: 5, failed: 50 } as const;
 
 export interface LogCredentials {
   readonly ca: string;
@@ -21,14 +25,162 @@ export interface LogCredentials {
   readonly key: string;
 }
 
-/** Gives a link to lockstep and gets the channel for its messages. */
-export type Attach = (link: Link) => Channel;
+/** The side of this process that the channel serves. */
+export interface LogOwner {
+  /** Gives a link to lockstep and gets the channel for its messages. */
+  attach(link: Link): Channel;
+  /** @returns why this host's shadow is not served, or undefined */
+  refuses(host: string): string | undefined;
+  /** Something has arrived or closed. */
+  activity(): void;
+  /** A line for the log. */
+  note(text: string): void;
+}
+
+/** Where the live copy listens. */
+export interface LogTarget {
+  readonly host: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+export class LogChannel {
+  readonly #credentials: LogCredentials;
+  readonly #owner: LogOwner;
+  readonly #sockets = new Set<TLSSocket>();
+  #server: Server | undefined;
+  #target: LogTarget | undefined;
+
+  constructor(credentials: LogCredentials, owner: LogOwner) {
+    this.#credentials = credentials;
+    this.#owner = owner;
+  }
+
+  /** @returns the port on which shadows find this copy */
+  listen(address: string): Promise<number> {
+    const server = createServer(
+      { ...this.#trust(), requestCert: true, rejectUnauthorized: true },
+      (socket) => this.#accept(socket),
+    );
+    this.#server = server;
+    server.on('tlsClientError', (error, socket) => {
+      this.#owner.note(`log channel: no handshake with a shadow: ${error.message}`);
+      socket.destroy();
+    });
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(0, address, () => resolve((server.address() as AddressInfo).port));
+    });
+  }
+
+  follow(target: LogTarget): void {
+    this.#target = target;
+    this.#connect(target);
+  }
+
+  /** For a copy that acknowledges no more, or is live itself. */
+  stopFollowing(): void {
+    this.#target = undefined;
+  }
+
+  /** Nobody new; what lockstep has said last is still delivered. */
+  close(): void {
+    this.stopFollowing();
+    this.#server?.close();
+  }
+
+  /** At once: the peers are to learn now that this copy is gone. */
+  abandon(): void {
+    this.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #trust() {
+    const { ca, certificate: cert, key } = this.#credentials;
+    return { ca, cert, key, minVersion: 'TLSv1.3' } as const;
+  }
+
+  #accept(socket: TLSSocket): void {
+    const host = String(socket.getPeerCertificate().subject?.CN);
+    const why = this.#owner.refuses(host);
+    if (why === undefined) return this.#join(socket, host);
+    this.#owner.note(`log channel: ${host} is refused: ${why}`);
+    socket.on('error', () => {});
+    socket.destroy();
+  }
+
+  #connect(target: LogTarget): void {
+    const { host, address, port } = target;
+    let joinedAt = Number.POSITIVE_INFINITY;
+    const socket = tlsConnect({
+      ...this.#trust(),
+      host: address,
+      port,
+      checkServerIdentity: (_name, peer) =>
+        peer.subject.CN === host ? undefined : new Error(`${peer.subject.CN} is not ${host}`),
+    });
+    const failed = (error: Error): void => {
+      this.#owner.note(`log channel: no connection to ${host}: ${error.message}`);
+    };
+    socket.once('error', failed);
+    socket.once('secureConnect', () => {
+      if (this.#target !== target) return socket.destroy();
+      socket.off('error', failed);
+      joinedAt = performance.now();
+      this.#join(socket, host);
+    });
+    socket.once('close', () => {
+      const lasted = performance.now() - joinedAt >= lastedMs;
+      setTimeout(
+        () => {
+          if (this.#target === target) this.#connect(target);
+        },
+        lasted ? againMs.lasted : againMs.failed,
+      );
+    });
+  }
+
+  /** From here on the socket is a link of lockstep. */
+  #join(socket: TLSSocket, host: string): void {
+    const { note, activity } = this.#owner;
+    this.#sockets.add(socket);
+    socket.setNoDelay(true);
+    const decoder = new FrameDecoder(messageBytesMax);
+    const channel = this.#owner.attach(new SocketLink(socket, host, note));
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        // Entries keep views of their message, the decoder does not keep the message.
+        decoder.push(chunk, (message) => channel.receive(message.slice()));
+      } catch (error) {
+        if (!(error instanceof MalformedBytes)) throw error;
+        note(`log channel: the connection with ${host} ends: ${error.message}`);
+        socket.destroy();
+      }
+      activity();
+    });
+    // All that was sent has come: there is nothing to say to a side that has closed.
+    socket.on('end', () => socket.destroy());
+    socket.on('error', (error) => {
+      note(`log channel: the connection with ${host} broke: ${error.message}`);
+      socket.destroy();
+    });
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+      channel.closed();
+      activity();
+    });
+  }
+}
 
 class SocketLink implements Link {
   readonly #socket: TLSSocket;
+  readonly #host: string;
+  readonly #note: (text: string) => void;
 
-  constructor(socket: TLSSocket) {
+  constructor(socket: TLSSocket, host: string, note: (text: string) => void) {
     this.#socket = socket;
+    this.#host = host;
+    this.#note = note;
   }
 
   send(message: Uint8Array): void {
@@ -40,128 +192,12 @@ class SocketLink implements Link {
     this.#socket.write(whole);
   }
 
-  close(): void {
+  close(why?: string): void {
+    if (this.#socket.destroyed || this.#socket.writableEnded) return;
+    if (why !== undefined)
+      this.#note(`log channel: the connection with ${this.#host} ends: ${why}`);
     // What has been sent is still delivered; a peer that is gone does not hold the socket.
     this.#socket.end();
     setTimeout(() => this.#socket.destroy(), 1_000).unref();
-  }
-}
-
-/** Joins a connected socket to lockstep. */
-function join(socket: TLSSocket, attach: Attach, activity: () => void): void {
-  socket.setNoDelay(true);
-  const decoder = new FrameDecoder(messageBytesMax);
-  const channel = attach(new SocketLink(socket));
-  socket.on('data', (chunk: Buffer) => {
-    try {
-      // Entries keep views of their message, the decoder does not keep the message.
-      decoder.push(chunk, (message) => channel.receive(message.slice()));
-    } catch (error) {
-      if (!(error instanceof MalformedBytes)) throw error;
-      socket.destroy();
-    }
-    activity();
-  });
-  socket.on('close', () => {
-    channel.closed();
-    activity();
-  });
-}
-
-const peerName = (socket: TLSSocket): string | undefined => {
-  const name = socket.getPeerCertificate().subject?.CN;
-  return typeof name === 'string' ? name : undefined;
-};
-
-export interface LogListener {
-  readonly address: string;
-  readonly port: number;
-  close(): void;
-}
-
-/** @param mayConnect whether the host of this name is expected */
-export function listenForShadow(
-  address: string,
-  credentials: LogCredentials,
-  mayConnect: (host: string) => boolean,
-  attach: Attach,
-  activity: () => void,
-): Promise<LogListener> {
-  const { ca, certificate: cert, key } = credentials;
-  const server: Server = createServer(
-    { ca, cert, key, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' },
-    (socket) => {
-      socket.on('error', () => socket.destroy());
-      const host = peerName(socket);
-      if (host === undefined || !mayConnect(host)) {
-        socket.destroy();
-        return;
-      }
-      join(socket, attach, activity);
-    },
-  );
-  server.on('tlsClientError', (_error, socket) => socket.destroy());
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, address, () => {
-      const { port } = server.address() as AddressInfo;
-      resolve({ address, port, close: () => server.close() });
-    });
-  });
-}
-
-/** Connects, and connects again whenever the channel closes, until `stop`. */
-export class LogConnector {
-  readonly #target: { readonly host: string; readonly address: string; readonly port: number };
-  readonly #credentials: LogCredentials;
-  readonly #attach: Attach;
-  readonly #activity: () => void;
-  #socket: TLSSocket | undefined;
-  #stopped = false;
-
-  constructor(
-    target: { readonly host: string; readonly address: string; readonly port: number },
-    credentials: LogCredentials,
-    attach: Attach,
-    activity: () => void,
-  ) {
-    this.#target = target;
-    this.#credentials = credentials;
-    this.#attach = attach;
-    this.#activity = activity;
-    this.#connect();
-  }
-
-  stop(): void {
-    this.#stopped = true;
-  }
-
-  #connect(): void {
-    if (this.#stopped) return;
-    const { ca, certificate: cert, key } = this.#credentials;
-    const { host, address, port } = this.#target;
-    const socket = tlsConnect({
-      host: address,
-      port,
-      ca,
-      cert,
-      key,
-      minVersion: 'TLSv1.3',
-      checkServerIdentity: (_name, peer) =>
-        peer.subject.CN === host ? undefined : new Error(`the primary's host is not ${host}`),
-    });
-    this.#socket = socket;
-    let attached = false;
-    socket.on('secureConnect', () => {
-      if (this.#stopped) return socket.destroy();
-      attached = true;
-      join(socket, this.#attach, this.#activity);
-    });
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => {
-      if (this.#socket !== socket) return;
-      this.#socket = undefined;
-      setTimeout(() => this.#connect(), attached ? 5 : 50);
-    });
   }
 }

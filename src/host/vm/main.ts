@@ -14,7 +14,11 @@ function leave(code: number): void {
   setTimeout(() => process.exit(code), 50);
 }
 
-process.on('disconnect', () => process.exit(0));
+// The peer is to learn at once: sockets close now, at exit only behind the memory of the machine.
+process.on('disconnect', () => {
+  vm?.abandon();
+  process.exit(0);
+});
 process.on('message', (message: ToVm) => {
   if (message.kind !== 'launch') {
     vm?.receive(message);

@@ -10,56 +10,55 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type { VmStatus } from '../../api/agent.ts';
-import { UmbraError } from '../../base/errors.ts';
-import type { Operation, Reply, VmRecord } from '../../lockstep/arbiter.ts';
 import { HostClock } from '../../lockstep/clock.ts';
 import { Copy } from '../../lockstep/copy.ts';
 import type { DiskShape } from '../../lockstep/disk-ledger.ts';
-import type { Outputs, Ports } from '../../lockstep/ports.ts';
+import type { Ports } from '../../lockstep/ports.ts';
 import { type CopyOptions, Primary } from '../../lockstep/primary.ts';
 import { Shadow } from '../../lockstep/shadow.ts';
 import type { Report } from '../../lockstep/status.ts';
 import type { Output } from '../../machine/effects.ts';
+import type { MachineMaker } from '../../machine/machine.ts';
 import { nowUs } from '../clock.ts';
 import { ArbiterClient } from './arbiter-client.ts';
-import { type PreparedVm, prepareVm } from './configuration.ts';
+import { prepareVm } from './configuration.ts';
 import { ConsoleTail } from './console-tail.ts';
 import { Driver } from './driver.ts';
-import { FileDisks } from './file-disk.ts';
-import {
-  LogConnector,
-  type LogCredentials,
-  type LogListener,
-  listenForShadow,
-} from './log-channel.ts';
-import type { FromVm, ToVm, VmLaunch } from './protocol.ts';
+import { EpochProbe } from './epoch-probe.ts';
+import { type DiskFile, FileDisks } from './file-disk.ts';
+import { Journal } from './journal.ts';
+import { KnowledgeFile } from './knowledge-file.ts';
+import { LogChannel, type LogCredentials } from './log-channel.ts';
+import type { Credentials, FromVm, ToVm, VmLaunch } from './protocol.ts';
+import { StartAsk } from './start-ask.ts';
+import { plainReport, vmStatus } from './status.ts';
 import { SwitchConnection } from './switch-connection.ts';
 
 const blockHash = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest();
 const statusMs = 200;
-/** Until the arbiter has answered, it is asked again this often. */
-const startAskMs = 250;
 
 export class VmProcess {
   readonly #launch: VmLaunch;
   readonly #tell: (message: FromVm) => void;
+  readonly #onEnd: () => void;
   readonly #process = randomBytes(8).toString('hex');
+  readonly #journal = new Journal();
   readonly #console: ConsoleTail;
   #copy: Copy | undefined;
   #driver: Driver | undefined;
-  #switch: SwitchConnection | undefined;
+  #switch!: SwitchConnection;
   #disks: FileDisks | undefined;
-  #arbiter: ArbiterClient | undefined;
-  #listener: LogListener | undefined;
-  #connector: LogConnector | undefined;
-  /** Replies before there is a copy go to the start. */
-  #replied: (reply: Reply) => void = () => {};
+  #arbiter!: ArbiterClient;
+  #startAsk!: StartAsk;
+  #probe: EpochProbe | undefined;
+  #log: LogChannel | undefined;
+  #logPort: number | undefined;
   #shadowHost: string | undefined;
-  #compared = 0;
+  /** Orders that came before there was a copy. */
+  #early: ToVm[] = [];
+  #fingerprintsCompared = 0;
   #divergences = 0;
   #over = false;
-  readonly #onEnd: () => void;
 
   constructor(launch: VmLaunch, tell: (message: FromVm) => void, onEnd: () => void) {
     this.#launch = launch;
@@ -75,264 +74,227 @@ export class VmProcess {
   }
 
   async start(): Promise<void> {
-    const { vm, imageDirectory, directory, role, arbiterUrls, hostId } = this.#launch;
-    const credentials = await this.#credentials();
-    const prepared = await prepareVm(vm, imageDirectory, directory);
-    const wake = (): void => this.#driver?.wake();
-    this.#disks = await FileDisks.open(prepared.disks, (origin, completion) => {
-      this.#copy?.diskDone(origin, completion);
-      wake();
-    });
-    this.#arbiter = new ArbiterClient({ urls: arbiterUrls, ...credentials }, (reply) => {
-      if (this.#copy) this.#copy.arbiterReplied(reply);
-      else this.#replied(reply);
-      wake();
-    });
-    this.#switch = new SwitchConnection(
-      this.#launch.switchSocket,
-      vm.number,
-      vm.mac,
-      (frame) => {
-        this.#copy?.frame(0, frame);
-        wake();
-      },
-      () => this.#end(),
-    );
-    const options: CopyOptions = {
-      vm: vm.id,
-      member: { host: hostId, process: this.#process },
-      configuration: prepared.maker.configuration,
-      disks: vm.disks.map(({ bytes }): DiskShape => ({ length: bytes, shared: false })),
-    };
-    const ports = this.#ports();
-    this.#copy =
-      role.kind === 'live'
-        ? await this.#powerOn(options, ports, prepared)
-        : new Copy(new Shadow(options, ports, prepared.maker, await this.#read(options)));
+    const { vm, imageDirectory, directory, role } = this.#launch;
+    const credentials = await readCredentials(this.#launch.credentials);
+    const { maker, disks } = await prepareVm(vm, imageDirectory, directory);
+    await this.#connect(credentials, disks);
+    this.#copy = new Copy(await this.#makeRole(maker));
+    if (this.#over) return;
     this.#driver = new Driver(this.#copy, () => this.#afterStep());
-    this.#listener = await listenForShadow(
-      this.#launch.logAddress,
-      credentials,
-      (host) => this.#copy?.primary !== undefined && host === this.#shadowHost,
-      (link) => this.#copy!.attach(link),
-      wake,
-    );
-    if (role.kind === 'shadow') {
-      const target = { host: role.primaryHost, address: role.address, port: role.port };
-      const attach = (link: Parameters<Copy['attach']>[0]) => this.#copy!.attach(link);
-      this.#connector = new LogConnector(target, credentials, attach, wake);
-    }
+    for (const message of this.#early.splice(0)) this.receive(message);
+    this.#log = this.#openLog(credentials);
+    this.#logPort = await this.#log.listen(this.#launch.logAddress);
+    if (role.kind === 'shadow') this.#log.follow({ ...role, host: role.primaryHost });
     setInterval(() => this.#sayStatus(), statusMs).unref();
+    this.#probe?.start();
     this.#sayStatus();
-    this.#driver.wake();
+    this.#wake();
+  }
+
+  /** The daemon is gone, and so is this host, as far as the VM is concerned. */
+  abandon(): void {
+    this.#log?.abandon();
+    this.#stop();
+    this.#onEnd();
   }
 
   // --- Orders of the daemon
 
   receive(message: ToVm): void {
+    if (message.kind === 'dismiss') return this.#end();
     const copy = this.#copy;
+    if (copy === undefined) {
+      this.#early.push(message);
+      return;
+    }
+    const { primary } = copy;
     switch (message.kind) {
-      case 'launch':
-        return;
       case 'protect':
         this.#shadowHost = message.shadowHost;
-        if (copy?.primary === undefined) break;
-        if (message.shadowHost === undefined) copy.primary.protection.turnOff();
-        else copy.primary.protection.wanted = 'enabled';
+        if (primary === undefined) break;
+        if (message.shadowHost === undefined) primary.protection.turnOff();
+        else primary.protection.wanted = 'enabled';
         break;
       case 'handOver': {
-        const refused = copy?.primary?.protection.handOver() ?? undefined;
-        const text = copy?.primary === undefined ? 'this copy is not live' : refused;
-        if (text !== undefined) this.#failed('hand-over-refused', text, 'Try again later.');
+        const why = primary ? primary.protection.handOver() : 'this copy is not live';
+        if (why !== undefined) this.#failed('hand-over-refused', why, 'Try again later.');
         break;
       }
       case 'stop':
         if (message.how === 'suspend') {
           this.#failed('not-supported', 'This host cannot suspend VMs yet.', 'Power it off.');
-        } else copy?.control(message.how);
+        } else primary?.control(message.how);
         break;
       case 'reset':
-        copy?.control('reset');
+        primary?.control('reset');
         break;
-      case 'dismiss':
-        return this.#end();
       case 'consoleInput':
-        copy?.console(Buffer.from(message.bytes, 'base64'));
+        primary?.console(Buffer.from(message.bytes, 'base64'));
         break;
       case 'trunk':
-        if (this.#isPrimaryHost(message.host)) copy?.trunk(message.up);
+        if (this.#follows(message.host)) copy.trunk(message.up);
         break;
     }
-    this.#driver?.wake();
+    this.#wake();
   }
 
-  #isPrimaryHost(host: string): boolean {
+  #follows(host: string): boolean {
     const { role } = this.#launch;
     return role.kind === 'shadow' && role.primaryHost === host;
   }
 
-  // --- Becoming live
+  // --- The surroundings of the copy
 
-  async #powerOn(options: CopyOptions, ports: Ports, { maker }: PreparedVm): Promise<Copy> {
-    const { role } = this.#launch;
-    const fenced = role.kind === 'live' && role.fenced;
-    const acceptStale = role.kind === 'live' && role.acceptStale;
-    const known = await this.#read(options);
-    const record = await this.#settle(options, known, { kind: 'start', fenced, acceptStale });
-    const machine = maker.powerOn();
-    ports.outputs.announce(record.epoch, record.generation);
-    const clock = new HostClock(0n, nowUs());
-    return new Copy(new Primary(options, ports, machine, 1, clock, record));
+  readonly #wake = (): void => this.#driver?.wake();
+
+  async #connect(credentials: LogCredentials, files: readonly DiskFile[]): Promise<void> {
+    const { vm, hostId, directory, arbiterUrls, switchSocket } = this.#launch;
+    const { note } = this.#journal;
+    this.#disks = await FileDisks.open(files, (origin, completion) => {
+      this.#copy?.diskDone(origin, completion);
+      this.#wake();
+    });
+    const known = await KnowledgeFile.open(directory, (error) =>
+      note(`what this host knows at the arbiter cannot be stored: ${error.message}`),
+    );
+    this.#arbiter = new ArbiterClient({ urls: arbiterUrls, ...credentials }, known, (reply) => {
+      if (this.#probe?.answers(reply)) return;
+      if (this.#copy) this.#copy.arbiterReplied(reply);
+      else this.#startAsk.replied(reply);
+      this.#wake();
+    });
+    const member = { host: hostId, process: this.#process };
+    this.#startAsk = new StartAsk(this.#arbiter, vm.id, member);
+    const newest = () => known.newest;
+    this.#probe = new EpochProbe(this.#arbiter, vm.id, member, newest, (epoch) => {
+      this.#copy?.arbiterRecovers(epoch);
+      this.#wake();
+    });
+    const onFrame = (frame: Uint8Array): void => {
+      this.#copy?.frame(0, frame);
+      this.#wake();
+    };
+    const ended = (): void => this.abandon();
+    this.#switch = new SwitchConnection(switchSocket, vm.number, vm.mac, onFrame, ended);
   }
 
-  #read(options: CopyOptions): Promise<VmRecord> {
-    return this.#settle(options, { epoch: 0, generation: 0 }, { kind: 'read' });
-  }
-
-  /**
-   * One operation at the arbiter before there is a copy, asked until it is answered. Its claim has
-   * a name of its own, which no later ask of this process repeats.
-   */
-  #settle(
-    { vm, member }: CopyOptions,
-    known: Pick<VmRecord, 'epoch' | 'generation'>,
-    operation: Operation,
-  ): Promise<VmRecord> {
-    const { epoch, generation } = known;
-    const claimId = randomBytes(16).toString('hex');
-    const ask = { vm, member, epoch, generation, claimId, operation };
-    return new Promise((resolve, reject) => {
-      const again = setInterval(() => this.#arbiter!.ask(ask), startAskMs);
-      this.#replied = (reply) => {
-        if (reply.claimId !== claimId || reply.refusal === 'recovering') return;
-        clearInterval(again);
-        if (reply.granted && reply.record !== undefined) resolve(reply.record);
-        else reject(startRefused(reply.refusal ?? 'refused', reply.record));
-      };
-      this.#arbiter!.ask(ask);
+  #openLog(credentials: LogCredentials): LogChannel {
+    return new LogChannel(credentials, {
+      attach: (link) => this.#copy!.attach(link),
+      refuses: (host) => {
+        if (this.#copy!.primary === undefined) return 'this copy is not live';
+        if (host === this.#shadowHost) return undefined;
+        return `the shadow is to be on ${this.#shadowHost ?? 'no host'}`;
+      },
+      activity: this.#wake,
+      note: this.#journal.note,
     });
   }
 
-  // --- What the copy wants of its host
+  async #makeRole(maker: MachineMaker): Promise<Primary | Shadow> {
+    const { vm, hostId, role } = this.#launch;
+    const options: CopyOptions = {
+      vm: vm.id,
+      member: { host: hostId, process: this.#process },
+      configuration: maker.configuration,
+      disks: vm.disks.map(({ bytes }): DiskShape => ({ length: bytes, shared: false })),
+    };
+    const ports = this.#ports();
+    if (role.kind === 'shadow') {
+      return new Shadow(options, ports, maker, await this.#startAsk.read());
+    }
+    const record = await this.#startAsk.start(role);
+    ports.outputs.announce(record.epoch, record.generation);
+    const clock = new HostClock(0n, nowUs());
+    return new Primary(options, ports, maker.powerOn(), 1, clock, record);
+  }
 
   #ports(): Ports {
+    const net = this.#switch;
     return {
       clock: { now: nowUs },
       disks: this.#disks!,
-      outputs: this.#outputs(),
-      arbiter: this.#arbiter!,
+      outputs: {
+        send: (output) => this.#send(output),
+        suppressed: (output) => {
+          if (output.kind === 'frame') net.suppressed(output.frame);
+          else if (output.kind === 'console') this.#console.keep(output.offset, output.bytes);
+        },
+        announce: (epoch, generation) => {
+          net.announce(epoch, generation);
+          this.#console.sayKept();
+        },
+      },
+      arbiter: this.#arbiter,
       entropy: (length) => randomBytes(length),
       blockHash,
       report: (report) => this.#report(report),
     };
   }
 
-  #outputs(): Outputs {
-    return {
-      send: (output) => this.#send(output),
-      suppressed: (output) => {
-        if (output.kind === 'frame') this.#switch!.suppressed(output.frame);
-      },
-      announce: (epoch, generation) => this.#switch!.announce(epoch, generation),
-    };
-  }
-
   #send(output: Output): void {
-    if (output.kind === 'frame') this.#switch!.send(output.frame);
+    if (output.kind === 'frame') this.#switch.send(output.frame);
     else if (output.kind === 'console') this.#console.write(output.offset, output.bytes);
   }
 
+  // --- What is said of the copy
+
   #report(report: Report): void {
     if (report.kind === 'divergence') this.#divergences += 1;
-    if (report.kind === 'went-live') this.#connector?.stop();
-    this.#tell({ kind: 'report', report: JSON.parse(toJson(report)) as Record<string, unknown> });
+    this.#tell({ kind: 'report', report: plainReport(report) });
     this.#sayStatus();
   }
 
   #afterStep(): void {
-    if (this.#copy?.ended !== undefined) {
-      this.#sayStatus();
-      this.#end();
-    }
+    const copy = this.#copy!;
+    const phase = copy.shadow?.phase;
+    // From its claim on a shadow listens to nobody; a primary never follows.
+    if (phase === undefined || phase === 'claiming') this.#log?.stopFollowing();
+    if (copy.ended === undefined) return;
+    this.#sayStatus();
+    this.#end();
   }
 
   #sayStatus(): void {
-    this.#tell({ kind: 'status', status: this.#status() });
-  }
-
-  #status(): VmStatus {
-    const copy = this.#copy;
-    const primary = copy?.primary;
-    const shadow = copy?.shadow;
-    const status = copy?.status();
-    const machine = primary?.machine ?? shadow?.machine;
-    const ended = copy?.ended;
-    this.#compared = shadow?.fingerprintsCompared ?? this.#compared;
-    return {
-      vm: this.#launch.vm.id,
-      pid: process.pid,
+    const { vm, logAddress } = this.#launch;
+    this.#fingerprintsCompared =
+      this.#copy?.shadow?.fingerprintsCompared ?? this.#fingerprintsCompared;
+    const status = vmStatus(this.#copy, {
+      vm: vm.id,
       process: this.#process,
-      role: ended ? 'ended' : primary ? 'live' : shadow ? 'shadow' : 'starting',
-      count: String(machine?.count ?? 0n),
-      epoch: status?.epoch ?? 0,
-      generation: status?.generation ?? 0,
-      ...(this.#listener && { logAddress: this.#listener.address, logPort: this.#listener.port }),
-      ftState: status?.state ?? 'notConfigured',
-      ...(status?.reason !== undefined && { ftReason: status.reason }),
-      ...(status?.shadow !== undefined && { shadowHost: status.shadow.host }),
-      lagMs: (status?.lagMicros ?? 0) / 1000,
-      logBytesSent: status?.logBytesSent ?? 0,
-      fingerprintsCompared: this.#compared,
+      logAddress,
+      logPort: this.#logPort,
+      fingerprintsCompared: this.#fingerprintsCompared,
       divergences: this.#divergences,
-      ...(ended && { ended: { kind: ended.kind, text: ended.text } }),
-    };
+    });
+    this.#tell({ kind: 'status', status });
   }
 
   #failed(code: string, message: string, remedy: string): void {
     this.#tell({ kind: 'failed', code, message, remedy });
   }
 
-  async #credentials(): Promise<LogCredentials> {
-    const { caFile, certificateFile, keyFile } = this.#launch.credentials;
-    const [ca, certificate, key] = await Promise.all(
-      [caFile, certificateFile, keyFile].map((file) => readFile(file, 'utf8')),
-    );
-    return { ca: ca!, certificate: certificate!, key: key! };
-  }
-
+  /** In order: what the guest has written is on the disk before the process goes. */
   #end(): void {
     if (this.#over) return;
+    this.#stop();
+    const disks = this.#disks === undefined ? Promise.resolve() : this.#disks.close();
+    void disks.finally(this.#onEnd);
+  }
+
+  #stop(): void {
     this.#over = true;
     this.#driver?.stop();
-    this.#connector?.stop();
-    this.#listener?.close();
+    this.#log?.close();
+    this.#probe?.stop();
     this.#arbiter?.close();
-    this.#onEnd();
   }
 }
 
-/** Reports are told as JSON; counts and positions become decimal strings where they are bigint. */
-function toJson(report: Report): string {
-  return JSON.stringify(report, (_key, value: unknown) =>
-    typeof value === 'bigint' ? String(value) : value,
+async function readCredentials(files: Credentials): Promise<LogCredentials> {
+  const { caFile, certificateFile, keyFile } = files;
+  const [ca, certificate, key] = await Promise.all(
+    [caFile, certificateFile, keyFile].map((file) => readFile(file, 'utf8')),
   );
-}
-
-function startRefused(refusal: string, record: VmRecord | undefined): UmbraError {
-  const live = record?.live?.host ?? 'another host';
-  const texts: Record<string, [message: string, remedy: string]> = {
-    'already-live': [
-      `The VM is live on ${live} already.`,
-      'Stop it there first; a VM never runs twice.',
-    ],
-    'stale-replica': [
-      "This host's disks lack writes that the world was told of.",
-      `Start the VM on ${record?.currentReplicas.join(' or ')}, or accept stale disks.`,
-    ],
-  };
-  const [message, remedy] = texts[refusal] ?? [
-    `The arbiter refused the start: ${refusal}.`,
-    'Look at the events of the VM.',
-  ];
-  return new UmbraError(`start-${refusal}`, message, remedy);
+  return { ca: ca!, certificate: certificate!, key: key! };
 }

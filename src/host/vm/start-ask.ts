@@ -1,0 +1,97 @@
+/**
+ * What a process settles with the arbiter before there is a copy: that it may start the VM, or what
+ * the record says. One operation at a time, asked until it is answered.
+ *
+ * An arbiter whose store is new or restored says `recovering`: then this host registers what it
+ * knows, as the copies do that run (lockstep/membership.ts), and asks again.
+ */
+import { randomBytes } from 'node:crypto';
+import { UmbraError } from '../../base/errors.ts';
+import type { Member, Operation, Reply, VmRecord } from '../../lockstep/arbiter.ts';
+import type { ArbiterPort } from '../../lockstep/ports.ts';
+
+const askAgainMs = 250;
+
+/** What a process knows that has heard nothing; its host may know more, and adds it. */
+const unheard: VmRecord = {
+  epoch: 0,
+  generation: 0,
+  state: 'stopped',
+  live: undefined,
+  eligibleShadow: undefined,
+  currentReplicas: [],
+  claimId: '',
+};
+
+export class StartAsk {
+  readonly #port: ArbiterPort;
+  readonly #vm: string;
+  readonly #member: Member;
+  #waiting: ((reply: Reply) => void) | undefined;
+
+  constructor(port: ArbiterPort, vm: string, member: Member) {
+    this.#port = port;
+    this.#vm = vm;
+    this.#member = member;
+  }
+
+  read(): Promise<VmRecord> {
+    return this.#settle(unheard, { kind: 'read' });
+  }
+
+  /** @throws start-already-live, start-stale-replica and the like */
+  async start(order: { readonly fenced: boolean; readonly acceptStale: boolean }) {
+    const { fenced, acceptStale } = order;
+    return this.#settle(await this.read(), { kind: 'start', fenced, acceptStale });
+  }
+
+  replied(reply: Reply): void {
+    this.#waiting?.(reply);
+  }
+
+  /** The claim has a name of its own, which no other ask of this process repeats. */
+  #settle({ epoch, generation }: VmRecord, operation: Operation): Promise<VmRecord> {
+    const [vm, member] = [this.#vm, this.#member];
+    const claimId = randomBytes(16).toString('hex');
+    const ask = { vm, member, epoch, generation, claimId, operation };
+    return new Promise((resolve, reject) => {
+      const again = setInterval(() => this.#port.ask(ask), askAgainMs);
+      this.#waiting = (reply) => {
+        if (reply.claimId !== claimId) return;
+        if (reply.refusal === 'recovering') return this.#register(reply.record);
+        clearInterval(again);
+        this.#waiting = undefined;
+        if (reply.granted && reply.record !== undefined) resolve(reply.record);
+        else reject(startRefused(reply.refusal ?? 'refused', reply.record));
+      };
+      this.#port.ask(ask);
+    });
+  }
+
+  #register(recovering: VmRecord | undefined): void {
+    const { epoch, generation } = recovering ?? unheard;
+    const [vm, member] = [this.#vm, this.#member];
+    const claimId = `${member.process}:register`;
+    const operation = { kind: 'register', known: unheard, intent: undefined } as const;
+    this.#port.ask({ vm, member, epoch, generation, claimId, operation });
+  }
+}
+
+function startRefused(refusal: string, record: VmRecord | undefined): UmbraError {
+  const live = record?.live?.host ?? 'another host';
+  const texts: Record<string, [message: string, remedy: string]> = {
+    'already-live': [
+      `The VM is live on ${live} already.`,
+      'Stop it there first; a VM never runs twice.',
+    ],
+    'stale-replica': [
+      "This host's disks lack writes that the world was told of.",
+      `Start the VM on ${record?.currentReplicas.join(' or ')}, or accept stale disks.`,
+    ],
+  };
+  const [message, remedy] = texts[refusal] ?? [
+    `The arbiter refused the start: ${refusal}.`,
+    'Look at the events of the VM.',
+  ];
+  return new UmbraError(`start-${refusal}`, message, remedy);
+}

@@ -1,0 +1,55 @@
+/** What a VM process says of itself, every fifth of a second and when something happens. */
+import type { VmStatus } from '../../api/agent.ts';
+import type { Copy } from '../../lockstep/copy.ts';
+import type { Report } from '../../lockstep/status.ts';
+
+/** Facts that a copy does not know, or forgets when it changes its role. */
+export interface Surroundings {
+  readonly vm: string;
+  readonly process: string;
+  readonly logAddress: string;
+  /** Undefined until this copy listens. */
+  readonly logPort: number | undefined;
+  readonly fingerprintsCompared: number;
+  readonly divergences: number;
+}
+
+export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus {
+  const { vm, process: name, logAddress, logPort } = around;
+  const { fingerprintsCompared, divergences } = around;
+  const ended = copy?.ended;
+  const status = copy?.status();
+  const machine = copy?.primary?.machine ?? copy?.shadow?.machine;
+  return {
+    vm,
+    pid: process.pid,
+    process: name,
+    role: roleOf(copy),
+    count: String(machine?.count ?? 0n),
+    epoch: status?.epoch ?? 0,
+    generation: status?.generation ?? 0,
+    ...(logPort !== undefined && { logAddress, logPort }),
+    ftState: status?.state ?? 'notConfigured',
+    ...(status?.reason !== undefined && { ftReason: status.reason }),
+    ...(status?.shadow !== undefined && { shadowHost: status.shadow.host }),
+    lagMs: (status?.lagMicros ?? 0) / 1000,
+    logBytesSent: status?.logBytesSent ?? 0,
+    fingerprintsCompared,
+    divergences,
+    ...(ended && { ended: { kind: ended.kind, text: ended.text } }),
+  };
+}
+
+function roleOf(copy: Copy | undefined): VmStatus['role'] {
+  if (copy === undefined) return 'starting';
+  if (copy.ended !== undefined) return 'ended';
+  return copy.primary !== undefined ? 'live' : 'shadow';
+}
+
+/** As JSON has it: counts and positions that are bigint become decimal strings. */
+export function plainReport(report: Report): Readonly<Record<string, unknown>> {
+  const text = JSON.stringify(report, (_key, value: unknown) =>
+    typeof value === 'bigint' ? String(value) : value,
+  );
+  return JSON.parse(text) as Record<string, unknown>;
+}
