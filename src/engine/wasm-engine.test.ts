@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { hart } from '../isa/hart-state.ts';
+import { assemble } from '../isa/assemble.ts';
+import { fAt, hart, status, xAt } from '../isa/hart-state.ts';
 import type { EngineHost } from '../machine/engine.ts';
 import { codePageBytes, layoutFor, pageBytes, ramBase, run } from '../machine/layout.ts';
 import { makeWasmEngine } from './wasm-engine.ts';
@@ -10,7 +11,62 @@ const host: EngineHost = {
   deviceStore: () => false,
   preservePage: () => {},
 };
-const jumpToNextPage = 0x0000_106f;
+
+/** An engine with one hart in M-mode at the start of RAM, where these words lie. */
+function machineMode(words: readonly number[]): { view: DataView; run(count: number): void } {
+  const layout = layoutFor(4 * pageBytes);
+  const engine = makeWasmEngine(layout, host);
+  const view = new DataView(engine.memory.buffer);
+  for (const [index, word] of words.entries()) {
+    view.setUint32(layout.ramAt + 4 * index, word, true);
+  }
+  view.setBigUint64(hart.pc.at, BigInt(ramBase), true);
+  view.setUint32(hart.privilege.at, 3, true);
+  return {
+    view,
+    run(count) {
+      view.setBigUint64(run.end.at, BigInt(count), true);
+      assert.equal(engine.run(count), 0);
+      assert.equal(view.getBigUint64(hart.pc.at, true), BigInt(ramBase + 4 * count));
+    },
+  };
+}
+
+test('a flag raised by an instruction that writes no F register makes the state dirty', () => {
+  const quietNan = 0x7ff8_0000_0000_0000n;
+  const half = 0x3fe0_0000_0000_0000n;
+  const clean = 2n << 13n;
+  const cases: readonly [name: string, value: bigint, flags: number][] = [
+    ['flt.d', quietNan, 0x10],
+    ['feq.d', quietNan, 0],
+    ['fcvt.w.d', half, 1],
+    ['fcvt.w.d', 0n, 0],
+    ['fclass.d', half, 0],
+  ];
+  for (const [name, value, flags] of cases) {
+    const { view, run } = machineMode([assemble(name, { rd: 5, rs1: 1, rs2: 2 })]);
+    view.setBigUint64(hart.mstatus.at, clean, true);
+    view.setBigUint64(fAt + 8, value, true);
+    run(1);
+    assert.equal(view.getUint32(hart.fflags.at, true), flags, name);
+    const expected = flags === 0 ? clean : status.FS;
+    assert.equal(view.getBigUint64(hart.mstatus.at, true) & status.FS, expected, name);
+  }
+});
+
+test('what is written to a counter is what the next instruction reads', () => {
+  for (const counter of [0xb00, 0xb02]) {
+    const nop = assemble('addi');
+    const write = assemble('csrrw', { rs1: 1, imm: counter });
+    const read = assemble('csrrs', { rd: 2, imm: counter });
+    const { view, run } = machineMode([nop, write, read]);
+    view.setBigUint64(xAt + 8, 100n, true);
+    run(3);
+    assert.equal(view.getBigUint64(xAt + 16, true), 100n);
+  }
+});
+
+const jumpToNextPage = assemble('jal', { imm: pageBytes });
 
 test('code that is dropped after evictions takes nothing of RAM with it', () => {
   // Room for the code of four pages, and RAM close behind it.

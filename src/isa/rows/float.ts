@@ -26,6 +26,7 @@ import {
   i32,
   i64,
   ltU,
+  ne,
   not,
   op,
   or,
@@ -107,6 +108,17 @@ const read = (o: Builder, format: Format, field: FField): Expr => o.let(format.r
 function operate(o: Builder, name: string, mode: Expr, a: Expr, b?: Expr, c?: Expr): Expr {
   const number = floatOperationNumber(name);
   return o.call(floatOperation, number, a, b ?? i64(0), c ?? i64(0), mode);
+}
+
+/**
+ * The same where no F register is written: only a flag newly raised makes the state dirty, and must,
+ * or a kernel that saves what is dirty would lose it.
+ */
+function operateToX(o: Builder, name: string, mode: Expr, a: Expr, b?: Expr): Expr {
+  const before = o.let(get(hart.fflags));
+  const result = o.let(operate(o, name, mode, a, b));
+  o.if(ne(get(hart.fflags), before), () => markDirty(o));
+  return result;
 }
 
 const exponentOf = (format: Format, value: Expr): Expr =>
@@ -214,7 +226,7 @@ function comparison(format: Format, name: string, funct3: string): Row {
     const quick = op(`${format.suffix === 'd' ? 'f64' : 'f32'}.${name}`, a, b);
     const result = o.let(quick);
     o.if(or(nan(a), nan(b)), () =>
-      o.set(result, operate(o, `${name}.${format.suffix}`, i32(0), a, b)),
+      o.set(result, operateToX(o, `${name}.${format.suffix}`, i32(0), a, b)),
     );
     o.setX('rd', result);
   });
@@ -243,7 +255,7 @@ function toInteger(format: Format): Row[] {
       requireFloat(o);
       const mode = rounding(o);
       const a = read(o, format, 'rs1');
-      o.setX('rd', operate(o, `to${name}.${format.suffix}`, mode, a));
+      o.setX('rd', operateToX(o, `to${name}.${format.suffix}`, mode, a));
     });
   });
 }

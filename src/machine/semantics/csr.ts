@@ -170,7 +170,8 @@ const counters: readonly Csr[] = [
         number: 0xb00 + low,
         name: `m${name}`,
         read: value,
-        write: (o, wanted) => o.put(offset, sub(wanted, o.call(currentCount))),
+        // What is written is what the next instruction reads: this one does not count on top.
+        write: (o, wanted) => o.put(offset, sub(sub(wanted, o.call(currentCount)), 1)),
       },
       { number: 0xc00 + low, name, read: value, allowed: counterAllowed(low) },
     ];
