@@ -262,7 +262,8 @@ export class RiscvMachine implements Machine {
   // --- Inputs and outputs
 
   apply(input: Input): void {
-    assert(this.#power === 'on' || input.kind !== 'clock', 'a machine that is off has no clock');
+    // Nothing reaches a machine that is off: not what was on its way, nor the clock of a new host.
+    if (this.#power === 'off') return;
     // A device may write memory that a hart has reserved.
     for (let index = 0; index < this.#harts.hartCount; index++) {
       if (input.kind !== 'clock') this.#harts.set(index, hart.reservation, (1n << 64n) - 1n);
