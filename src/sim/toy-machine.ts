@@ -283,11 +283,13 @@ export class ToyMachine implements Machine {
       this.#tasks.push({ kind: 'modify', client, left: 100 + Number(this.#state & 1023n) });
       return;
     }
-    row.stage = 'free';
-    if (row.wanted === row.sequence) this.#answer(client, row.wanted, 'done', row.history);
-    else if (row.wanted > row.sequence) {
-      this.#answer(client, row.wanted, 'lost-work', this.#state);
+    if (row.wanted === row.sequence) {
+      // Written, but perhaps not flushed: a flush may have failed, or a predecessor have died.
+      row.stage = 'flushing';
+      return this.#disk(client, 'flush', new Uint8Array(0));
     }
+    row.stage = 'free';
+    if (row.wanted > row.sequence) this.#answer(client, row.wanted, 'lost-work', this.#state);
   }
 
   #disk(client: number, action: 'read' | 'write' | 'flush', data: Uint8Array): void {
