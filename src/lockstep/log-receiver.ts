@@ -61,6 +61,11 @@ export class LogReceiver {
     return fresh;
   }
 
+  /** The primary has drained its gate: nothing up to here is to be sent again. */
+  released(position: number): void {
+    this.#releasedPosition = Math.max(this.#releasedPosition, position);
+  }
+
   acknowledge(now: Micros): Ack {
     this.#ackedAt = now;
     this.#ackedExecuted = this.executedPosition;

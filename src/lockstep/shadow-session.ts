@@ -82,6 +82,11 @@ export class ShadowSession {
   }
 
   receive(message: Message, machine: Machine, now: Micros): void {
+    // Whoever was frozen finds acknowledgements from before its shadow went live; what they would
+    // release is old by now.
+    if (this.ready && now - this.#heardAt >= timing.primarySilenceMicros) {
+      return this.#lost('nothing was heard for so long that the shadow may be live');
+    }
     this.#heardAt = now;
     switch (message.kind) {
       case 'ack':

@@ -294,6 +294,7 @@ export class Shadow {
       case 'consent':
         if (message.position !== this.#log?.receivedPosition)
           throw new MalformedBytes('a late consent');
+        this.#log.released(message.position);
         this.#consented = true;
         return;
       default:

@@ -64,7 +64,10 @@ export class LogChannel {
     );
     this.#server = server;
     server.on('tlsClientError', (error, socket) => {
-      this.#owner.note(`log channel: no handshake with a shadow: ${error.message}`);
+      const why = socket.authorizationError
+        ? `its certificate is not of this cluster (${socket.authorizationError})`
+        : error.message;
+      this.#owner.note(`log channel: no handshake with a shadow: ${why}`);
       socket.destroy();
     });
     return new Promise((resolve, reject) => {
