@@ -53,3 +53,16 @@ test('a length beyond the end is refused', () => {
     MalformedBytes,
   );
 });
+
+test('a list is read whole; a number of items beyond the end is refused', () => {
+  const writer = new ByteWriter().varint(2).u8(5).u8(6);
+  const reader = new ByteReader(writer.finish());
+  assert.deepEqual(
+    reader.list(() => reader.u8()),
+    [5, 6],
+  );
+  for (const count of [2, 2 ** 33, 2 ** 52]) {
+    const short = new ByteReader(new ByteWriter().varint(count).u8(5).finish());
+    assert.throws(() => short.list(() => short.u8()), MalformedBytes);
+  }
+});

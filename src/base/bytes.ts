@@ -196,6 +196,15 @@ export class ByteReader {
     }
   }
 
+  /** Items behind their number; each has at least a byte, so a number cannot ask for more. */
+  list<Item>(item: () => Item): Item[] {
+    const count = this.varint();
+    if (count > this.remaining) {
+      throw new MalformedBytes(`${count} items in ${this.remaining} bytes`);
+    }
+    return Array.from({ length: count }, item);
+  }
+
   /** Whoever has read a whole message says so: trailing bytes are malformed too. */
   end(): void {
     if (this.remaining > 0) throw new MalformedBytes(`${this.remaining} bytes too many`);

@@ -146,7 +146,7 @@ export class VirtioBlock extends VirtioMmio {
 
   protected override restoreDevice(reader: ByteReader): void {
     this.#nextRequest = reader.varint();
-    this.#pending = Array.from({ length: reader.varint() }, () => {
+    this.#pending = reader.list(() => {
       const request = reader.varint();
       const action = actions[reader.u8()];
       if (action === undefined) throw new MalformedBytes('an unknown action of a disk');

@@ -91,13 +91,7 @@ export function saveReply(writer: ByteWriter, reply: Reply | undefined): void {
 export function restoreReply(reader: ByteReader): Reply | undefined {
   if (!reader.bool()) return undefined;
   const head = reader.u16();
-  const count = reader.varint();
-  const writable: Segment[] = [];
-  let writableBytes = 0;
-  for (let index = 0; index < count; index++) {
-    const segment = { address: reader.u64(), length: reader.u32() };
-    writable.push(segment);
-    writableBytes += segment.length;
-  }
+  const writable = reader.list(() => ({ address: reader.u64(), length: reader.u32() }));
+  const writableBytes = writable.reduce((sum, { length }) => sum + length, 0);
   return { head, writable, writableBytes };
 }

@@ -75,7 +75,7 @@ export class VirtioEntropy extends VirtioMmio {
   }
 
   protected override restoreDevice(reader: ByteReader): void {
-    this.#pending = Array.from({ length: reader.varint() }, () => ({
+    this.#pending = reader.list(() => ({
       length: reader.varint(),
       reply: restoreReply(reader),
     }));

@@ -92,7 +92,7 @@ export class VirtioNet extends VirtioMmio {
   }
 
   protected override restoreDevice(reader: ByteReader): void {
-    this.#backlog = Array.from({ length: reader.varint() }, () => reader.bytes().slice());
+    this.#backlog = reader.list(() => reader.bytes().slice());
     this.#backlogBytes = this.#backlog.reduce((sum, frame) => sum + frame.length, 0);
   }
 
