@@ -57,6 +57,9 @@ function hartsIn(harts: Harts, mask: bigint, base: bigint): number[] | undefined
   return named;
 }
 
+const fence: Call = ({ harts }, _, [mask, base]) =>
+  hartsIn(harts, mask!, base!) ? ok() : failed(SBI_ERR_INVALID_PARAM);
+
 const extensions: ReadonlyMap<bigint, readonly (Call | undefined)[]> = new Map<
   bigint,
   readonly (Call | undefined)[]
@@ -99,8 +102,9 @@ const extensions: ReadonlyMap<bigint, readonly (Call | undefined)[]> = new Map<
       },
     ],
   ],
-  // RFENCE: no lookaside buffer is visible, so there is nothing to fence.
-  [0x52464e43n, Array.from({ length: 7 }, () => () => ok())],
+  // RFENCE: no lookaside buffer is visible, so there is nothing to fence. (Those of a hypervisor's
+  // guests, from 3 on, are not supported.)
+  [0x52464e43n, [fence, fence, fence]],
   // HSM: start, stop, status, suspend.
   [
     0x48534dn,
@@ -131,12 +135,12 @@ const extensions: ReadonlyMap<bigint, readonly (Call | undefined)[]> = new Map<
       },
     ],
   ],
-  // SRST: shutdown, cold and warm reboot; a reason other than "none" is a failure.
+  // SRST: shutdown, cold and warm reboot; a shutdown for another reason than "none" is a failure.
   [
     0x53525354n,
     [
       ({ power }, _, [type, reason]) => {
-        if (type! > 2n) return failed(SBI_ERR_INVALID_PARAM);
+        if (type! > 2n || reason! > 1n) return failed(SBI_ERR_INVALID_PARAM);
         power(type !== 0n ? 'reset' : reason === 0n ? 'off' : 'failed');
         return ok();
       },
@@ -149,7 +153,7 @@ const extensions: ReadonlyMap<bigint, readonly (Call | undefined)[]> = new Map<
       ({ readRam, consoleOutput }, _, [length, low, high]) => {
         const bytes = high === 0n && length! < 1n << 20n && readRam(low!, Number(length));
         if (!bytes) return failed(SBI_ERR_INVALID_PARAM);
-        consoleOutput(bytes.slice());
+        if (bytes.length > 0) consoleOutput(bytes.slice());
         return ok(length);
       },
       () => ok(0n),
