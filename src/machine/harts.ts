@@ -1,7 +1,7 @@
 /**
  * The harts' states in linear memory: the running one at address 0, the others parked.
  *
- * Harts take turns on one thread by a rule on counts (see `turns.ts`), so a guest with several
+ * Harts take turns on one thread by a rule on counts (see riscv-machine.ts), so a guest with several
  * CPUs needs no logging of shared memory: the interleaving is a function of the count.
  */
 import { hart, hartStateBytes, status, xAt } from '../isa/hart-state.ts';
@@ -19,6 +19,8 @@ export const line = {
 } as const;
 
 export const supervisorSoftware = 1n << 1n;
+/** In a comparator: no time. In a reservation: no address. */
+export const never = (1n << 64n) - 1n;
 
 export class Harts implements HartLines {
   readonly hartCount: number;
@@ -84,6 +86,11 @@ export class Harts implements HartLines {
     this.set(index, hart.mtimecmp, value);
   }
 
+  /** Only the running hart can hold one: it loses it with its turn. */
+  forgetReservation(): void {
+    this.set(this.#running, hart.reservation, never);
+  }
+
   /** Whether an interrupt that this hart has enabled is pending: what ends a WFI. */
   interruptPending(index: number): boolean {
     const pending = this.get(index, hart.mipSoftware) | this.get(index, hart.mipLines);
@@ -113,9 +120,9 @@ export class Harts implements HartLines {
     const at = this.#at(index);
     this.#memory.fill(0, at, at + hartStateBytes);
     this.set(index, hart.mstatus, status.UXL | status.SXL);
-    this.set(index, hart.reservation, (1n << 64n) - 1n);
-    this.set(index, hart.stimecmp, (1n << 64n) - 1n);
-    this.set(index, hart.mtimecmp, (1n << 64n) - 1n);
+    for (const field of [hart.reservation, hart.stimecmp, hart.mtimecmp]) {
+      this.set(index, field, never);
+    }
   }
 
   #at(index: number): number {

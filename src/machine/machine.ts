@@ -1,7 +1,7 @@
 /**
  * A deterministic machine, as lockstep, hosts and the debugger see it.
  *
- * Implementations: `machine/board.ts` (RISC-V) and the toy machine of the simulator. All state is
+ * Implementations: `machine/riscv-machine.ts` and the toy machine of the simulator. All state is
  * inside; there is no clock, no randomness and no I/O. Two machines restored from the same snapshot
  * to which the same inputs are applied at the same counts are equal at every count: same outputs,
  * same fingerprint, however their runs were sliced and whatever engine ran them.

@@ -9,12 +9,12 @@ import { assert } from '../base/assert.ts';
 import { ByteReader, ByteWriter, MalformedBytes } from '../base/bytes.ts';
 import { hash64 } from '../base/hash64.ts';
 import { hart } from '../isa/hart-state.ts';
-import type { DeviceOutput, HartLines } from './device.ts';
+import type { DeviceOutput, GuestMemory, HartLines } from './device.ts';
 import type { DiskRequest, Input, Output, Ticks } from './effects.ts';
 import type { Engine, EngineMaker } from './engine.ts';
 import { type FirmwareContext, firmwareCall, hsm, startSupervisor } from './firmware.ts';
 import { GuestClock } from './guest-clock.ts';
-import { Harts, line } from './harts.ts';
+import { Harts, line, never } from './harts.ts';
 import { layoutFor, run, stopReason } from './layout.ts';
 import type { Checkpoint, Machine, Restore, Stop } from './machine.ts';
 import { Ram } from './ram.ts';
@@ -35,7 +35,7 @@ export interface Peripherals {
 
 /** What the peripherals may do to the machine. */
 export interface PeripheralContext {
-  readonly memory: Ram;
+  readonly memory: GuestMemory;
   readonly lines: HartLines;
   now(): Ticks;
   emit(output: DeviceOutput): void;
@@ -107,7 +107,10 @@ export class RiscvMachine implements Machine {
     this.#clock = new GuestClock(memory);
     this.#ram = new Ram(this.#engine, layout);
     this.#peripherals = parts.makePeripherals({
-      memory: this.#ram,
+      memory: {
+        view: (address, length) => this.#ram.view(address, length),
+        write: (address, bytes) => this.#deviceWrites(address, bytes),
+      },
       lines: this.#harts,
       now: () => this.#clock.timeAt(this.#countNow()),
       emit: (output) => this.#emit(output),
@@ -194,7 +197,7 @@ export class RiscvMachine implements Machine {
       const candidate = (harts.running + step) % harts.hartCount;
       if (!this.#canRun(candidate)) continue;
       // A reservation does not outlive its hart's turn.
-      if (!single) harts.set(harts.running, hart.reservation, (1n << 64n) - 1n);
+      if (!single) harts.forgetReservation();
       harts.switchTo(candidate);
       // Translations are cached for the hart that is running.
       if (!single) this.#engine.flushTranslations();
@@ -218,7 +221,6 @@ export class RiscvMachine implements Machine {
   /** Comparators that are set and have not fired. */
   #armedTimers(): Ticks[] {
     const armed: Ticks[] = [];
-    const never = (1n << 64n) - 1n;
     for (let index = 0; index < this.#harts.hartCount; index++) {
       const lines = this.#harts.get(index, hart.mipLines);
       const supervisor = this.#harts.get(index, hart.stimecmp);
@@ -264,10 +266,8 @@ export class RiscvMachine implements Machine {
   apply(input: Input): void {
     // Nothing reaches a machine that is off: not what was on its way, nor the clock of a new host.
     if (this.#power === 'off') return;
-    // A device may write memory that a hart has reserved.
-    for (let index = 0; index < this.#harts.hartCount; index++) {
-      if (input.kind !== 'clock') this.#harts.set(index, hart.reservation, (1n << 64n) - 1n);
-    }
+    // A device may write memory that the hart has reserved.
+    if (input.kind !== 'clock') this.#harts.forgetReservation();
     if (input.kind === 'clock') {
       assert(input.time >= this.time, 'the clock would run backwards');
       this.#clock.set(this.#count, input);
@@ -279,6 +279,12 @@ export class RiscvMachine implements Machine {
     }
     if (this.#resetWanted) this.#reset();
     this.#timersMoved();
+  }
+
+  /** Inside an input, or inside a store by which a hart tells a device to. */
+  #deviceWrites(address: bigint, bytes: Uint8Array): boolean {
+    this.#harts.forgetReservation();
+    return this.#ram.write(address, bytes);
   }
 
   takeOutputs(): Output[] {
@@ -419,6 +425,8 @@ export class RiscvMachine implements Machine {
     this.#turnLeft = reader.u64();
     this.#consoleOffset = reader.u64();
     const [count, time, rate, span] = [reader.u64(), reader.u64(), reader.u64(), reader.u64()];
+    const possible = rate > 0n && rate < 1n << 32n && span < 1n << 32n && count <= this.#count;
+    if (!possible) throw new MalformedBytes('an impossible clock sample');
     this.#clock.set(count, { time, rate: Number(rate), span: Number(span) });
     this.#harts.setRunning(running);
     for (let index = 0; index < parts.hartCount; index++) {
