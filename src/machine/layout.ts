@@ -77,6 +77,8 @@ export const pageFlag = {
   hashed: 4,
   /** A checkpoint has not copied it yet. */
   checkpoint: 8,
+  /** Nobody: it has been stored into since RAM was last cleared. Other pages are zero. */
+  touched: 64,
   /** Nobody, but the write lookaside buffer may hold it. */
   writable: 128,
 } as const;

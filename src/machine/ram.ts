@@ -53,6 +53,10 @@ export class Ram implements GuestMemory {
     this.#engine.flushCode();
     for (let page = 0; page < this.#layout.ramPages; page++) this.#engine.noteStore(page);
     this.#memory.fill(0, ramAt, ramAt + ramBytes);
+    const { pageFlagsAt, ramPages } = this.#layout;
+    for (let at = pageFlagsAt; at < pageFlagsAt + ramPages; at++) {
+      this.#memory[at] = this.#memory[at]! & ~pageFlag.touched;
+    }
   }
 
   /** 64 bits over all of RAM; only pages written since the last call are hashed again. */
@@ -143,12 +147,16 @@ export class RamCheckpoint {
     this.#preserved.set(page, this.#page(page).slice());
   }
 
-  /** Pages that are not all zero, each behind its number. */
+  /** Pages that are not all zero, each behind its number. Untouched ones are passed over unread. */
   next(bytesMax: number): Uint8Array | undefined {
     if (this.#cursor >= this.#layout.ramPages) return undefined;
     const chunk = new ByteWriter(Math.min(bytesMax, this.bytesLeft) + pageBytes);
     while (this.#cursor < this.#layout.ramPages && chunk.length < bytesMax) {
       const page = this.#cursor++;
+      if (!this.#isTouched(page)) {
+        this.#unflag(page);
+        continue;
+      }
       const kept = this.#preserved.get(page);
       const bytes = kept ?? this.#page(page);
       if (!isZero(bytes)) chunk.varint(page).raw(bytes);
@@ -167,6 +175,10 @@ export class RamCheckpoint {
     this.#ended();
   }
 
+  #isTouched(page: number): boolean {
+    return (this.#memory[this.#layout.pageFlagsAt + page]! & pageFlag.touched) !== 0;
+  }
+
   #page(page: number): Uint8Array {
     const at = this.#layout.ramAt + page * pageBytes;
     return this.#memory.subarray(at, at + pageBytes);
@@ -180,5 +192,6 @@ export class RamCheckpoint {
 
 function isZero(bytes: Uint8Array): boolean {
   const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-  return words.every((word) => word === 0);
+  for (let at = 0; at < words.length; at++) if (words[at] !== 0) return false;
+  return true;
 }

@@ -148,7 +148,7 @@ export class PageTracking {
         lookUpAfterwards(o);
       });
       o.if(ne(and(flags, pageFlag.code), 0), () => this.#forgetCode(o, page!));
-      this.setFlags(o, page!, and(flags, pageFlag.writable));
+      this.setFlags(o, page!, or(and(flags, pageFlag.writable), pageFlag.touched));
     });
   }
 
