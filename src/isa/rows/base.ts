@@ -31,26 +31,12 @@ import {
   zext,
   zext32,
 } from '../semantics.ts';
+import { OP, OP_32, OP_IMM, OP_IMM_32, register, shift, type Two } from './shapes.ts';
 
-type Two = (a: Expr, b: Expr) => Expr;
-
-const register = (name: string, funct7: string, funct3: string, opcode: string, result: Two): Row =>
-  row(name, 'R', `${funct7} ..... ..... ${funct3} ..... ${opcode}`, (o) =>
-    o.setX('rd', result(o.x('rs1'), o.x('rs2'))),
-  );
 const immediate = (name: string, funct3: string, opcode: string, result: Two): Row =>
   row(name, 'I', `............ ..... ${funct3} ..... ${opcode}`, (o) =>
     o.setX('rd', result(o.x('rs1'), o.imm)),
   );
-const shift = (name: string, top: string, funct3: string, opcode: string, result: Two): Row =>
-  row(name, 'Shift', `${top} ${'.'.repeat(12 - top.length)} ..... ${funct3} ..... ${opcode}`, (o) =>
-    o.setX('rd', result(o.x('rs1'), o.imm)),
-  );
-
-const OP = '0110011';
-const OP_IMM = '0010011';
-const OP_32 = '0111011';
-const OP_IMM_32 = '0011011';
 
 /** A 32-bit operation whose result is sign-extended, as all W instructions do. */
 const word =

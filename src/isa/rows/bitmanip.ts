@@ -26,28 +26,15 @@ import {
   zext,
   zext32,
 } from '../semantics.ts';
+import { OP, OP_32, OP_IMM, OP_IMM_32, register, shift, type Two } from './shapes.ts';
 
-type Two = (a: Expr, b: Expr) => Expr;
 type One = (a: Expr) => Expr;
 
-const OP = '0110011';
-const OP_IMM = '0010011';
-const OP_32 = '0111011';
-const OP_IMM_32 = '0011011';
-
-const register = (name: string, funct7: string, funct3: string, opcode: string, result: Two): Row =>
-  row(name, 'R', `${funct7} ..... ..... ${funct3} ..... ${opcode}`, (o) =>
-    o.setX('rd', result(o.x('rs1'), o.x('rs2'))),
-  );
 const one = (name: string, funct12: string, funct3: string, opcode: string, result: One): Row =>
   row(name, 'R2', `${funct12} ..... ${funct3} ..... ${opcode}`, (o) => {
     const a = o.let(o.x('rs1'));
     o.setX('rd', result(a));
   });
-const shift = (name: string, top: string, funct3: string, opcode: string, result: Two): Row =>
-  row(name, 'Shift', `${top} ${'.'.repeat(12 - top.length)} ..... ${funct3} ..... ${opcode}`, (o) =>
-    o.setX('rd', result(o.x('rs1'), o.imm)),
-  );
 
 /** rs1 scaled and added to rs2: address arithmetic. */
 const shiftAdd = (by: number, prepare: One = (a) => a): Two => {

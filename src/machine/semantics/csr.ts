@@ -2,7 +2,7 @@
  * Control and status registers: one row each (privileged manual 20240411, chapter 2; Sstc;
  * Zicntr). What is not listed does not exist and is illegal.
  */
-import { cause, hart, pmpaddrAt, pmpcfgAt, pmpEntries, status } from '../../isa/hart-state.ts';
+import { hart, pmpaddrAt, pmpcfgAt, pmpEntries, status } from '../../isa/hart-state.ts';
 import { csrAccess } from '../../isa/primitives.ts';
 import {
   add,
@@ -32,7 +32,7 @@ import {
 } from '../../isa/semantics.ts';
 import { csrIndexAt, run, stopReason } from '../layout.ts';
 import type { PageTracking } from './tracking.ts';
-import { mip } from './trap.ts';
+import { has, illegal, mip } from './trap.ts';
 
 export interface Csr {
   readonly number: number;
@@ -55,7 +55,6 @@ const SEIP = 1n << 9n;
 const supervisorInterrupts = SSIP | STIP | SEIP;
 const machineInterrupts = (1n << 3n) | (1n << 7n) | (1n << 11n);
 
-const has = (bits: Expr, mask: bigint): Expr => ne(and(bits, mask), 0n);
 const read = (field: Field): Expr => (field.access === 'word' ? zext(get(field)) : get(field));
 const masked = (old: Expr, value: Expr, mask: bigint): Expr =>
   or(and(old, ~mask), and(value, mask));
@@ -389,8 +388,6 @@ function allCsrs(t: PageTracking): readonly Csr[] {
     constant(0xf15, 'mconfigptr', 0n),
   ];
 }
-
-const illegal = (o: Builder): void => o.trap(cause.illegalInstruction);
 
 /** @returns the bytes of the index table that belong at `csrIndexAt` */
 export function defineCsrs(tracking: PageTracking): Uint8Array {

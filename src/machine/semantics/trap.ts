@@ -46,7 +46,9 @@ const enterTrap = declare('enterTrap', { takes: ['i64', 'i64'] });
 
 const interruptBit = 1n << 63n;
 
-const has = (bits: Expr, mask: bigint): Expr => ne(and(bits, mask), 0n);
+/** Whether any bit of the mask is set. */
+export const has = (bits: Expr, mask: bigint): Expr => ne(and(bits, mask), 0n);
+export const illegal = (o: Builder): void => o.trap(cause.illegalInstruction);
 const bitIf = (condition: Expr, mask: bigint): Expr => choose(condition, i64(mask), 0n);
 
 export const mip = (): Expr => or(get(hart.mipSoftware), get(hart.mipLines));
@@ -144,8 +146,6 @@ function defineTake(tracking: PageTracking): void {
     o.return(1, 'i32');
   });
 }
-
-const illegal = (o: Builder): void => o.trap(cause.illegalInstruction);
 
 function defineReturns({ definitions }: PageTracking): void {
   definitions.define(machineReturn, (o) => {
