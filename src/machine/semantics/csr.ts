@@ -366,6 +366,8 @@ function allCsrs(t: PageTracking): readonly Csr[] {
       write: (o, value) => {
         // STCE and FIOM.
         o.put(hart.menvcfg, and(value, (1n << 63n) | 1n));
+        // From now on the comparator alone drives STIP: what software wrote is gone.
+        o.if(stimecmpEnabled(), () => o.put(hart.mipSoftware, and(get(hart.mipSoftware), ~STIP)));
         requestEvent(o);
       },
     },
