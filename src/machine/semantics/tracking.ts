@@ -100,7 +100,9 @@ export class PageTracking {
   noteOwnStore(o: Builder, physical: Expr): void {
     const page = o.let(this.pageOf(physical));
     const others = pageFlag.code | pageFlag.hashed | pageFlag.checkpoint;
-    o.if(ne(and(this.flags(page), others), 0), () => {
+    // A page that was walked while it was zero may not have been touched yet.
+    const known = and(this.flags(page), others | pageFlag.touched);
+    o.if(ne(known, pageFlag.touched), () => {
       const table = o.let(and(this.flags(page), pageFlag.table));
       this.setFlags(o, page, and(this.flags(page), ~pageFlag.table));
       o.call(this.noteStore, page);
