@@ -26,6 +26,7 @@ const messages: { readonly [K in Message['kind']]: Message & { kind: K } } = {
   claimed: { kind: 'claimed', generation: 6 },
   divergence: { kind: 'divergence', divergence },
   'disk-failed': { kind: 'disk-failed', disk: 2 },
+  ping: { kind: 'ping' },
 };
 
 test('every message is decoded as it was encoded, and refuses a byte too many or too few', () => {

@@ -152,6 +152,11 @@ export interface DiskFailed {
   readonly disk: number;
 }
 
+/** The shadow doubts that the primary lives: it is to say so at once, by a heartbeat. */
+export interface Ping {
+  readonly kind: 'ping';
+}
+
 export type Message =
   | Hello
   | Welcome
@@ -169,7 +174,8 @@ export type Message =
   | Consent
   | Claimed
   | DivergenceMessage
-  | DiskFailed;
+  | DiskFailed
+  | Ping;
 
 type Kind = Message['kind'];
 type MessageOf<K extends Kind> = Extract<Message, { kind: K }>;
@@ -357,6 +363,11 @@ const rows: { readonly [K in Kind]: Row<K> } = {
     number: 17,
     encode: (writer, message) => writer.varint(message.disk),
     decode: (reader) => ({ kind: 'disk-failed', disk: reader.varint() }),
+  },
+  ping: {
+    number: 18,
+    encode: () => {},
+    decode: () => ({ kind: 'ping' }),
   },
 };
 

@@ -148,6 +148,7 @@ export class Protection {
     const now = this.#now();
     session.receive(message, this.#guarded.machine, now);
     if (message.kind === 'ack') this.#acknowledged(session);
+    if (message.kind === 'ping') session.sender.heartbeat(this.#released(), now);
     this.#advance(now);
   }
 

@@ -91,6 +91,8 @@ export class ShadowSession {
     switch (message.kind) {
       case 'ack':
         return this.sender.acknowledged(message);
+      case 'ping':
+        return;
       case 'checkpoint-ack':
         this.#chunksAcknowledged = Math.min(message.chunks, this.#chunksSent);
         return;

@@ -239,7 +239,7 @@ export class Shadow {
 
   /** Whether the trunk between the two hosts is open; with both closed the host is gone. */
   trunk(open: boolean): void {
-    this.#watch.trunk(open);
+    if (this.#watch.trunk(open, this.#ports.clock.now())) this.#send({ kind: 'ping' });
   }
 
   #guarded(act: () => void): void {

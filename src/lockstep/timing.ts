@@ -14,6 +14,8 @@ export const timing = {
   shadowReconnectMicros: 250_000,
   /** A shadow that hears nothing, or whose log channel alone closed, claims after this. */
   primarySilenceMicros: 500_000,
+  /** A primary whose trunk closed answers within this, or is lost. */
+  doubtMicros: 30_000,
   /** A copy that has not begun its work within this gives up. */
   greetingMicros: 5_000_000,
   /** Entries without a held output wait at most this long for company. */

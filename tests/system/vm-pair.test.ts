@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test, { type TestContext } from 'node:test';
+import { nowUs } from '../../src/host/clock.ts';
+import { timing } from '../../src/lockstep/timing.ts';
 import { diskAfter, frameNumber, type VmGuest } from './vm-guest.fixture.ts';
 import { pause, type TestHost, TestHosts, until } from './vm-hosts.fixture.ts';
 
@@ -62,6 +64,35 @@ test('the daemon of the primary goes: its VM process ends, the shadow learns at 
     await until('the shadow is live', () => shadow.status?.role === 'live');
     await until('the process is gone', () => primary.gone);
     await goesOn(hosts.b);
+  });
+});
+
+test('a trunk that closes alone changes nothing', async (t) => {
+  await withHosts(t, {}, async (hosts) => {
+    const { primary, shadow } = await hosts.pair();
+    const { generation } = hosts.arbiter.entry.record;
+    for (let times = 0; times < 5; times++) {
+      shadow.tell({ kind: 'trunk', host: 'a', up: false });
+      await goesOn(hosts.a);
+      shadow.tell({ kind: 'trunk', host: 'a', up: true });
+    }
+    assert.equal(hosts.arbiter.entry.record.generation, generation);
+    assert.equal(primary.status!.ftState, 'running');
+    assert.equal(shadow.status!.role, 'shadow');
+  });
+});
+
+test('a primary that does not answer when the trunk closes is lost', async (t) => {
+  await withHosts(t, {}, async (hosts) => {
+    const { primary, shadow } = await hosts.pair();
+    await goesOn(hosts.a);
+    // Its sockets stay open, as those of a dying process do.
+    primary.child.kill('SIGSTOP');
+    const stopped = nowUs();
+    shadow.tell({ kind: 'trunk', host: 'a', up: false });
+    await until('the shadow is live', () => shadow.status?.role === 'live');
+    const claimed = hosts.arbiter.granted('claim')!.at - stopped;
+    assert.ok(claimed > timing.doubtMicros && claimed < 300_000, `${claimed} us`);
   });
 });
 
