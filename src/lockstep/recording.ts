@@ -176,11 +176,12 @@ export function* writeSnapshot(
   const header = new ByteWriter(64).raw(snapshotMagic).u16(recordingFormat);
   yield header.bytes(configuration).varint(position).finish();
   for (;;) {
-    const chunk = checkpoint.next(1024 * 1024) ?? new Uint8Array(0);
-    const block = new ByteWriter(chunk.length + 8);
-    writeBlock(block, chunk);
+    const chunk = checkpoint.next(1024 * 1024);
+    if (chunk?.length === 0) continue;
+    const block = new ByteWriter((chunk?.length ?? 0) + 8);
+    writeBlock(block, chunk ?? new Uint8Array(0));
     yield block.finish();
-    if (chunk.length === 0) return;
+    if (chunk === undefined) return;
   }
 }
 

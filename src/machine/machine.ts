@@ -57,7 +57,10 @@ export interface Checkpoint {
   readonly count: bigint;
   /** Bytes still to come, for progress; an upper bound. */
   readonly bytesLeft: number;
-  /** The next chunk of about `bytesMax` bytes, or undefined when all has been given. */
+  /**
+   * The next chunk of about `bytesMax` bytes, or undefined when all has been given. An empty one, of
+   * a stretch of zeros, need not be restored.
+   */
   next(bytesMax: number): Uint8Array | undefined;
   /** Gives up; the machine stops setting aside. Needed unless `next` has returned undefined. */
   cancel(): void;

@@ -121,6 +121,9 @@ export class Ram implements GuestMemory {
   }
 }
 
+/** Pages read for one chunk at most: four megabytes, about a millisecond. */
+const pagesReadMax = 1024;
+
 /**
  * RAM as it was when the checkpoint began. The cursor copies pages that nobody has touched since;
  * a page that is about to change and that the cursor has not reached is set aside first.
@@ -147,16 +150,22 @@ export class RamCheckpoint {
     this.#preserved.set(page, this.#page(page).slice());
   }
 
-  /** Pages that are not all zero, each behind its number. Untouched ones are passed over unread. */
+  /**
+   * Pages that are not all zero, each behind its number. Untouched ones are passed over unread. The
+   * machine stands still meanwhile, so only so many are read: a chunk may be short, or empty.
+   */
   next(bytesMax: number): Uint8Array | undefined {
     if (this.#cursor >= this.#layout.ramPages) return undefined;
     const chunk = new ByteWriter(Math.min(bytesMax, this.bytesLeft) + pageBytes);
+    let read = 0;
     while (this.#cursor < this.#layout.ramPages && chunk.length < bytesMax) {
+      if (read >= pagesReadMax) break;
       const page = this.#cursor++;
       if (!this.#isTouched(page)) {
         this.#unflag(page);
         continue;
       }
+      read++;
       const kept = this.#preserved.get(page);
       const bytes = kept ?? this.#page(page);
       if (!isZero(bytes)) chunk.varint(page).raw(bytes);

@@ -3,6 +3,7 @@ import test from 'node:test';
 import { makeReferenceEngine } from '../engine/reference.ts';
 import { makeWasmEngine } from '../engine/wasm-engine.ts';
 import { assemble } from '../isa/assemble.ts';
+import { readSnapshot, writeSnapshot } from '../lockstep/recording.ts';
 import type { EngineMaker } from './engine.ts';
 import { ramBase } from './layout.ts';
 import { type MachineParts, RiscvMachine } from './riscv-machine.ts';
@@ -99,4 +100,27 @@ test('a page whose first store fills an entry of a table that was walked empty i
   machine.apply({ kind: 'control', action: 'reset' });
   machine.run(20n);
   assert.equal(throughCheckpoint(made, machine), machine.fingerprint());
+});
+
+test('a checkpoint reads a bounded stretch of zeros at a time, and all that lies behind them', () => {
+  const ramBytes = 16 << 20;
+  const last = ramBase + ramBytes - 4096;
+  const zeros = new Uint8Array(ramBytes - 8192);
+  const made = {
+    ...parts([assemble('jal')]),
+    ramBytes,
+    bootImages: [
+      { address: BigInt(ramBase + 4096), bytes: zeros },
+      { address: BigInt(last), bytes: Uint8Array.of(7) },
+    ],
+  };
+  const machine = new RiscvMachine(made);
+  assert.equal(throughCheckpoint(made, machine), machine.fingerprint());
+  const snapshot = Buffer.concat([...writeSnapshot(new Uint8Array(), 0, machine.checkpoint())]);
+  assert.equal(readSnapshot(snapshot).chunks.length, 2);
+  const checkpoint = machine.checkpoint();
+  checkpoint.next(1);
+  const before = checkpoint.bytesLeft;
+  assert.equal(checkpoint.next(1 << 20)?.length, 0);
+  assert.equal(before - checkpoint.bytesLeft, 4096 + (4 << 20));
 });
