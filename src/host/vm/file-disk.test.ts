@@ -98,6 +98,18 @@ test('a request that fails says so, and the next one is carried out', async () =
   ]);
 });
 
+test('a discard of any length reads as zeros, and touches nothing beside it', async () => {
+  const bytes = (3 << 20) + 2 * sector;
+  const file = newFile({ bytes });
+  writeFileSync(file.path, Buffer.alloc(bytes, 0x55));
+  const disks = await FileDisks.open([file], (_origin, { ok }) => assert.ok(ok));
+  const [offset, length] = [sector, bytes - 2 * sector];
+  disks.submit('guest', { disk: 0, request: 0, action: 'discard', offset, length, data: nothing });
+  await disks.close();
+  const expected = Buffer.alloc(bytes, 0x55).fill(0, offset, offset + length);
+  assert.ok(readFileSync(file.path).equals(expected));
+});
+
 test('a new disk is zeros, or its template and zeros behind it', async () => {
   const template = join(folder, 'template');
   writeFileSync(template, 'something');

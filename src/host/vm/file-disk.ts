@@ -27,6 +27,7 @@ interface UnderWay {
 }
 
 const nothing = new Uint8Array(0);
+const zeros = new Uint8Array(1 << 20);
 
 export class FileDisks implements Disks {
   readonly #files: readonly FileHandle[];
@@ -111,17 +112,23 @@ async function perform(file: FileHandle, request: DiskRequest): Promise<Uint8Arr
       return read;
     }
     case 'write':
-      for (let at = 0; at < length; ) {
-        at += (await file.write(data, at, length - at, offset + at)).bytesWritten;
-      }
+      await writeAll(file, data, offset);
       return nothing;
     case 'flush':
       await file.datasync();
       return nothing;
     case 'discard':
-      // What is discarded reads as zeros, on every replica alike.
-      await file.write(new Uint8Array(length), 0, length, offset);
+      // What is discarded reads as zeros, on every replica alike. It may be as much as 2 GiB.
+      for (let at = 0; at < length; at += zeros.length) {
+        await writeAll(file, zeros.subarray(0, length - at), offset + at);
+      }
       return nothing;
+  }
+}
+
+async function writeAll(file: FileHandle, data: Uint8Array, offset: number): Promise<void> {
+  for (let at = 0; at < data.length; ) {
+    at += (await file.write(data, at, data.length - at, offset + at)).bytesWritten;
   }
 }
 

@@ -51,6 +51,16 @@ export class KnowledgeFile {
     return this.#knowledge.saved.known ?? { epoch: 0, generation: 0 };
   }
 
+  /** For a VM of which no process lives here; undefined if this host knows nothing of it. */
+  async registration(vm: string, host: string, epoch: number): Promise<Ask | undefined> {
+    const ask = this.#knowledge.registration(vm, host, epoch);
+    return ask !== undefined && (await this.#store()) ? ask : undefined;
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+
   /** @returns the ask to send, or undefined if what it means could not be stored */
   async asking(ask: Ask): Promise<Ask | undefined> {
     const complete = this.#knowledge.asking(ask);
