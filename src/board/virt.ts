@@ -16,6 +16,7 @@ import { Syscon } from '../devices/syscon.ts';
 import { Uart } from '../devices/uart.ts';
 import { dramBase, virtioSlot, virtioSlots, virtMap } from '../devices/virt-map.ts';
 import { VirtioBlock } from '../devices/virtio/block.ts';
+import { VirtioConsole } from '../devices/virtio/console.ts';
 import { VirtioEntropy } from '../devices/virtio/entropy.ts';
 import { EmptySlot } from '../devices/virtio/mmio.ts';
 import { VirtioNet } from '../devices/virtio/net.ts';
@@ -53,6 +54,8 @@ export interface VirtConfiguration {
   readonly disks: readonly number[];
   /** MAC addresses of the network ports, six bytes each. */
   readonly macs: readonly Uint8Array[];
+  /** Where typed bytes go: the UART (default), or a virtio console beside it (`hvc0` in Linux). */
+  readonly console?: 'uart' | 'virtio';
   /** Wall-clock time at tick 0, in nanoseconds since the Unix epoch. */
   readonly epochOffset: bigint;
   readonly randomSeed: Uint8Array;
@@ -96,11 +99,12 @@ function check(configuration: VirtConfiguration): void {
       'Choose a size between 16M and 3G.',
     );
   }
-  // One slot is the entropy device's.
-  if (disks.length + macs.length + 1 > virtioSlots) {
+  // One slot is the entropy device's, one the virtio console's if there is one.
+  const slotsLeft = virtioSlots - 1 - (configuration.console === 'virtio' ? 1 : 0);
+  if (disks.length + macs.length > slotsLeft) {
     throw new UmbraError(
       'too-many-devices',
-      `A machine has room for ${virtioSlots - 1} disks and network ports together, not ${disks.length + macs.length}.`,
+      `This machine has room for ${slotsLeft} disks and network ports together, not ${disks.length + macs.length}.`,
       'Give it fewer disks or fewer network ports.',
     );
   }
@@ -198,6 +202,7 @@ function digest(configuration: VirtConfiguration): Uint8Array {
   for (const bytes of disks) writer.varint(bytes);
   writer.varint(macs.length);
   for (const mac of macs) writer.bytes(mac);
+  writer.bool(configuration.console === 'virtio');
   writer.u64(configuration.epochOffset).bytes(configuration.randomSeed);
   const all = writer.finish();
   return new ByteWriter().u64(hash64(all)).u64(hash64(all.toReversed())).finish();
@@ -212,6 +217,8 @@ class VirtPeripherals implements Peripherals {
   readonly #disks: readonly VirtioBlock[];
   readonly #ports: readonly VirtioNet[];
   readonly #entropy: VirtioEntropy;
+  /** What typed bytes go to. */
+  readonly #console: Uart | VirtioConsole;
   /** In the order in which they are saved, the interrupt controller first. */
   readonly #devices: readonly Device[];
 
@@ -236,6 +243,11 @@ class VirtPeripherals implements Peripherals {
     );
     this.#entropy = new VirtioEntropy(nextSlot());
     const slots: Device[] = [...this.#ports, ...this.#disks, this.#entropy];
+    this.#console = this.#uart;
+    if (configuration.console === 'virtio') {
+      this.#console = new VirtioConsole(nextSlot());
+      slots.push(this.#console);
+    }
     while (slots.length < virtioSlots) slots.push(new EmptySlot());
     this.#devices = [plic, clint, syscon, this.#uart, this.#rtc, ...slots];
     this.#bus = new Bus([
@@ -266,7 +278,7 @@ class VirtPeripherals implements Peripherals {
       case 'disk':
         return this.#disks[input.disk]?.complete(input);
       case 'console':
-        return this.#uart.receive(input.bytes);
+        return this.#console.receive(input.bytes);
       case 'entropy':
         return this.#entropy.receive(input.bytes);
       case 'control':

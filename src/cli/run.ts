@@ -25,6 +25,7 @@ interface RunOptions {
   readonly cpus: string;
   readonly memory?: string;
   readonly publish: readonly PublishedPort[];
+  readonly console: 'uart' | 'virtio';
   readonly record?: string;
   readonly tier: 'auto' | 'interpreter';
   readonly maxInstructions?: string;
@@ -53,6 +54,11 @@ export function registerRun(program: Command): void {
       'forward a port of this machine to the guest; repeatable',
       (value: string, all: readonly PublishedPort[]) => [...all, parsePublish(value)],
       [],
+    )
+    .addOption(
+      new Option('--console <device>', "what this terminal is: the UART, or virtio's hvc0")
+        .choices(['uart', 'virtio'])
+        .default('uart'),
     )
     .option('--record <dir>', 'record the run, for umbra replay')
     .addOption(
@@ -150,6 +156,7 @@ async function prepare(
     ...(options.bios !== 'builtin' && { bios: readInput(options.bios, 'firmware') }),
     disks: disks.map(({ bytes }) => bytes),
     macs: [guestMac],
+    console: options.console,
     epochOffset: BigInt(Date.now()) * 1_000_000n,
     randomSeed: randomBytes(32),
   };

@@ -4,7 +4,8 @@ import { copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'node:test';
-import { imagesMissing, temporaryFolder, umbra } from './umbra.fixture.ts';
+import { answersPing, freePort } from '../../src/cli/demo/ports.ts';
+import { imagesMissing, start, temporaryFolder, umbra } from './umbra.fixture.ts';
 
 const missing = await imagesMissing('tiny');
 const options = missing ? { skip: missing } : {};
@@ -68,6 +69,30 @@ test(
     assert.match(ran.stdout, /\r\n4\r\n/);
   },
 );
+
+test('the virtio console carries a shell, both ways', options, async () => {
+  const ran = await umbra(
+    ['run', '--image', 'tiny', '--console', 'virtio', '--append', 'console=hvc0 quiet'],
+    [{ after: 'umbra: tiny ready', input: 'echo from $(cat /proc/consoles); poweroff\n' }],
+  );
+  assert.equal(ran.code, 0, ran.stderr);
+  assert.match(ran.stdout, /from hvc0/);
+});
+
+test('a client of this machine reaches a published port', options, async (t) => {
+  const noRedis = await imagesMissing('redis');
+  if (noRedis) return t.skip(noRedis);
+  const port = await freePort();
+  const child = start(['run', '--image', 'redis', '--publish', `${port}:6379`]);
+  try {
+    const deadline = Date.now() + 120_000;
+    while (!(await answersPing(port))) assert.ok(Date.now() < deadline, 'Redis never answered');
+  } finally {
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    child.kill('SIGTERM');
+    await ended;
+  }
+});
 
 test('--max-instructions stops exactly there', options, async () => {
   const ran = await umbra(['run', '--image', 'tiny', '--max-instructions', '5000001', '--json']);

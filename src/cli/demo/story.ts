@@ -11,6 +11,7 @@ import { createServer } from 'node:net';
 import type { FtStatusView, HostView } from '../../api/views.ts';
 import { UmbraError } from '../../base/errors.ts';
 import { CounterClient } from './counter-client.ts';
+import { answersPing, freePort } from './ports.ts';
 import type { DemoCluster } from './processes.ts';
 
 export interface FailoverReport {
@@ -227,30 +228,4 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
-}
-
-async function answersPing(port: number): Promise<boolean> {
-  const { connect } = await import('node:net');
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
-    const end = (answer: boolean) => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.setTimeout(500, () => end(false));
-    socket.once('error', () => end(false));
-    socket.once('close', () => end(false));
-    socket.once('data', (chunk) => end(chunk.toString().startsWith('+PONG')));
-  });
 }

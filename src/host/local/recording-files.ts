@@ -35,6 +35,7 @@ interface MachineFile {
   readonly bootArguments: string;
   readonly disks: readonly number[];
   readonly macs: readonly string[];
+  readonly console: 'uart' | 'virtio';
   readonly epochOffset: string;
   readonly randomSeed: string;
   /** SHA-256 of each file beside this one. */
@@ -66,6 +67,7 @@ export function createRecording(folder: string, configuration: VirtConfiguration
     bootArguments: configuration.bootArguments,
     disks: configuration.disks,
     macs: configuration.macs.map(hex),
+    console: configuration.console ?? 'uart',
     epochOffset: String(configuration.epochOffset),
     randomSeed: hex(configuration.randomSeed),
     files: Object.fromEntries(
@@ -162,6 +164,7 @@ export function openRecording(folder: string): Recording {
     bootArguments: machine.bootArguments,
     disks: machine.disks,
     macs: machine.macs.map((mac) => Buffer.from(mac, 'hex')),
+    console: machine.console,
     epochOffset: BigInt(machine.epochOffset),
     randomSeed: Buffer.from(machine.randomSeed, 'hex'),
   };
