@@ -6,8 +6,6 @@
  * published port and the processes. Nothing here knows how a failover works.
  */
 
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import type { FtStatusView, HostView } from '../../api/views.ts';
 import { UmbraError } from '../../base/errors.ts';
 import { CounterClient } from './counter-client.ts';
