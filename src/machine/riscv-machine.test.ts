@@ -6,6 +6,7 @@ import { assemble } from '../isa/assemble.ts';
 import { readSnapshot, writeSnapshot } from '../lockstep/recording.ts';
 import type { EngineMaker } from './engine.ts';
 import { ramBase } from './layout.ts';
+import type { Machine } from './machine.ts';
 import { type MachineParts, RiscvMachine } from './riscv-machine.ts';
 
 const deviceAt = 0x1000_0000;
@@ -44,12 +45,32 @@ function parts(words: readonly number[], makeEngine: EngineMaker = makeWasmEngin
   };
 }
 
-function throughCheckpoint(made: MachineParts, machine: RiscvMachine): bigint {
+function restored(made: MachineParts, machine: RiscvMachine): Machine {
   const checkpoint = machine.checkpoint();
   const restore = RiscvMachine.restore(made);
   for (let chunk = checkpoint.next(4096); chunk; chunk = checkpoint.next(4096)) restore.add(chunk);
-  return restore.finish().fingerprint();
+  return restore.finish();
 }
+
+function throughCheckpoint(made: MachineParts, machine: RiscvMachine): bigint {
+  return restored(made, machine).fingerprint();
+}
+
+test('a restored machine boots the same images when it is reset', () => {
+  const words = [
+    assemble('addi', { rd: x5, rs1: x5, imm: 1 }),
+    assemble('jal', { rd: 0, imm: -4 }),
+  ];
+  const made = parts(words);
+  const machine = new RiscvMachine(made);
+  machine.run(10n);
+  const copy = restored(made, machine);
+  for (const one of [machine, copy]) {
+    one.apply({ kind: 'control', action: 'reset' });
+    one.run(20n);
+  }
+  assert.equal(copy.fingerprint(), machine.fingerprint());
+});
 
 test('what a device writes when it is told to ends the reservation of the hart that tells it', () => {
   for (const makeEngine of [makeWasmEngine, makeReferenceEngine]) {

@@ -93,7 +93,8 @@ export class RiscvMachine implements Machine {
   /** While the engine runs: the count at which its present run would end. */
   #runEnd: bigint | undefined;
 
-  constructor(parts: MachineParts) {
+  /** @param images what RAM holds at first; a restore brings its own, and a reset loads them all */
+  constructor(parts: MachineParts, images: readonly BootImage[] = parts.bootImages) {
     this.#parts = parts;
     const layout = layoutFor(parts.ramBytes);
     this.#engine = parts.makeEngine(layout, {
@@ -123,7 +124,7 @@ export class RiscvMachine implements Machine {
     };
     this.#view.setUint32(run.builtinFirmware.at, parts.firmware === 'builtin' ? 1 : 0, true);
     this.#clock.set(0n, powerOnClock);
-    this.#boot();
+    this.#boot(images);
   }
 
   get count(): bigint {
@@ -335,12 +336,12 @@ export class RiscvMachine implements Machine {
     this.#resetWanted = false;
     this.#ram.clear();
     this.#peripherals.reset();
-    this.#boot();
+    this.#boot(this.#parts.bootImages);
   }
 
-  #boot(): void {
+  #boot(images: readonly BootImage[]): void {
     const parts = this.#parts;
-    for (const { address, bytes } of parts.bootImages) {
+    for (const { address, bytes } of images) {
       const loaded = this.#ram.write(address, bytes);
       assert(loaded, 'boot images fit into RAM');
     }
@@ -440,7 +441,7 @@ export class RiscvMachine implements Machine {
 
   /** The other end of a checkpoint: a machine of the same parts, filled chunk by chunk. */
   static restore(parts: MachineParts): Restore {
-    const machine = new RiscvMachine({ ...parts, bootImages: [] });
+    const machine = new RiscvMachine(parts, []);
     let state: Uint8Array | undefined;
     return {
       add(chunk) {
