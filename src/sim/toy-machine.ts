@@ -33,8 +33,13 @@ export interface Answer extends Request {
 
 const verdicts = ['done', 'lost-work', 'bad-disk'] as const;
 
+const requestBytes = 5;
+/** What a network card passes on at least: an Ethernet header. */
+const frameBytesMin = 14;
+
 export function encodeRequest({ client, sequence }: Request): Uint8Array {
-  return new ByteWriter(8).u8(client).u32(sequence).finish();
+  const padding = new Uint8Array(frameBytesMin - requestBytes);
+  return new ByteWriter(16).u8(client).u32(sequence).raw(padding).finish();
 }
 
 export function encodeAnswer({ client, sequence, verdict, history }: Answer): Uint8Array {
@@ -152,7 +157,7 @@ export class ToyMachine implements Machine {
         return this.#mix(1n, input.time);
       }
       case 'frame':
-        this.#mixBytes(2n, input.frame);
+        this.#mixBytes(2n, input.frame.subarray(0, requestBytes));
         return this.#request(input.frame);
       case 'disk':
         return this.#diskDone(input.disk, input.request, input.ok, input.data);
@@ -210,7 +215,7 @@ export class ToyMachine implements Machine {
   }
 
   #request(frame: Uint8Array): void {
-    if (frame.length !== 5) return;
+    if (frame.length !== frameBytesMin) return;
     const reader = new ByteReader(frame);
     const client = reader.u8();
     const sequence = reader.u32();
