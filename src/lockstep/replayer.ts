@@ -100,6 +100,8 @@ export class Replayer {
 
   #execute(entry: Entry): Advance {
     const { event } = entry;
+    const impossible = this.#impossible(event);
+    if (impossible !== undefined) return this.#diverge(entry, ...impossible);
     if (event.kind === 'fingerprint') {
       const actual = this.machine.fingerprint();
       if (actual !== event.value) {
@@ -126,6 +128,19 @@ export class Replayer {
       this.#head = 0;
     }
     return { kind: 'entry', position, event };
+  }
+
+  /** What the recorded machine took and this one cannot: they differ already. */
+  #impossible(event: LogEvent): [expected: string, actual: string] | undefined {
+    const { machine } = this;
+    if (event.kind === 'clock' && event.time < machine.time) {
+      return [`a clock at ${event.time} or before`, `at ${machine.time}`];
+    }
+    if (event.kind !== 'disk') return undefined;
+    const { disk, request } = event;
+    const pending = machine.pendingDiskRequests();
+    if (pending.some((one) => one.disk === disk && one.request === request)) return undefined;
+    return [`request ${request} pending on disk ${disk}`, `${pending.length} others`];
   }
 
   #diverge(entry: Entry, expected: string, actual: string): Advance {

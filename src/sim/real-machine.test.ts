@@ -41,3 +41,12 @@ for (const [sabotage, caughtBy] of sabotages) {
     assert.fail('40 seeds, and nobody noticed');
   });
 }
+
+test('a shadow that differs says so at the first completion it cannot take', { skip }, () => {
+  // Seeds whose pair differs before a fingerprint is due: it was a crash, or waited for ever.
+  for (const seed of [2, 4, 9]) {
+    const maker = counterMaker(seed);
+    const [violation] = simulate(seed, { sabotage: 'altered-log', maker }).violations;
+    assert.match(violation ?? 'nothing', /^no-divergence/, `seed ${seed}`);
+  }
+});
