@@ -1,12 +1,12 @@
 /** `umbra image build|list|show|remove`. */
-import Table from 'cli-table3';
 import type { Command } from 'commander';
 import { umbraHome } from '../api/credentials.ts';
 import { buildImage } from '../images/build.ts';
-import { listImages, loadImage, removeImage } from '../images/image.ts';
+import { type ImageDescription, listImages, loadImage, removeImage } from '../images/image.ts';
 import { megabytes } from '../images/progress.ts';
 import { builtinRecipes, loadRecipe } from '../images/recipe.ts';
 import { ProgressLine } from './progress-line.ts';
+import { show, table } from './session.ts';
 
 export function registerImage(program: Command): void {
   const image = program.command('image').description('build and manage guest images');
@@ -43,16 +43,11 @@ export function registerImage(program: Command): void {
     .description('list the images that are built')
     .action(async (options: { json?: boolean }) => {
       const images = await listImages(umbraHome());
-      if (options.json) return console.log(JSON.stringify(images));
-      if (images.length === 0) {
-        return console.log('No images yet. Build one: umbra image build tiny');
-      }
-      const table = new Table({ head: ['name', 'what it is', 'size', 'Debian'] });
-      for (const { name, summary, kernel, initrd, disks, release } of images) {
-        const bytes = [kernel, initrd, ...disks].reduce((sum, file) => sum + file.bytes, 0);
-        table.push([name, summary, megabytes(bytes), `${release.suite} ${release.version}`]);
-      }
-      console.log(table.toString());
+      show(options.json, images, () =>
+        images.length === 0
+          ? 'No images yet. Build one: umbra image build tiny'
+          : table(['NAME', 'SIZE', 'DEBIAN', 'WHAT IT IS'], images.map(row)),
+      );
     });
 
   image
@@ -68,4 +63,9 @@ export function registerImage(program: Command): void {
     .argument('<name>')
     .description('remove an image')
     .action((name: string) => removeImage(umbraHome(), name));
+}
+
+function row({ name, summary, kernel, initrd, disks, release }: ImageDescription) {
+  const bytes = [kernel, initrd, ...disks].reduce((sum, file) => sum + file.bytes, 0);
+  return [name, megabytes(bytes), `${release.suite} ${release.version}`, summary];
 }
