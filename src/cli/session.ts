@@ -83,6 +83,8 @@ export function explain(error: unknown): number {
 }
 
 const usageErrors = new Set([
+  'nothing-to-run',
+  'cpus-out-of-range',
   'memory-out-of-range',
   'publish-invalid',
   'listen-malformed',
