@@ -5,6 +5,7 @@
  * the disk by the number of writes.
  */
 import { Assembler, x } from '../machine/assembler.ts';
+import { register } from '../trips/guest.fixture.ts';
 
 const ram = 0x8000_0000;
 const uart = 0x1000_0000;
@@ -23,19 +24,6 @@ const sectorBytes = 512;
 
 const csr = { sie: 0x104, stimecmp: 0x14d, time: 0xc01 } as const;
 const STIE = 1 << 5;
-
-const register = {
-  DriverFeatures: 0x20,
-  DriverFeaturesSel: 0x24,
-  QueueSel: 0x30,
-  QueueNum: 0x38,
-  QueueReady: 0x44,
-  QueueNotify: 0x50,
-  Status: 0x70,
-  QueueDescLow: 0x80,
-  QueueDriverLow: 0x90,
-  QueueDeviceLow: 0xa0,
-} as const;
 
 export interface VmGuest {
   /** Between two console bytes. */

@@ -19,7 +19,8 @@ const bufferOffset = 0x1000;
 const headerBytes = 12;
 
 const card = 0x1000_1000;
-const register = {
+/** Registers of a virtio-mmio device (virtio 1.2, section 4.2.2) that a driver needs to start. */
+export const register = {
   DriverFeatures: 0x20,
   DriverFeaturesSel: 0x24,
   QueueSel: 0x30,

@@ -53,8 +53,9 @@ export class DemoCluster {
   async startDaemon(kind: 'host' | 'gateway', name: string): Promise<void> {
     const { token } = await this.client.call('createJoinToken');
     const data = join(this.#folder, name);
-    const join_ = ['--join', this.#url, '--token', token];
-    this.#spawn(name, [kind, 'start', ...join_, '--data', data, '--name', name]);
+    const args = ['--join', this.#url, '--token', token, '--data', data, '--name', name];
+    if (kind === 'gateway') args.push('--publish-address', '127.0.0.1');
+    this.#spawn(name, [kind, 'start', ...args]);
     await this.until(name, async () => {
       const hosts = await this.client.call('listHosts');
       return hosts.some((host) => host.name === name && host.state === 'connected');
