@@ -62,7 +62,8 @@ async function demo(options: DemoOptions): Promise<void> {
     else console.log(inWords(report));
     if (failed) process.exitCode = 1;
     if (options.keep) {
-      say('the cluster stays; Ctrl-C ends it');
+      say('the cluster stays; Ctrl-C ends it. Look around with, for example:');
+      say(`UMBRA_HOME=${cluster.home} umbra ft status redis`);
       await interrupted.promise.catch(() => {});
     }
   } finally {

@@ -3,11 +3,12 @@
  * with the same commands that a user would type, and ended by id.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from '../../api/client.ts';
 import { readPersonCredentials } from '../../api/credentials.ts';
 import { UmbraError } from '../../base/errors.ts';
+import { imagesFolder } from '../../images/image.ts';
 
 /** This very program, as TypeScript in the repository and as JavaScript in a package. */
 const program = process.argv[1]!;
@@ -27,7 +28,15 @@ export class DemoCluster {
   /** @param folder of its own, for everything the cluster writes; @param home where images are */
   constructor(folder: string, home: string) {
     this.#folder = folder;
-    this.#home = home;
+    // A home of its own with the user's images: the user's credentials stay as they are.
+    this.#home = join(folder, 'home');
+    mkdirSync(this.#home, { recursive: true });
+    symlinkSync(imagesFolder(home), imagesFolder(this.#home));
+  }
+
+  /** UMBRA_HOME for commands that are to talk to this cluster. */
+  get home(): string {
+    return this.#home;
   }
 
   get client(): Client {
