@@ -15,6 +15,7 @@ const packages: Readonly<Record<string, string>> = {
   'libgcc-s1-arm64-cross': '/usr/aarch64-linux-gnu/lib/libgcc_s.so.1',
   'libstdc++6-arm64-cross': '/usr/aarch64-linux-gnu/lib/libstdc++.so.6',
   'redis-tools': '/usr/bin/redis-cli',
+  busybox: '/usr/bin/busybox',
   iproute2: '/usr/sbin/ip',
   e2fsprogs: '/usr/sbin/mke2fs',
 };

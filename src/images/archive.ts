@@ -30,6 +30,8 @@ const indexNames = ['Packages.xz', 'Packages.gz'];
 export interface Release {
   readonly mirror: string;
   readonly suite: string;
+  /** What else the archive calls this suite: `stable` for the codename, or the other way round. */
+  readonly otherName: string;
   /** As Debian names the state of the suite, such as `13.7`. */
   readonly version: string;
   readonly date: string;
@@ -139,8 +141,37 @@ function readRelease(text: string, mirror: string, suite: string): Release {
     if (path !== undefined) files.set(path, { bytes: Number(bytes), sha256: sha256! });
   }
   const field = (name: string): string => release.get(name) ?? '';
-  return { mirror, suite, version: field('version'), date: field('date'), files };
+  const otherName = field('codename') === suite ? field('suite') : field('codename');
+  return { mirror, suite, otherName, version: field('version'), date: field('date'), files };
 }
+
+/**
+ * A release and its packages. A mirror in the middle of an update may have one file of a suite
+ * already and another not yet; then the suite's other name often still has files that agree. They
+ * are verified in the same way.
+ */
+export async function openArchive(
+  open: (suite: string) => Promise<Release>,
+  read: (release: Release) => Promise<Package[]>,
+  suite: string,
+): Promise<{ release: Release; index: Package[] }> {
+  const release = await open(suite);
+  try {
+    return { release, index: await read(release) };
+  } catch (failure) {
+    if (!isMidUpdate(failure) || release.otherName === '') throw failure;
+    try {
+      const other = await open(release.otherName);
+      return { release: other, index: await read(other) };
+    } catch {
+      throw failure;
+    }
+  }
+}
+
+const isMidUpdate = (failure: unknown): boolean =>
+  failure instanceof UmbraError &&
+  ['image-hash-bad', 'image-download-missing'].includes(failure.code);
 
 /** The packages of the component main. */
 export async function readIndex(

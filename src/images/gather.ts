@@ -5,6 +5,7 @@
 import { UmbraError } from '../base/errors.ts';
 import {
   indexFile,
+  openArchive,
   openRelease,
   type Package,
   packageFile,
@@ -40,9 +41,16 @@ export async function gather(
 ): Promise<Gathered> {
   const cache = new Cache(home);
   report('release', 0, 1, `asking for Debian ${recipe.suite}`);
-  const release = await openRelease(mirrors, recipe.suite, keyrings, from);
-  const counted = counter(report, 'index', indexFile(release).bytes, 'package index');
-  const index = new PackageIndex(await readIndex(release, cache, from, counted));
+  const archive = await openArchive(
+    (suite) => openRelease(mirrors, suite, keyrings, from),
+    (release) => {
+      const counted = counter(report, 'index', indexFile(release).bytes, 'package index');
+      return readIndex(release, cache, from, counted);
+    },
+    recipe.suite,
+  );
+  const { release } = archive;
+  const index = new PackageIndex(archive.index);
 
   const kernelPackage = kernelOf(index, recipe.kernel);
   const userland = index.closure(recipe.packages);

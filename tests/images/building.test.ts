@@ -150,6 +150,14 @@ test('a package index that is not the signed one', async () => {
   await build();
 });
 
+test('a mirror in the middle of an update: the suite’s other name serves', async () => {
+  mirror.spoilt.set(index, flipped);
+  await refused(build(), 'image-hash-bad', /package index.*trixie/);
+  mirror.spoilt.clear();
+  mirror.spoilt.set(`trixie/main/binary-riscv64/${index}`, flipped);
+  await build();
+});
+
 test('a package that is not the signed one, in content or in length', async () => {
   mirror.spoilt.set(deb, flipped);
   await refused(build(), 'image-hash-bad', /program/);

@@ -161,7 +161,6 @@ async function archive(armoredKey: string): Promise<Map<string, Uint8Array>> {
     );
   }
   const index = gzipSync(`${stanzas.join('\n\n')}\n`);
-  files.set('/debian/dists/trixie/main/binary-riscv64/Packages.gz', index);
   const release = [
     'Origin: Nobody',
     'Suite: stable',
@@ -175,7 +174,10 @@ async function archive(armoredKey: string): Promise<Map<string, Uint8Array>> {
     message: await createCleartextMessage({ text: release }),
     signingKeys: await readPrivateKey({ armoredKey }),
   });
-  files.set('/debian/dists/trixie/InRelease', Buffer.from(signed as string));
+  for (const name of ['trixie', 'stable']) {
+    files.set(`/debian/dists/${name}/InRelease`, Buffer.from(signed as string));
+    files.set(`/debian/dists/${name}/main/binary-riscv64/Packages.gz`, index);
+  }
   return files;
 }
 
