@@ -15,6 +15,12 @@ declare namespace WebAssembly {
     constructor(descriptor: { initial: number; maximum?: number });
     readonly buffer: ArrayBuffer;
   }
+  class Table {
+    constructor(descriptor: { element: 'anyfunc'; initial: number });
+    /** @returns how many there were before */
+    grow(by: number): number;
+    set(index: number, value: CallableFunction | null): void;
+  }
   class Module {
     constructor(bytes: Uint8Array<ArrayBuffer>);
   }

@@ -9,6 +9,10 @@
  *   resample   the context may have changed: requests to stop, interrupts, banks
  *   fetch      find the records of the page of hart.pc
  *   next       one instruction: take one from the budget, branch to its handler
+ *   hot        a jump has landed where a translated region begins, or ought to
+ *
+ * Every landing of a jump looks at the word of its place (`entryWord`), which counts until it is
+ * hot. So the interpreter is also what looks for regions and what they come back to.
  *
  * An instruction fetched singly (across a page edge, or where PMP treats parts of the page unlike)
  * runs from a scratch record. Its `page` is odd, which no page is, so any jump goes by way of
@@ -18,31 +22,46 @@
  */
 import { cause, fAt, hart, xAt } from '../isa/hart-state.ts';
 import { type AccessName, accesses, operators, type Type } from '../isa/operators.ts';
+import type { Row } from '../isa/row.ts';
 import { rows } from '../isa/rows.ts';
-import { declare, type Field, type Routine } from '../isa/semantics.ts';
-import { pageBytes, run, tlbEntries, writeTlbOffset } from '../machine/layout.ts';
+import { declare, type Expr, type Field, type Routine } from '../isa/semantics.ts';
+import { codePage, pageBytes, run, tlbEntries, writeTlbOffset } from '../machine/layout.ts';
 import { fetchSingle, fetchSlow } from '../machine/semantics/fetch.ts';
 import { loadSlow, selectBanks, storeSlow } from '../machine/semantics/memory.ts';
 import { takeInterrupt, takeTrap } from '../machine/semantics/trap.ts';
 import { type Binding, Lowering, type Push } from './lower.ts';
 import { record } from './record.ts';
-import { Code, type Label } from './wasm/code.ts';
+import { exitReason, pushEntry } from './regions/emit.ts';
+import { noteJump } from './regions/jump-targets.ts';
+import { Code, type FunctionBody, type Label } from './wasm/code.ts';
 
 /** From outside: decodes from this record on. */
 export const decodeRecords = declare('decodeRecords', { takes: ['i32'] });
+/** From outside: the code at `hart.pc` is hot; its word says what is to happen next. */
+export const wantRegion = declare('wantRegion');
+/** From outside: the region at `hart.pc` relies on what does not hold. */
+export const unfitRegion = declare('unfitRegion');
 
 export const interpreterType = { takes: ['i32'], gives: 'i32' } as const satisfies {
   takes: Type[];
   gives: Type;
 };
 
-export function emitInterpreter(functionIndex: (routine: Routine) => number): Uint8Array {
-  return new Interpreter(functionIndex).emit();
+export interface InterpreterContext {
+  readonly functionIndex: (routine: Routine) => number;
+  /** The type of translated regions. */
+  readonly regionTypeIndex: number;
+  /** Landings at one place after which `wantRegion` is called. */
+  readonly hotLandings: number;
+}
+
+export function emitInterpreter(context: InterpreterContext): FunctionBody {
+  return new Interpreter(context).emit();
 }
 
 class Interpreter {
   readonly #code = new Code(1);
-  readonly #functionIndex: (routine: Routine) => number;
+  readonly #context: InterpreterContext;
   // Parameter.
   readonly #budget = 0;
   // Where the loop is.
@@ -54,8 +73,11 @@ class Interpreter {
   // Scratch.
   readonly #address = this.#code.newLocal('i64');
   readonly #entry = this.#code.newLocal('i32');
+  readonly #word = this.#code.newLocal('i32');
   /** 1: fetch the instruction at hart.pc by itself. */
   readonly #single = this.#code.newLocal('i32');
+  /** 1: the instruction at hart.pc is to be interpreted, whatever region begins there. */
+  readonly #interpretNext = this.#code.newLocal('i32');
   /** Locals lent to the handlers, by type; every handler starts from the first. */
   readonly #pool: Record<Type, number[]> = { i32: [], i64: [] };
   // Labels.
@@ -64,23 +86,29 @@ class Interpreter {
   #fetch!: Label;
   #next!: Label;
   #trap!: Label;
+  #hot!: Label;
+  /** Whether the handler at hand is that of an indirect jump. */
+  #indirect = false;
 
-  constructor(functionIndex: (routine: Routine) => number) {
-    this.#functionIndex = functionIndex;
+  constructor(context: InterpreterContext) {
+    this.#context = context;
   }
 
-  emit(): Uint8Array {
+  emit(): FunctionBody {
     const code = this.#code;
     this.#leave = code.block();
     this.#resample = code.loop();
     this.#emitResample();
     this.#fetch = code.loop();
     this.#trap = code.block();
+    this.#hot = code.block();
     this.#emitFetch();
     this.#next = code.loop();
     this.#emitDispatch();
     code.end(); // next
     code.unreachable();
+    code.end(); // hot
+    this.#emitHot();
     code.end(); // trap: run.fault* say which, hart.pc says where
     this.#call(takeTrap);
     code.br(this.#resample);
@@ -147,6 +175,81 @@ class Interpreter {
     code.end();
   }
 
+  /** A jump has landed at `record` in the page at `base`: counts, or branches to `hot`. */
+  #land(): void {
+    const code = this.#code;
+    this.#entryWordAt();
+    code.teeLocal(this.#entry);
+    code.load('word', codePage.entriesAt);
+    code.teeLocal(this.#word);
+    code.i32(this.#context.hotLandings);
+    this.#op('i32.ge_u');
+    code.brIf(this.#hot);
+    code.getLocal(this.#entry);
+    code.getLocal(this.#word);
+    code.i32(1);
+    this.#op('i32.add');
+    code.store('word', codePage.entriesAt);
+  }
+
+  #entryWordAt(): void {
+    const code = this.#code;
+    code.getLocal(this.#base);
+    code.getLocal(this.#record);
+    code.getLocal(this.#base);
+    this.#op('i32.sub');
+    code.i32(2);
+    this.#op('i32.shr_u');
+    this.#op('i32.add');
+  }
+
+  /** `word` is that of the place: a region is entered, or wanted. */
+  #emitHot(): void {
+    const code = this.#code;
+    this.#storePc();
+    code.getLocal(this.#word);
+    code.i32(0);
+    this.#op('i32.ge_s');
+    code.if();
+    this.#call(wantRegion);
+    code.br(this.#fetch);
+    code.end();
+    this.#get(hart.pc);
+    code.getLocal(this.#budget);
+    pushEntry(code, () => code.getLocal(this.#word));
+    code.callIndirect(this.#context.regionTypeIndex);
+    code.setLocal(this.#budget);
+    this.#get(run.exit);
+    code.teeLocal(this.#word);
+    code.if();
+    this.#emitExit();
+    code.end();
+    code.getLocal(this.#budget);
+    code.brIf(this.#fetch);
+    this.#emitLookUp();
+  }
+
+  /** A region has returned for a reason, which is `word`; falls out where `hart.pc` comes next. */
+  #emitExit(): void {
+    const code = this.#code;
+    const is = (reason: number): void => {
+      code.getLocal(this.#word);
+      code.i32(reason);
+      this.#op('i32.eq');
+    };
+    this.#put(run.exit, () => code.i32(0));
+    is(exitReason.trap);
+    code.brIf(this.#trap);
+    is(exitReason.resample);
+    code.brIf(this.#resample);
+    is(exitReason.unfit);
+    code.if();
+    this.#call(unfitRegion);
+    code.end();
+    code.i32(1);
+    code.setLocal(this.#interpretNext);
+  }
+
   /** Ends at `found`, or behind itself where the instruction must be fetched singly. */
   #emitFetchPage(found: Label): void {
     const code = this.#code;
@@ -175,6 +278,13 @@ class Interpreter {
     code.getLocal(this.#base);
     code.if();
     this.#enterPage();
+    code.getLocal(this.#interpretNext);
+    code.if();
+    code.i32(0);
+    code.setLocal(this.#interpretNext);
+    code.else();
+    this.#land();
+    code.end();
     code.br(found);
     code.end();
   }
@@ -234,6 +344,7 @@ class Interpreter {
     code.getLocal(this.#budget);
     this.#op('i32.eqz');
     code.if();
+    this.#storePc();
     this.#emitLookUp();
     code.end();
     this.#takeBudget();
@@ -257,7 +368,6 @@ class Interpreter {
   /** The budget is used up, or was set aside because translations have changed. */
   #emitLookUp(): void {
     const code = this.#code;
-    this.#storePc();
     this.#get(run.stopRequest);
     code.brIf(this.#leave);
     this.#get(run.budgetHeld);
@@ -299,13 +409,14 @@ class Interpreter {
   #emitRow(index: number): void {
     const code = this.#code;
     const row = rows[index]!;
+    this.#indirect = jumpsIndirectly(row);
     const used: Record<Type, number> = { i32: 0, i64: 0 };
     const locals = row.locals.map((type) => {
       const position = used[type]++;
       this.#pool[type][position] ??= code.newLocal(type);
       return this.#pool[type][position];
     });
-    new Lowering(code, this.#binding, this.#functionIndex).body(row.block, locals);
+    new Lowering(code, this.#binding, this.#context.functionIndex).body(row.block, locals);
     code.getLocal(this.#record);
     code.getLocal(this.#record);
     code.load('byte', record.step);
@@ -414,17 +525,37 @@ class Interpreter {
   #jump(target: Push): void {
     const code = this.#code;
     target();
-    code.teeLocal(this.#address);
+    code.setLocal(this.#address);
+    if (this.#indirect) this.#noteTarget();
+    code.getLocal(this.#address);
     code.i64(BigInt(-pageBytes));
     this.#op('i64.and');
     code.getLocal(this.#page);
     this.#op('i64.eq');
     code.if();
     this.#enterPage();
+    this.#land();
     code.br(this.#next);
     code.end();
     this.#put(hart.pc, () => code.getLocal(this.#address));
     code.br(this.#fetch);
+  }
+
+  /** Tells where an indirect jump goes, now and then. */
+  #noteTarget(): void {
+    const code = this.#code;
+    code.getLocal(this.#budget);
+    code.i32(3);
+    this.#op('i32.and');
+    this.#op('i32.eqz');
+    code.if();
+    code.getLocal(this.#record);
+    code.getLocal(this.#address);
+    this.#pc();
+    this.#op('i64.sub');
+    this.#op('i32.wrap_i64');
+    this.#call(noteJump);
+    code.end();
   }
 
   /** From `address`: the offset of its entry in a lookaside buffer. */
@@ -521,7 +652,7 @@ class Interpreter {
     this.#code.op(operators[name]!);
   }
   #call(routine: Routine): void {
-    this.#code.call(this.#functionIndex(routine));
+    this.#code.call(this.#context.functionIndex(routine));
   }
   #get(field: Field): void {
     this.#code.i32(0);
@@ -532,4 +663,11 @@ class Interpreter {
     value();
     this.#code.store(field.access, field.at);
   }
+}
+
+/** Whether a row jumps elsewhere than to a distance from pc. */
+function jumpsIndirectly({ block }: Row): boolean {
+  const named = ({ node }: Expr): boolean =>
+    node.k === 'pc' || (node.k === 'op' && node.args.some(named));
+  return block.some((statement) => statement.s === 'jump' && !named(statement.target));
 }

@@ -6,6 +6,7 @@
 import { assert } from '../base/assert.ts';
 import type { AccessName } from '../isa/operators.ts';
 import { operators, type Type } from '../isa/operators.ts';
+import { floatOperation } from '../isa/primitives.ts';
 import type { Block, Expr, FField, Node, Routine, Statement, XField } from '../isa/semantics.ts';
 import { run } from '../machine/layout.ts';
 import type { Code } from './wasm/code.ts';
@@ -27,8 +28,15 @@ export interface Binding {
   trapped(): void;
   /** Branches to the same place if the i32 on the stack is not 0. */
   trappedIf(): void;
-  load(access: AccessName, address: Push, forStore: boolean, toLocal: number): void;
-  store(access: AccessName, address: Push, value: Push): void;
+  /** @param rest lowers once more what is left of the instruction, for a way out of its own */
+  load(
+    access: AccessName,
+    address: Push,
+    forStore: boolean,
+    toLocal: number,
+    rest: () => void,
+  ): void;
+  store(access: AccessName, address: Push, value: Push, rest: () => void): void;
   return(value: Push | undefined): void;
   /** Around a call that may look at, or change, the budget. */
   beforeCall(): void;
@@ -41,6 +49,8 @@ export class Lowering {
   readonly #functionIndex: (routine: Routine) => number;
   /** WebAssembly's number of each local of the block being lowered. */
   #locals: readonly number[] = [];
+  /** The blocks that enclose the statement at hand, and which of theirs comes next. */
+  readonly #open: { readonly block: Block; next: number }[] = [];
 
   constructor(code: Code, binding: Binding, functionIndex: (routine: Routine) => number) {
     this.code = code;
@@ -55,8 +65,22 @@ export class Lowering {
   }
 
   #block(block: Block): void {
-    for (const statement of block) this.#statement(statement);
+    const frame = { block, next: 0 };
+    this.#open.push(frame);
+    this.#finishBlock(frame);
+    this.#open.pop();
   }
+
+  #finishBlock(frame: { readonly block: Block; next: number }): void {
+    while (frame.next < frame.block.length) this.#statement(frame.block[frame.next++]!);
+  }
+
+  /** What follows the statement at hand, out of all blocks, once more. */
+  readonly #rest = (): void => {
+    const places = this.#open.map(({ next }) => next);
+    for (const frame of this.#open.toReversed()) this.#finishBlock(frame);
+    for (const [index, frame] of this.#open.entries()) frame.next = places[index]!;
+  };
 
   #statement(statement: Statement): void {
     const { code } = this;
@@ -84,7 +108,8 @@ export class Lowering {
         return;
       case 'if':
         this.#expr(statement.condition);
-        code.if();
+        if (isUnlikely(statement.yes)) code.ifUnlikely();
+        else code.if();
         this.#block(statement.yes);
         if (statement.no.length > 0) {
           code.else();
@@ -113,12 +138,14 @@ export class Lowering {
           this.#push(statement.address),
           statement.forStore,
           this.#locals[statement.local]!,
+          this.#rest,
         );
       case 'store':
         return binding.store(
           statement.access,
           this.#push(statement.address),
           this.#push(statement.value),
+          this.#rest,
         );
       case 'call':
         return this.#call(statement);
@@ -233,6 +260,14 @@ export class Lowering {
       }
     }
   }
+}
+
+/** What traps or leaves the quick path is laid out of the way. */
+function isUnlikely(block: Block): boolean {
+  return block.some(
+    (statement) =>
+      statement.s === 'trap' || (statement.s === 'call' && statement.routine === floatOperation),
+  );
 }
 
 const notHere = (): never => {

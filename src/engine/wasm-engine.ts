@@ -8,11 +8,14 @@ import { assert } from '../base/assert.ts';
 import { floatOperate } from '../isa/float-operations.ts';
 import { cause, hart } from '../isa/hart-state.ts';
 import { floatOperation } from '../isa/primitives.ts';
+import { rows } from '../isa/rows.ts';
 import type { Body, Routine } from '../isa/semantics.ts';
 import type { Engine, EngineHost } from '../machine/engine.ts';
 import {
+  codePage,
   codePageBytes,
   csrIndexAt,
+  entryWord,
   type Layout,
   pageBytes,
   pageFlag,
@@ -23,19 +26,39 @@ import {
 import { type MachineSemantics, machineSemantics } from '../machine/semantics/all.ts';
 import { timeAt } from '../machine/semantics/csr.ts';
 import { allocateCode, decodeSingle } from '../machine/semantics/fetch.ts';
-import { deviceLoad, deviceStore } from '../machine/semantics/memory.ts';
+import { deviceLoad, deviceStore, regionLoad, regionStore } from '../machine/semantics/memory.ts';
 import { preservePage } from '../machine/semantics/tracking.ts';
-import { decodeRecords, emitInterpreter, interpreterType } from './interpreter.ts';
+import {
+  decodeRecords,
+  emitInterpreter,
+  interpreterType,
+  unfitRegion,
+  wantRegion,
+} from './interpreter.ts';
 import { Lowering, routineBinding } from './lower.ts';
 import { definePageHash, hashPage } from './page-hash.ts';
 import { handler, writePageEnd, writeRecord, writeRecords } from './record.ts';
-import { Code } from './wasm/code.ts';
+import { regionType } from './regions/emit.ts';
+import { defineJumpTargets } from './regions/jump-targets.ts';
+import {
+  defaultTranslation,
+  Translator,
+  type TranslatorOptions,
+  type TranslatorStatistics,
+} from './regions/translator.ts';
+import { Code, type FunctionBody } from './wasm/code.ts';
 import { ModuleWriter } from './wasm/module.ts';
+
+/** What regions call: whatever rows call, and their own way to memory. */
+const regionCallees: readonly Routine[] = [
+  ...new Set([...rows.flatMap(({ calls }) => [...calls]), regionLoad, regionStore]),
+];
 
 type Imports = ReadonlyMap<Routine, (...args: never[]) => unknown>;
 
 interface Exports {
   run(budget: number): number;
+  [routine: string]: (...args: never[]) => unknown;
   noteStore(page: number): void;
   protectPage(page: number): void;
   flushTlb(): void;
@@ -43,11 +66,25 @@ interface Exports {
   hashPage(at: number): bigint;
 }
 
+/** An engine with both tiers. */
 export function makeWasmEngine(layout: Layout, host: EngineHost): Engine {
-  return new WasmEngine(layout, host);
+  return new WasmEngine(layout, host, defaultTranslation);
 }
 
-class WasmEngine implements Engine {
+/** The same engine without the translator. */
+export const makeInterpreter = wasmEngine({ hotLandings: Number.POSITIVE_INFINITY });
+
+/** Engines that translate more or less eagerly; what they compute is the same. */
+export function wasmEngine(options: Partial<TranslatorOptions>): WasmEngineMaker {
+  return (layout, host) => new WasmEngine(layout, host, { ...defaultTranslation, ...options });
+}
+
+type WasmEngineMaker = (layout: Layout, host: EngineHost) => WasmEngine;
+
+/** What a word of a landing can count to. */
+const landingsMax = entryWord.translated - 1;
+
+export class WasmEngine implements Engine {
   readonly memory: Uint8Array<ArrayBuffer>;
   readonly #view: DataView;
   readonly #layout: Layout;
@@ -55,8 +92,9 @@ class WasmEngine implements Engine {
   /** Which page of RAM each place for records belongs to, or -1. */
   readonly #pageOfPlace: Int32Array;
   #nextPlace = 0;
+  readonly #translator: Translator;
 
-  constructor(layout: Layout, host: EngineHost) {
+  constructor(layout: Layout, host: EngineHost, options: TranslatorOptions) {
     this.#layout = layout;
     const memory = new WebAssembly.Memory({ initial: layout.totalBytes / 65536 });
     this.memory = new Uint8Array(memory.buffer);
@@ -64,18 +102,39 @@ class WasmEngine implements Engine {
     this.#pageOfPlace = new Int32Array(layout.codePages).fill(-1);
     const semantics = machineSemantics(layout);
     definePageHash(semantics.definitions);
+    defineJumpTargets(semantics.definitions, layout);
     const imports = this.#imports(host);
-    const bytes = emitModule(semantics, imports, layout);
+    const hotLandings = Math.min(options.hotLandings, landingsMax);
+    const bytes = emitModule(semantics, imports, layout, hotLandings);
     const functions = [...imports].map(([routine, body]) => [routine.name, body]);
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-      umbra: { memory, ...Object.fromEntries(functions) },
+      umbra: { memory, table, ...Object.fromEntries(functions) },
     });
     this.#exports = instance.exports as unknown as Exports;
+    this.#translator = new Translator(
+      memory,
+      layout,
+      table,
+      (place) => this.#pageOfPlace[this.#placeOf(place)]!,
+      new Map(
+        regionCallees.map((routine) => [
+          routine,
+          imports.get(routine) ?? this.#exports[routine.name]!,
+        ]),
+      ),
+      options,
+    );
     this.memory.set(semantics.csrIndex, csrIndexAt);
     this.#exports.flushTlb();
   }
 
+  get statistics(): TranslatorStatistics {
+    return this.#translator.statistics;
+  }
+
   run(budget: number): number {
+    this.#translator.compile();
     this.#view.setUint32(run.stopRequest.at, 0, true);
     this.#view.setUint32(run.budgetHeld.at, 0, true);
     return this.#exports.run(budget);
@@ -93,8 +152,14 @@ class WasmEngine implements Engine {
     this.#exports.flushTlb();
   }
 
+  /** Drops every translated region; what is hot is translated again. */
+  dropRegions(): void {
+    this.#translator.flush();
+  }
+
   flushCode(): void {
     for (let place = 0; place < this.#layout.codePages; place++) this.#evict(place);
+    this.#translator.flush();
     this.#exports.flushTlb();
   }
 
@@ -143,6 +208,8 @@ class WasmEngine implements Engine {
       [preservePage, (page: number): void => host.preservePage(page)],
       [allocateCode, (page: number): number => this.#allocate(page)],
       [decodeRecords, (at: number): void => this.#decode(at)],
+      [wantRegion, (): void => this.#translator.want()],
+      [unfitRegion, (): void => this.#translator.unfit()],
       [decodeSingle, (at: number, word: number): void => this.#decodeSingle(at, word)],
     ]);
   }
@@ -151,6 +218,11 @@ class WasmEngine implements Engine {
 
   #placeAt(place: number): number {
     return this.#layout.codePagesAt + place * codePageBytes;
+  }
+
+  /** The number of the place in which this address lies. */
+  #placeOf(at: number): number {
+    return Math.floor((at - this.#layout.codePagesAt) / codePageBytes);
   }
 
   /** First come, first evicted: what is hot is soon decoded again. */
@@ -164,6 +236,9 @@ class WasmEngine implements Engine {
     const at = this.#placeAt(place);
     this.#pageOfPlace[place] = page;
     writePageEnd(this.#view, at + (pageBytes << recordShift));
+    const version = this.#view.getUint32(run.codeVersion.at, true) + 1;
+    this.#view.setUint32(run.codeVersion.at, version, true);
+    this.#view.setUint32(at + codePage.versionAt, version, true);
     this.#view.setUint32(this.#layout.codeIndexAt + page * 4, at, true);
     return at;
   }
@@ -180,8 +255,7 @@ class WasmEngine implements Engine {
   }
 
   #decode(at: number): void {
-    const offset = at - this.#layout.codePagesAt;
-    const place = Math.floor(offset / codePageBytes);
+    const place = this.#placeOf(at);
     const page = this.#pageOfPlace[place]!;
     assert(page >= 0, 'records that belong to no page');
     const flagsAt = this.#layout.pageFlagsAt + page;
@@ -208,6 +282,7 @@ function emitModule(
   semantics: MachineSemantics,
   imports: Imports,
   layout: Layout,
+  hotLandings: number,
 ): Uint8Array<ArrayBuffer> {
   const module = new ModuleWriter();
   const indices = new Map<Routine, number>();
@@ -226,11 +301,14 @@ function emitModule(
     return index;
   };
   const interpreter = module.declareFunction(interpreterType);
-  module.setBody(interpreter, emitInterpreter(functionIndex));
+  const regionTypeIndex = module.typeIndex(regionType);
+  const context = { functionIndex, regionTypeIndex, hotLandings };
+  module.setBody(interpreter, emitInterpreter(context));
   module.export('run', interpreter);
   const { noteStore, protectPage, flushTlb } = semantics.tracking;
-  for (const routine of [noteStore, protectPage, flushTlb, timeAt, hashPage]) {
-    module.export(routine.name, functionIndex(routine));
+  const exported = [noteStore, protectPage, flushTlb, timeAt, hashPage, ...regionCallees];
+  for (const routine of exported) {
+    if (!imports.has(routine)) module.export(routine.name, functionIndex(routine));
   }
   for (let next = pending.shift(); next; next = pending.shift()) {
     module.setBody(indices.get(next.routine)!, emitRoutine(next.routine, next.body, functionIndex));
@@ -242,7 +320,7 @@ function emitRoutine(
   routine: Routine,
   body: Body,
   functionIndex: (routine: Routine) => number,
-): Uint8Array {
+): FunctionBody {
   const code = new Code(routine.takes.length);
   const parameters = routine.takes.map((_, index) => index);
   const locals = body.locals.map((type) => code.newLocal(type));

@@ -10,8 +10,10 @@ import { assert } from '../base/assert.ts';
 import {
   type Block,
   Builder,
+  blocksOf,
   type Expr,
   expressionsOf,
+  type Routine,
   type Statement,
   subexpressions,
   type Type,
@@ -47,6 +49,8 @@ export interface Row {
   readonly floatFields: ReadonlySet<RegisterField>;
   /** Derived: whether rd names an integer register that is written. */
   readonly writesX: boolean;
+  /** Derived: the routines that it calls. */
+  readonly calls: ReadonlySet<Routine>;
   /** Derived: control may go on elsewhere than at the next instruction, or the context changes. */
   readonly endsBlock: boolean;
 }
@@ -70,12 +74,14 @@ export function row(
   semantics(builder);
   const { block, locals } = builder.finish();
   const floatFields = new Set<RegisterField>();
+  const calls = new Set<Routine>();
   let writesX = false;
   let endsBlock = false;
   walk(block, {
     statement(statement) {
       if (statement.s === 'setX') writesX = true;
       if (statement.s === 'setF') floatFields.add(statement.field);
+      if (statement.s === 'call') calls.add(statement.routine);
       if (statement.s === 'jump' || statement.s === 'resample') endsBlock = true;
     },
     expression(expr) {
@@ -91,6 +97,7 @@ export function row(
     locals,
     floatFields,
     writesX,
+    calls,
     endsBlock,
   };
 }
@@ -109,18 +116,5 @@ function walk(block: Block, visitor: Visitor): void {
     visitor.statement(statement);
     expressionsOf(statement).forEach(visitExpression);
     for (const inner of blocksOf(statement)) walk(inner, visitor);
-  }
-}
-
-function blocksOf(statement: Statement): readonly Block[] {
-  switch (statement.s) {
-    case 'if':
-      return [statement.yes, statement.no];
-    case 'while':
-      return [statement.before, statement.body];
-    case 'switch':
-      return [...statement.cases, statement.otherwise];
-    default:
-      return [];
   }
 }

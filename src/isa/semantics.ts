@@ -468,6 +468,20 @@ export function expressionsOf(statement: Statement): readonly Expr[] {
   }
 }
 
+/** The blocks inside a statement. */
+export function blocksOf(statement: Statement): readonly Block[] {
+  switch (statement.s) {
+    case 'if':
+      return [statement.yes, statement.no];
+    case 'while':
+      return [statement.before, statement.body];
+    case 'switch':
+      return [...statement.cases, statement.otherwise];
+    default:
+      return [];
+  }
+}
+
 export function subexpressions(expr: Expr): readonly Expr[] {
   switch (expr.node.k) {
     case 'op':

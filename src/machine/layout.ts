@@ -53,6 +53,12 @@ export const run = {
   hartId: control('word', 4),
   /** 1: ECALL from S-mode is answered by the built-in firmware. */
   builtinFirmware: control('word', 4),
+  /** Not 0 behind a slow access of a translated region: it must be left behind the instruction. */
+  leave: control('word', 4),
+  /** Not 0 when a translated region has returned: why; see engine/regions/emit.ts. */
+  exit: control('word', 4),
+  /** The last number given to a page's code; see `codePage`. */
+  codeVersion: control('word', 4),
 } as const;
 
 /** Bits of `run.stopRequest`. */
@@ -115,7 +121,23 @@ export const tlbEnd = fetchTlbAt + fetchBanks * fetchBankBytes;
 /** Decoded code: a record of 16 bytes for each halfword of a page, and one behind the page. */
 export const recordBytes = 16;
 export const recordShift = 3;
-export const codePageBytes = (pageBytes / 2) * recordBytes + 64;
+const recordsBytes = (pageBytes / 2) * recordBytes;
+/** What else there is of a page of code, behind its records. */
+export const codePage = {
+  /** A word per halfword: how often a jump has landed there, or the translated region that begins
+   * there; see `entryWord`. */
+  entriesAt: recordsBytes + 64,
+  entriesBytes: (pageBytes / 2) * 4,
+  /** A word that names this content of this page: no two contents ever have the same. */
+  versionAt: recordsBytes + 64 + (pageBytes / 2) * 4,
+} as const;
+export const codePageBytes = codePage.versionAt + 64;
+
+/** A region's word: this bit, its place in the table of functions, and which of its entries. */
+export const entryWord = { translated: 0x8000_0000, entryBits: 8 } as const;
+
+/** Where indirect jumps of interpreted code have gone: the jump's record, then distances. */
+export const jumpTargets = { buckets: 2048, targets: 15, bytes: 64 } as const;
 
 export interface Layout {
   readonly ramBytes: number;
@@ -125,6 +147,7 @@ export interface Layout {
   readonly codeIndexAt: number;
   /** Per page of RAM: 64 bits of hash. */
   readonly pageHashesAt: number;
+  readonly jumpTargetsAt: number;
   readonly codePagesAt: number;
   readonly codePages: number;
   readonly ramAt: number;
@@ -138,7 +161,8 @@ export function layoutFor(ramBytes: number): Layout {
   const pageFlagsAt = align(tlbEnd, pageBytes);
   const codeIndexAt = align(pageFlagsAt + ramPages, pageBytes);
   const pageHashesAt = align(codeIndexAt + ramPages * 4, pageBytes);
-  const codePagesAt = align(pageHashesAt + ramPages * 8, pageBytes);
+  const jumpTargetsAt = align(pageHashesAt + ramPages * 8, pageBytes);
+  const codePagesAt = align(jumpTargetsAt + jumpTargets.buckets * jumpTargets.bytes, pageBytes);
   const codePages = Math.min(2048, ramPages);
   const ramAt = align(codePagesAt + codePages * codePageBytes, 65536);
   return {
@@ -147,6 +171,7 @@ export function layoutFor(ramBytes: number): Layout {
     pageFlagsAt,
     codeIndexAt,
     pageHashesAt,
+    jumpTargetsAt,
     codePagesAt,
     codePages,
     ramAt,

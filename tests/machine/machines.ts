@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import type { SeededRandom } from '../../src/base/random.ts';
 import { virtMachineMaker } from '../../src/board/virt.ts';
-import { makeWasmEngine } from '../../src/engine/wasm-engine.ts';
+import { makeWasmEngine, wasmEngine } from '../../src/engine/wasm-engine.ts';
 import type { Input } from '../../src/machine/effects.ts';
 import type { Engine, EngineMaker } from '../../src/machine/engine.ts';
 import type { Machine, MachineMaker } from '../../src/machine/machine.ts';
@@ -44,6 +44,29 @@ export function forgetfulEngine(random: SeededRandom, codePages: number): Engine
       run(budget) {
         if (random.chance(0.3)) engine.flushTranslations();
         if (random.chance(0.1)) engine.flushCode();
+        return run(budget);
+      },
+    });
+  };
+}
+
+/**
+ * An engine that translates whatever is run twice, with so little room that regions keep being
+ * dropped; some runs are the interpreter's alone, in some everything that was translated goes.
+ */
+export function translatingEngine(random: SeededRandom): EngineMaker {
+  const make = wasmEngine({
+    hotLandings: random.between(1, 4),
+    codeBytesMax: random.pick([4_000, 40_000, 400_000]),
+    codeBytesPerRun: random.pick([0, 0, 4_000]),
+  });
+  return (layout, host) => {
+    const engine = make(layout, host);
+    const run = engine.run.bind(engine);
+    return Object.assign<Engine, Pick<Engine, 'run'>>(engine, {
+      run(budget) {
+        if (random.chance(0.02)) engine.dropRegions();
+        if (random.chance(0.02)) engine.flushTranslations();
         return run(budget);
       },
     });

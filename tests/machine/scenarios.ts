@@ -1,6 +1,7 @@
 /** The ways to run a guest in turmoil that must all come out the same; for tests and the soak. */
 import assert from 'node:assert/strict';
 import { SeededRandom } from '../../src/base/random.ts';
+import { makeInterpreter, wasmEngine } from '../../src/engine/wasm-engine.ts';
 import { hart, hartStateBytes } from '../../src/isa/hart-state.ts';
 import type { Machine } from '../../src/machine/machine.ts';
 import { runningHart } from './difference.ts';
@@ -14,6 +15,7 @@ import {
   sliced,
   type Trace,
   throughCheckpoint,
+  translatingEngine,
 } from './machines.ts';
 import { turmoil, turmoilEvents } from './turmoil.ts';
 
@@ -49,6 +51,19 @@ export const variants: Readonly<Record<string, (run: Run, random: SeededRandom) 
   'translations and code dropped at any time, room for two pages of code': (run, random) =>
     drive(guestMaker(run.guest, forgetfulEngine(random, 2)).powerOn(), run.events, {
       slicer: sliced(random, 60),
+    }),
+
+  'interpreted only': ({ guest, events }) =>
+    drive(guestMaker(guest, makeInterpreter).powerOn(), events),
+
+  'translated at the second landing, at once': ({ guest, events }) => {
+    const eager = wasmEngine({ hotLandings: 1, codeBytesPerRun: 0 });
+    return drive(guestMaker(guest, eager).powerOn(), events);
+  },
+
+  'translated, dropped and translated again, runs cut anywhere': (run, random) =>
+    drive(guestMaker(run.guest, translatingEngine(random)).powerOn(), run.events, {
+      slicer: sliced(random, random.pick([20, 100, 1000])),
     }),
 
   'saved and restored anywhere, the restored machine goes on': (run, random) => {

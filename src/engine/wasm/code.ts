@@ -5,7 +5,17 @@
 import { assert } from '../../base/assert.ts';
 import { type AccessName, accesses, type Operator, type Type } from '../../isa/operators.ts';
 
-export const valueType: Readonly<Record<Type, number>> = { i32: 0x7f, i64: 0x7e };
+/** Locals may hold doubles too: floating-point registers of translated regions. */
+export type LocalType = Type | 'f64';
+
+export const valueType: Readonly<Record<LocalType, number>> = { i32: 0x7f, i64: 0x7e, f64: 0x7c };
+
+/** A function as it stands in the code section, and where its unlikely branches are. */
+export interface FunctionBody {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Offsets in `bytes` of the `if`s that are seldom taken. */
+  readonly unlikely: readonly number[];
+}
 
 export interface Label {
   readonly depth: number;
@@ -49,6 +59,8 @@ export class ByteBuffer {
 
   signed64(value: bigint): void {
     value = BigInt.asIntN(64, value);
+    const small = Number(value);
+    if (small === (small | 0)) return this.signed32(small);
     for (;;) {
       const byte = Number(value & 0x7fn);
       value >>= 7n;
@@ -73,15 +85,16 @@ export class ByteBuffer {
 
 export class Code {
   readonly buffer = new ByteBuffer();
-  readonly #locals: Type[] = [];
+  readonly #locals: LocalType[] = [];
   readonly #parameterCount: number;
+  readonly #unlikely: number[] = [];
   #depth = 0;
 
   constructor(parameterCount: number) {
     this.#parameterCount = parameterCount;
   }
 
-  newLocal(type: Type): number {
+  newLocal(type: LocalType): number {
     return this.#parameterCount + this.#locals.push(type) - 1;
   }
 
@@ -90,9 +103,10 @@ export class Code {
     this.buffer.u8(0x41);
     this.buffer.signed32(value | 0);
   }
-  i64(value: bigint): void {
+  i64(value: bigint | number): void {
     this.buffer.u8(0x42);
-    this.buffer.signed64(value);
+    if (typeof value === 'number') this.buffer.signed32(value);
+    else this.buffer.signed64(value);
   }
   constant(type: Type, value: bigint): void {
     if (type === 'i64') this.i64(value);
@@ -125,6 +139,12 @@ export class Code {
   store(access: AccessName, offset: number): void {
     this.#memory(accesses[access].store, offset);
   }
+  loadDouble(offset: number): void {
+    this.#memory(0x2b, offset);
+  }
+  storeDouble(offset: number): void {
+    this.#memory(0x39, offset);
+  }
   fill(): void {
     this.buffer.u8(0xfc);
     this.buffer.unsigned(11);
@@ -146,6 +166,11 @@ export class Code {
   }
   if(result?: Type): Label {
     return this.#open(0x04, result ? valueType[result] : 0x40);
+  }
+  /** Its code is moved out of the way (branch hinting proposal). */
+  ifUnlikely(): Label {
+    this.#unlikely.push(this.buffer.length);
+    return this.if();
   }
   else(): void {
     this.buffer.u8(0x05);
@@ -175,6 +200,17 @@ export class Code {
     this.buffer.u8(0x10);
     this.buffer.unsigned(functionIndex);
   }
+  /** The table's function takes what is below the index on the stack. */
+  callIndirect(type: number): void {
+    this.buffer.u8(0x11);
+    this.buffer.unsigned(type);
+    this.buffer.u8(0);
+  }
+  returnCallIndirect(type: number): void {
+    this.buffer.u8(0x13);
+    this.buffer.unsigned(type);
+    this.buffer.u8(0);
+  }
   drop(): void {
     this.buffer.u8(0x1a);
   }
@@ -189,10 +225,10 @@ export class Code {
   }
 
   /** The function as it stands in the code section: locals, body, end. */
-  finish(): Uint8Array<ArrayBuffer> {
+  finish(): FunctionBody {
     assert(this.#depth === 0, 'a block is still open');
     const body = new ByteBuffer();
-    const runs: [Type, number][] = [];
+    const runs: [LocalType, number][] = [];
     for (const type of this.#locals) {
       const last = runs.at(-1);
       if (last && last[0] === type) last[1] += 1;
@@ -203,8 +239,9 @@ export class Code {
       body.unsigned(count);
       body.u8(valueType[type]);
     }
+    const codeAt = body.length;
     body.raw(this.buffer.finish());
     body.u8(0x0b);
-    return body.finish();
+    return { bytes: body.finish(), unlikely: this.#unlikely.map((at) => at + codeAt) };
   }
 }

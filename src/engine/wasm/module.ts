@@ -3,7 +3,7 @@
  * 2.0, section 5.5).
  */
 import type { Type } from '../../isa/operators.ts';
-import { ByteBuffer, valueType } from './code.ts';
+import { ByteBuffer, type FunctionBody, valueType } from './code.ts';
 
 export interface FunctionType {
   readonly takes: readonly Type[];
@@ -16,7 +16,7 @@ export class ModuleWriter {
   readonly #types: string[] = [];
   readonly #typeBytes: FunctionType[] = [];
   readonly #imports: { name: string; type: number }[] = [];
-  readonly #functions: { type: number; body: Uint8Array | undefined }[] = [];
+  readonly #functions: { type: number; body: FunctionBody | undefined }[] = [];
   readonly #exports: { name: string; index: number }[] = [];
 
   /** All imports come before the first function. @returns the function's index */
@@ -32,7 +32,7 @@ export class ModuleWriter {
     );
   }
 
-  setBody(index: number, body: Uint8Array): void {
+  setBody(index: number, body: FunctionBody): void {
     this.#functions[index - this.#imports.length]!.body = body;
   }
 
@@ -40,7 +40,15 @@ export class ModuleWriter {
     this.#exports.push({ name, index });
   }
 
-  /** The module imports its memory as `umbra.memory`, its functions as `umbra.NAME`. */
+  /** The number of a type, for indirect calls. */
+  typeIndex(type: FunctionType): number {
+    return this.#type(type);
+  }
+
+  /**
+   * The module imports its memory as `umbra.memory`, a table of functions as `umbra.table`, its
+   * functions as `umbra.NAME`.
+   */
   finish(memoryPages: number): Uint8Array<ArrayBuffer> {
     const module = new ByteBuffer();
     module.raw(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
@@ -51,15 +59,16 @@ export class ModuleWriter {
       out.unsigned(type.gives ? 1 : 0);
       if (type.gives) out.u8(valueType[type.gives]);
     });
-    section(module, 2, [undefined, ...this.#imports], (out, imported) => {
+    section(module, 2, ['memory', 'table', ...this.#imports] as const, (out, imported) => {
       name(out, 'umbra');
-      name(out, imported?.name ?? 'memory');
-      if (imported) {
+      name(out, typeof imported === 'object' ? imported.name : imported);
+      if (typeof imported === 'object') {
         out.u8(0);
         out.unsigned(imported.type);
+      } else if (imported === 'table') {
+        for (const byte of [1, 0x70, 0, 0]) out.u8(byte);
       } else {
-        out.u8(2);
-        out.u8(0);
+        for (const byte of [2, 0]) out.u8(byte);
         out.unsigned(memoryPages);
       }
     });
@@ -69,12 +78,36 @@ export class ModuleWriter {
       out.u8(0);
       out.unsigned(exported.index);
     });
+    this.#hints(module);
     section(module, 10, this.#functions, (out, { body }) => {
       if (!body) throw new Error('a function without a body');
-      out.unsigned(body.length);
-      out.raw(body);
+      out.unsigned(body.bytes.length);
+      out.raw(body.bytes);
     });
     return module.finish();
+  }
+
+  /** Which branches are unlikely: a custom section ahead of the code (branch hinting proposal). */
+  #hints(module: ByteBuffer): void {
+    const hinted = this.#functions
+      .map(({ body }, index) => ({ index: this.#imports.length + index, at: body?.unlikely ?? [] }))
+      .filter(({ at }) => at.length > 0);
+    if (hinted.length === 0) return;
+    const content = new ByteBuffer();
+    name(content, 'metadata.code.branch_hint');
+    content.unsigned(hinted.length);
+    for (const { index, at } of hinted) {
+      content.unsigned(index);
+      content.unsigned(at.length);
+      for (const offset of at) {
+        content.unsigned(offset);
+        content.unsigned(1);
+        content.u8(0);
+      }
+    }
+    module.u8(0);
+    module.unsigned(content.length);
+    module.raw(content.finish());
   }
 
   #type(type: FunctionType): number {

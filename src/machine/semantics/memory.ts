@@ -68,6 +68,17 @@ export const loadSlow = declare('loadSlow', {
 /** (address, bytes, value) */
 export const storeSlow = declare('storeSlow', { takes: ['i64', 'i32', 'i64'], mayTrap: true });
 
+/**
+ * The same for translated regions: (address, bytes, 1 if for a store, budget) and (address, bytes,
+ * value, budget), the budget without that of the instruction at hand. Sets `run.leave` if the region
+ * must be left: at the instruction if `run.fault` is set, otherwise behind it.
+ */
+export const regionLoad = declare('regionLoad', {
+  takes: ['i64', 'i32', 'i32', 'i32'],
+  gives: 'i64',
+});
+export const regionStore = declare('regionStore', { takes: ['i64', 'i32', 'i64', 'i32'] });
+
 /** The offset of a virtual page's entry in a lookaside buffer. */
 export const tlbSlot = (address: Expr): Expr => and(shrU(wrap(address), 8), (tlbEntries - 1) << 4);
 
@@ -215,6 +226,25 @@ function defineStore(t: PageTracking): void {
   });
 }
 
+function defineRegionAccess({ definitions }: PageTracking): void {
+  const begin = (o: Builder, budget: Expr): void => {
+    o.put(run.budgetLeft, budget);
+    o.put(run.leave, 0);
+  };
+  const end = (o: Builder): void => o.put(run.leave, or(get(run.leave), get(run.fault)));
+  definitions.define(regionLoad, (o, address, bytes, forStore, budget) => {
+    begin(o, budget!);
+    const value = o.let(o.callUnchecked(loadSlow, address!, bytes!, forStore!));
+    end(o);
+    o.return(value);
+  });
+  definitions.define(regionStore, (o, address, bytes, value, budget) => {
+    begin(o, budget!);
+    o.callUnchecked(storeSlow, address!, bytes!, value!);
+    end(o);
+  });
+}
+
 function defineBanks({ definitions }: PageTracking): void {
   definitions.define(selectBanks, (o) => {
     const bankOf = (privilege: Expr): Expr => choose(eq(privilege, 3), i32(2), privilege);
@@ -234,4 +264,5 @@ export function defineMemory(tracking: PageTracking): void {
   defineBanks(tracking);
   defineLoad(tracking);
   defineStore(tracking);
+  defineRegionAccess(tracking);
 }

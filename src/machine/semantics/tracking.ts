@@ -25,7 +25,7 @@ import {
   wrap,
 } from '../../isa/semantics.ts';
 import {
-  codePageBytes,
+  codePage,
   dataBankBytes,
   dataBanks,
   dataTlbAt,
@@ -52,6 +52,7 @@ export const preservePage = declare('preservePage', { takes: ['i32'] });
 export function lookUpAfterwards(o: Builder): void {
   o.put(run.budgetHeld, add(get(run.budgetHeld), get(run.budgetLeft)));
   o.put(run.budgetLeft, 0);
+  o.put(run.leave, 1);
 }
 
 export class PageTracking {
@@ -154,14 +155,24 @@ export class PageTracking {
     });
   }
 
+  /** Gives the code at this place a name of its own. */
+  nameCode(o: Builder, place: Expr): void {
+    o.put(run.codeVersion, add(get(run.codeVersion), 1));
+    o.poke('word', place, get(run.codeVersion), codePage.versionAt);
+  }
+
   /**
-   * Makes every record of the page undecoded. Only the handler is cleared: the instruction that is
-   * storing still needs the length of its own record.
+   * Makes every record of the page undecoded, and ends the regions that were made of it. Only the
+   * handler is cleared: the instruction that is storing still needs the length of its own record.
    */
   #forgetCode(o: Builder, page: Expr): void {
-    const record = o.let(peek('word', shl(page, 2), this.layout.codeIndexAt));
-    o.if(eqz(record), () => o.return());
-    const end = o.let(add(record, codePageBytes - 64));
+    const place = o.let(peek('word', shl(page, 2), this.layout.codeIndexAt));
+    o.if(eqz(place), () => o.return());
+    this.nameCode(o, place);
+    o.fill(add(place, codePage.entriesAt), 0, i32(codePage.entriesBytes));
+    o.put(run.leave, 1);
+    const record = o.let(place);
+    const end = o.let(add(record, (pageBytes / 2) * recordBytes));
     o.while(
       () => ltU(record, end),
       () => {

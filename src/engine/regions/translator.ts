@@ -1,0 +1,323 @@
+/**
+ * The translator tier: makes regions of hot code, keeps them in a table of functions, and lets go
+ * of the oldest when they take too much memory.
+ *
+ * The interpreter asks by `want` when landings at a place have become many. The region is found and
+ * emitted at once, while the lookaside buffers know the pages around it; several are compiled as
+ * one module at the start of the next run. How much is translated during one run is bounded, so no
+ * slice is held up for long; what is put off is asked for again by later landings.
+ *
+ * A region is in force while the words of its entries name it. A store into a page clears the words
+ * of that page (machine/semantics/tracking.ts); dropping a region clears its own.
+ */
+import { assert } from '../../base/assert.ts';
+import { hart, status } from '../../isa/hart-state.ts';
+import type { Routine } from '../../isa/semantics.ts';
+import {
+  codePage,
+  entryWord,
+  type Layout,
+  pageBytes,
+  pageShift,
+  recordShift,
+  run,
+  tlbEntries,
+} from '../../machine/layout.ts';
+import { handler } from '../record.ts';
+import { ModuleWriter } from '../wasm/module.ts';
+import { type CodePlace, type CodeSource, Discovery, offsetIn, pageOf } from './discover.ts';
+import { type EmitContext, type EmittedRegion, emitRegion, regionType } from './emit.ts';
+import { targetsOf } from './jump-targets.ts';
+import { type KnownBits, Specialiser } from './specialise.ts';
+
+export interface TranslatorOptions {
+  /** Landings at a place after which it is translated; Infinity: never. */
+  readonly hotLandings: number;
+  /** WebAssembly code kept, in bytes. */
+  readonly codeBytesMax: number;
+  /** WebAssembly code made during one run, in bytes; more is put off. */
+  readonly codeBytesPerRun: number;
+}
+
+export const defaultTranslation: TranslatorOptions = {
+  hotLandings: 2000,
+  codeBytesMax: 24 << 20,
+  codeBytesPerRun: 40_000,
+};
+
+/** What a region may call. */
+export type Callees = ReadonlyMap<Routine, (...args: never[]) => unknown>;
+
+/** An entry: the address of its word, and where its page's version is. */
+interface Entry {
+  readonly wordAt: number;
+  readonly versionAt: number;
+  readonly version: number;
+}
+
+interface Kept {
+  readonly slot: number;
+  readonly bytes: number;
+  readonly entries: readonly Entry[];
+  unfit: number;
+}
+
+interface Pending {
+  readonly emitted: EmittedRegion;
+  readonly entries: readonly Entry[];
+}
+
+/** Failures of what a region relies on after which it is made anew, relying on nothing. */
+const unfitMax = 8;
+
+export interface TranslatorStatistics {
+  readonly regions: number;
+  readonly bytes: number;
+  /** Regions made so far. */
+  readonly made: number;
+}
+
+export class Translator {
+  readonly #memory: WebAssembly.Memory;
+  readonly #view: DataView;
+  readonly #layout: Layout;
+  readonly #options: TranslatorOptions;
+  readonly #table: WebAssembly.Table;
+  /** Which page of RAM has its code at a place. */
+  readonly #pageAt: (place: number) => number;
+  readonly #callees: Callees;
+  /** What the imports are called in every module of regions. */
+  readonly #numbers: Omit<EmitContext, 'specialiser'>;
+  /** In the order in which they were made. */
+  readonly #kept = new Map<number, Kept>();
+  readonly #freeSlots: number[] = [];
+  #pending: Pending[] = [];
+  #pendingBytes = 0;
+  #keptBytes = 0;
+  #made = 0;
+  /** Entries whose regions have been found unfit too often. */
+  readonly #general = new Set<string>();
+
+  constructor(
+    memory: WebAssembly.Memory,
+    layout: Layout,
+    table: WebAssembly.Table,
+    pageAt: (place: number) => number,
+    callees: Callees,
+    options: TranslatorOptions,
+  ) {
+    this.#memory = memory;
+    this.#view = new DataView(memory.buffer);
+    this.#layout = layout;
+    this.#table = table;
+    this.#pageAt = pageAt;
+    this.#callees = callees;
+    this.#options = options;
+    const indices = new Map([...callees.keys()].map((routine, index) => [routine, index]));
+    this.#numbers = {
+      regionTypeIndex: this.#newModule().typeIndex(regionType),
+      functionIndex: (routine) => {
+        const index = indices.get(routine);
+        assert(index !== undefined, `${routine.name} is not there for regions`);
+        return index;
+      },
+    };
+  }
+
+  get statistics(): TranslatorStatistics {
+    return { regions: this.#kept.size, bytes: this.#keptBytes, made: this.#made };
+  }
+
+  // --- Asked for by the interpreter
+
+  /** The code at `hart.pc` is hot. */
+  want(): void {
+    const pc = this.#view.getBigUint64(hart.pc.at, true);
+    const home = this.#mapped(pc);
+    assert(home !== undefined, 'code that is executed is mapped');
+    const entry = entryOf(home, offsetIn(Number(pc & 0xfffn)));
+    // Until there is a region the landings are counted anew.
+    this.#view.setUint32(entry.wordAt, 0, true);
+    if (this.#pendingBytes > this.#options.codeBytesPerRun) return;
+    const known = this.#general.has(nameOf(entry)) ? [] : this.#knownBits();
+    const specialiser = new Specialiser(known);
+    const source = this.#sourceAround(pc);
+    const region = new Discovery(source, specialiser).region(offsetIn(Number(pc & 0xfffn)));
+    if (region === undefined) return;
+    const emitted = emitRegion(region, { ...this.#numbers, specialiser });
+    const entries = emitted.entries.map((at) =>
+      entryOf(region.pages.get(pageOf(at))!, offsetIn(at)),
+    );
+    this.#pending.push({ emitted, entries });
+    this.#pendingBytes += emitted.body.bytes.length;
+    if (this.#options.codeBytesPerRun === 0) this.compile();
+  }
+
+  /** The region at `hart.pc` has returned, because what it relies on does not hold. */
+  unfit(): void {
+    const pc = this.#view.getBigUint64(hart.pc.at, true);
+    const home = this.#mapped(pc);
+    if (home === undefined) return;
+    const entry = entryOf(home, offsetIn(Number(pc & 0xfffn)));
+    const word = this.#view.getUint32(entry.wordAt, true);
+    const kept = this.#kept.get((word & (entryWord.translated - 1)) >>> entryWord.entryBits);
+    if (word < entryWord.translated || kept === undefined) return;
+    kept.unfit += 1;
+    if (kept.unfit < unfitMax) return;
+    this.#drop(kept);
+    for (const each of kept.entries) this.#general.add(nameOf(each));
+  }
+
+  // --- Between runs
+
+  /** Compiles what has been emitted, and puts it in force where its pages are still the same. */
+  compile(): void {
+    if (this.#pending.length === 0) return;
+    const pending = this.#pending.filter(({ entries }) =>
+      entries.every((entry) => this.#view.getUint32(entry.versionAt, true) === entry.version),
+    );
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    if (pending.length === 0) return;
+    const bytes = pending.reduce((sum, { emitted }) => sum + emitted.body.bytes.length, 0);
+    this.#makeRoom(bytes);
+    const functions = this.#instantiate(pending);
+    for (const [index, each] of pending.entries()) this.#keep(each, functions[index]!);
+  }
+
+  /** Lets go of every region. */
+  flush(): void {
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    for (const kept of this.#kept.values()) this.#drop(kept);
+    this.#general.clear();
+  }
+
+  // --- Modules
+
+  /** A module with the imports that all regions share, in an order that is always the same. */
+  #newModule(): ModuleWriter {
+    const module = new ModuleWriter();
+    for (const routine of this.#callees.keys()) module.importFunction(routine.name, routine);
+    return module;
+  }
+
+  #instantiate(pending: readonly Pending[]): CallableFunction[] {
+    const module = this.#newModule();
+    const names = pending.map((_, index) => `region${index}`);
+    for (const [index, { emitted }] of pending.entries()) {
+      const position = module.declareFunction(regionType);
+      module.setBody(position, emitted.body);
+      module.export(names[index]!, position);
+    }
+    const bytes = module.finish(this.#layout.totalBytes / 65536);
+    const functions = [...this.#callees].map(([routine, callee]) => [routine.name, callee]);
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+      umbra: { memory: this.#memory, table: this.#table, ...Object.fromEntries(functions) },
+    });
+    return names.map((name) => instance.exports[name] as CallableFunction);
+  }
+
+  #keep({ emitted, entries }: Pending, region: CallableFunction): void {
+    const slot = this.#freeSlots.pop() ?? this.#table.grow(1);
+    this.#table.set(slot, region);
+    const bytes = emitted.body.bytes.length;
+    this.#kept.set(slot, { slot, bytes, entries, unfit: 0 });
+    this.#keptBytes += bytes;
+    this.#made += 1;
+    for (const [index, { wordAt }] of entries.entries()) {
+      // The region that was made for a place has it; others begin there only if nobody else does.
+      const taken = this.#view.getUint32(wordAt, true) >= entryWord.translated;
+      if (index > 0 && taken) continue;
+      this.#view.setUint32(wordAt, wordOf(slot, index), true);
+    }
+  }
+
+  // --- Room
+
+  #makeRoom(bytes: number): void {
+    if (this.#keptBytes + bytes <= this.#options.codeBytesMax) return;
+    for (const kept of this.#kept.values()) if (!this.#inForce(kept)) this.#drop(kept);
+    // A quarter at a time, the oldest first: what is hot is soon made again.
+    const goal = Math.max(0, this.#options.codeBytesMax * 0.75 - bytes);
+    for (const kept of this.#kept.values()) {
+      if (this.#keptBytes <= goal) return;
+      this.#drop(kept);
+    }
+  }
+
+  #inForce({ slot, entries }: Kept): boolean {
+    return entries.some(
+      ({ wordAt }, index) => this.#view.getUint32(wordAt, true) === wordOf(slot, index),
+    );
+  }
+
+  #drop(kept: Kept): void {
+    for (const [index, { wordAt }] of kept.entries.entries()) {
+      if (this.#view.getUint32(wordAt, true) !== wordOf(kept.slot, index)) continue;
+      this.#view.setUint32(wordAt, 0, true);
+    }
+    this.#table.set(kept.slot, null);
+    this.#freeSlots.push(kept.slot);
+    this.#kept.delete(kept.slot);
+    this.#keptBytes -= kept.bytes;
+  }
+
+  // --- The machine's code, as it is mapped now
+
+  #sourceAround(pc: bigint): CodeSource {
+    const home = pc & ~0xfffn;
+    const view = this.#view;
+    const { ramAt } = this.#layout;
+    return {
+      page: (delta) => this.#mapped(BigInt.asUintN(64, home + BigInt(delta * pageBytes))),
+      half: ({ place }, offset) =>
+        view.getUint16(ramAt + this.#pageAt(place) * pageBytes + offset, true),
+      decoded: ({ place }, offset) =>
+        view.getUint16(place + (offset << recordShift), true) !== handler.undecoded,
+      targets: ({ place }, offset) =>
+        targetsOf(view, this.#layout, place + (offset << recordShift)),
+    };
+  }
+
+  /** The page of code that the fetch lookaside buffer knows for a virtual address. */
+  #mapped(virtual: bigint): CodePlace | undefined {
+    const view = this.#view;
+    const page = Number((virtual >> BigInt(pageShift)) & BigInt(tlbEntries - 1));
+    const entry = view.getUint32(run.fetchBank.at, true) + page * 16;
+    if (view.getBigUint64(entry, true) !== (virtual & ~0xfffn)) return undefined;
+    const place = view.getUint32(entry + 8, true);
+    return { place, version: view.getUint32(place + codePage.versionAt, true) };
+  }
+
+  /** What holds now and is likely to hold whenever this code runs. */
+  #knownBits(): KnownBits[] {
+    const view = this.#view;
+    const bank = view.getUint32(run.dataBank.at, true);
+    const known: KnownBits[] = [{ field: run.dataBank, mask: 0xffff_ffffn, value: BigInt(bank) }];
+    const mstatus = view.getBigUint64(hart.mstatus.at, true);
+    if ((mstatus & status.FS) !== status.FS) return known;
+    known.push({ field: hart.mstatus, mask: status.FS, value: status.FS });
+    // Rounding to nearest, and NX raised: then the host's arithmetic is exact (isa/rows/float.ts).
+    const nearest = view.getUint32(hart.frm.at, true) === 0;
+    const inexact = (view.getUint32(hart.fflags.at, true) & 1) === 1;
+    if (nearest && inexact) {
+      known.push({ field: hart.frm, mask: 0xffff_ffffn, value: 0n });
+      known.push({ field: hart.fflags, mask: 1n, value: 1n });
+    }
+    return known;
+  }
+}
+
+const wordOf = (slot: number, entry: number): number =>
+  (entryWord.translated | (slot << entryWord.entryBits) | entry) >>> 0;
+
+function entryOf({ place, version }: CodePlace, offset: number): Entry {
+  return {
+    wordAt: place + codePage.entriesAt + offset * 2,
+    versionAt: place + codePage.versionAt,
+    version,
+  };
+}
+
+const nameOf = ({ version, wordAt }: Entry): string => `${version}:${wordAt}`;
