@@ -1,33 +1,12 @@
-/**
- * The image `tiny` as a guest for tests and benches. It is built once, into the checkout's .cache
- * folder, which all tests share.
- */
-import { existsSync } from 'node:fs';
+/** The image `tiny` as a guest for tests and benches. */
 import { readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
 import { UmbraError } from '../../src/base/errors.ts';
 import type { VirtConfiguration } from '../../src/board/virt.ts';
-import { buildImage } from '../../src/images/build.ts';
-import { type Image, imagesFolder, loadImage } from '../../src/images/image.ts';
-import { alone } from '../../src/images/lock.ts';
-import { loadRecipe, type Recipe } from '../../src/images/recipe.ts';
+import type { Image } from '../../src/images/image.ts';
 import type { Machine } from '../../src/machine/machine.ts';
+import { builtImage } from '../images/built-image.ts';
 
-const home = resolve(import.meta.dirname, '../../.cache/images-home');
-
-async function current(recipe: Recipe): Promise<Image | undefined> {
-  if (!existsSync(join(imagesFolder(home), recipe.name))) return undefined;
-  const image = await loadImage(home, recipe.name);
-  return image.recipe === recipe.digest ? image : undefined;
-}
-
-export async function tinyImage(): Promise<Image> {
-  const recipe = loadRecipe('tiny');
-  const find = async (): Promise<Image> =>
-    (await current(recipe)) ?? (await buildImage(recipe, { home }));
-  // A lock of its own, so that whoever waited finds the image that the other one has built.
-  return alone(join(home, 'tests'), find, { onWait: () => {} });
-}
+export const tinyImage = (): Promise<Image> => builtImage('tiny');
 
 /** Why there is no image, for tests that skip themselves then. */
 export async function tinyMissing(): Promise<string | false> {
