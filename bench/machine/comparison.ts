@@ -1,8 +1,17 @@
-/** Rows that compare Umbra with QEMU: seconds of each, and ratios above 1 where Umbra is faster. */
+/**
+ * One guest on all sides, in turn, and a row of what came out. Ratios are of the two runs of one
+ * round, above 1 where Umbra is faster; a row has their median.
+ */
+import type { BenchOptions } from '../bench.ts';
+import { type Distribution, distribution, geometricMean, median } from '../statistics.ts';
+import { type ConsoleRun, watchConsole } from './console-run.ts';
+import { type Guest, type Work, workOf } from './guest.ts';
+import { commandOf, type Side, sides } from './sides.ts';
 
-export interface ComparisonRow {
-  readonly name: string;
-  readonly instructions: number;
+export type PerSide<Value> = Readonly<Record<Side, Value>>;
+
+/** Medians of seconds and of ratios. */
+export interface Figures {
   readonly umbraSeconds: number;
   readonly tcgSeconds: number;
   readonly icountSeconds: number;
@@ -10,38 +19,104 @@ export interface ComparisonRow {
   readonly vsIcount: number;
 }
 
+export interface ComparisonRow extends Figures, PerSide<Distribution> {
+  readonly name: string;
+  /** Retired by Umbra, firmware and boot included unless the bench says otherwise. */
+  readonly instructions: number;
+  /** What the seconds are of: whole processes, or the work between the guest's own lines. */
+  readonly timed: 'process' | 'work';
+}
+
+/** Geometric means of ratios; null where there are none. */
+export interface Means {
+  readonly vsTcg: number | null;
+  readonly vsIcount: number | null;
+}
+
 export interface Comparison {
   readonly rows: readonly ComparisonRow[];
-  readonly geomeanVsTcg: number;
-  readonly geomeanVsIcount: number;
+  readonly geomeanVsTcg: number | null;
+  readonly geomeanVsIcount: number | null;
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+export interface Trial {
+  readonly run: ConsoleRun;
+  readonly work: Work;
 }
 
-export const geometricMean = (values: readonly number[]): number =>
-  Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+/** Something on each side once a round, the sides in turn. */
+export async function inTurn<Value>(
+  rounds: number,
+  act: (side: Side, round: number) => Promise<Value>,
+): Promise<PerSide<readonly Value[]>> {
+  const all: Record<Side, Value[]> = { umbra: [], tcg: [], icount: [] };
+  for (let round = 1; round <= rounds; round++) {
+    for (const side of sides) all[side].push(await act(side, round));
+  }
+  return all;
+}
 
-export function compare(rows: readonly ComparisonRow[]): Comparison {
+/** @throws if two runs of the guest have not had the same result */
+export async function tryOnSides(
+  guest: Guest,
+  rounds: number,
+  progress: BenchOptions['progress'],
+  watch = watchConsole,
+): Promise<PerSide<readonly Trial[]>> {
+  let expected: string | undefined;
+  return inTurn(rounds, async (side, round) => {
+    const run = await watch(commandOf[side](guest));
+    const work = workOf(guest, run);
+    progress(
+      `${guest.name}, round ${round} of ${rounds}: ${side} ${work.seconds.toFixed(2)} s, ` +
+        `${run.seconds.toFixed(2)} s in all`,
+    );
+    expected ??= work.result;
+    if (work.result !== expected) {
+      throw new Error(
+        `${guest.name} has the result ${work.result} on ${side}, and ${expected} on ${sides[0]}: ` +
+          'one of them executes it wrongly.',
+      );
+    }
+    return { run, work };
+  });
+}
+
+export const perSide = <Value, Result>(
+  all: PerSide<Value>,
+  map: (value: Value) => Result,
+): PerSide<Result> => ({
+  umbra: map(all.umbra),
+  tcg: map(all.tcg),
+  icount: map(all.icount),
+});
+
+export function figures(seconds: PerSide<readonly number[]>): Figures {
+  const versus = (side: Side): number =>
+    median(seconds[side].map((value, round) => value / seconds.umbra[round]!));
   return {
-    rows,
-    geomeanVsTcg: geometricMean(rows.map(({ vsTcg }) => vsTcg)),
-    geomeanVsIcount: geometricMean(rows.map(({ vsIcount }) => vsIcount)),
+    umbraSeconds: median(seconds.umbra),
+    tcgSeconds: median(seconds.tcg),
+    icountSeconds: median(seconds.icount),
+    vsTcg: versus('tcg'),
+    vsIcount: versus('icount'),
   };
 }
 
-export function table({ rows, geomeanVsIcount, geomeanVsTcg }: Comparison): string {
-  const lines = rows.map((row) => {
-    const mips = row.instructions / row.umbraSeconds / 1e6;
-    const seconds = [row.umbraSeconds, row.tcgSeconds, row.icountSeconds]
-      .map((value) => value.toFixed(2).padStart(8))
-      .join('');
-    return `${row.name.padEnd(12)}${seconds}${row.vsTcg.toFixed(2).padStart(8)}${row.vsIcount.toFixed(2).padStart(8)}${mips.toFixed(0).padStart(7)}`;
-  });
-  const head = 'name           umbra     tcg  icount   /tcg  /icount  MIPS';
-  const mean = `geometric means ${geomeanVsTcg.toFixed(2)} and ${geomeanVsIcount.toFixed(2)}`;
-  return [head, ...lines, mean].join('\n');
+export const means = (rows: readonly Figures[]): Means => ({
+  vsTcg: geometricMean(rows.map(({ vsTcg }) => vsTcg)),
+  vsIcount: geometricMean(rows.map(({ vsIcount }) => vsIcount)),
+});
+
+export function comparisonRow(
+  name: string,
+  timed: ComparisonRow['timed'],
+  seconds: PerSide<readonly number[]>,
+  instructions: number,
+): ComparisonRow {
+  return { name, instructions, timed, ...figures(seconds), ...perSide(seconds, distribution) };
 }
+
+/** Umbra's own report of a run, in the middle of several. */
+export const instructionsOf = (runs: readonly ConsoleRun[]): number =>
+  median(runs.map(({ report }) => (JSON.parse(report) as { instructions: number }).instructions));
