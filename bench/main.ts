@@ -10,6 +10,7 @@ import type { Bench } from './bench.ts';
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   cpu: async () => (await import('./machine/cpu.ts')).cpu,
   boot: async () => (await import('./machine/boot.ts')).boot,
+  programs: async () => (await import('./machine/programs.ts')).programs,
 };
 
 function usage(problem?: string): never {
