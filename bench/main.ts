@@ -11,6 +11,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   cpu: async () => (await import('./machine/cpu.ts')).cpu,
   boot: async () => (await import('./machine/boot.ts')).boot,
   programs: async () => (await import('./machine/programs.ts')).programs,
+  record: async () => (await import('./machine/record.ts')).record,
 };
 
 function usage(problem?: string): never {
