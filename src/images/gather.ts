@@ -16,7 +16,7 @@ import { linkApplets } from './busybox.ts';
 import { Cache } from './cache.ts';
 import { unpackDeb } from './deb.ts';
 import type { Downloader } from './download.ts';
-import { keepOnly } from './keep.ts';
+import { keepOnly, leaveOut } from './keep.ts';
 import { addModules } from './modules.ts';
 import { counter, type Report } from './progress.ts';
 import type { Recipe } from './recipe.ts';
@@ -75,12 +75,17 @@ export async function gather(
 /** What the packages do not bring: applet links, modules, the recipe's own files, mount points. */
 async function furnish(root: Tree, recipe: Recipe, kernel: Tree): Promise<void> {
   if (recipe.keep.length > 0) keepOnly(root, recipe.keep);
+  leaveOut(root, recipe.omit);
   linkApplets(root);
   await addModules(kernel, recipe.modules, root);
   for (const name of ['dev', 'proc', 'sys', 'run', 'root', 'tmp']) root.folder(`/${name}`);
   // The kernel opens the console for the first program before anything is mounted.
   root.device('/dev/console', 5, 1);
-  for (const { path, text, mode } of recipe.files) root.file(path, text, mode);
+  for (const file of recipe.files) {
+    root.remove(file.path);
+    if ('target' in file) root.link(file.path, file.target);
+    else root.file(file.path, file.text, file.mode);
+  }
 }
 
 const isKernelFile = (path: string): boolean => /^\/boot\/vmlinu|\.ko(\.\w+)?$/.test(path);

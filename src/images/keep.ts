@@ -3,6 +3,7 @@
  * libraries that their programs need, as the programs themselves say (elf.ts).
  *
  * Libraries that a program opens by name at run time are not found this way: a recipe names them.
+ * And the other way round: a root without what a recipe names.
  */
 import { posix } from 'node:path';
 import { UmbraError } from '../base/errors.ts';
@@ -14,11 +15,25 @@ const libraryFolders = ['/usr/lib/riscv64-linux-gnu', '/usr/lib'];
 export function keepOnly(root: Tree, paths: readonly string[]): void {
   const kept = new Set<string>();
   for (const path of paths) {
-    const below = root.entries().filter(([each]) => each.startsWith(`${path.replace(/\/$/, '')}/`));
-    if (root.resolve(path) === undefined && below.length === 0) throw absent(path);
-    for (const each of [path, ...below.map(([name]) => name)]) keepWithNeeds(root, each, kept);
+    const below = pathsBelow(root, path);
+    if (root.resolve(path) === undefined && below.length === 0) throw absent('Keep', path);
+    for (const each of [path, ...below]) keepWithNeeds(root, each, kept);
   }
   root.filter((path, node) => kept.has(path) || (node.kind === 'link' && /^\/\w+$/.test(path)));
+}
+
+/** A link is left out, not what it leads to. */
+export function leaveOut(root: Tree, paths: readonly string[]): void {
+  for (const path of paths) {
+    const below = pathsBelow(root, path);
+    if (root.get(path) === undefined && below.length === 0) throw absent('Omit', path);
+    for (const each of [path, ...below]) root.remove(each);
+  }
+}
+
+function pathsBelow(root: Tree, path: string): string[] {
+  const paths = root.entries().map(([each]) => each);
+  return paths.filter((each) => each.startsWith(`${path.replace(/\/$/, '')}/`));
 }
 
 function keepWithNeeds(root: Tree, path: string, kept: Set<string>): void {
@@ -45,10 +60,10 @@ function find(root: Tree, library: string, by: string): string {
   );
 }
 
-function absent(path: string): UmbraError {
+function absent(field: string, path: string): UmbraError {
   return new UmbraError(
     'image-path-unknown',
     `no package of the recipe contains ${path}`,
-    'Correct the field Keep, or add the package that contains it to the field Packages.',
+    `Correct the field ${field}, or add the package that contains it to the field Packages.`,
   );
 }

@@ -32,7 +32,7 @@ test('a recipe has fields, files, and what it takes from another', () => {
   );
   const path = written(
     'mine.recipe',
-    '# mine\n\nFrom: ./base.recipe\nName: mine\n\nDisks: data 64M\n more 1G\n=== /two\nnew\n',
+    '# mine\n\nFrom: ./base.recipe\nName: mine\n\nDisks: data 64M\n more 1G\nOmit: /no /nor\n=== /two\nnew\n=== /three -> two\n\n',
   );
   const recipe = loadRecipe(path);
   assert.deepEqual(recipe.packages, ['aa', 'bb', 'cc']);
@@ -41,10 +41,12 @@ test('a recipe has fields, files, and what it takes from another', () => {
     { name: 'data', bytes: 64 * 2 ** 20 },
     { name: 'more', bytes: 2 ** 30 },
   ]);
-  const own = recipe.files.filter(({ path: at }) => ['/one', '/two'].includes(at));
+  assert.deepEqual(recipe.omit, ['/no', '/nor']);
+  const own = recipe.files.filter(({ path: at }) => ['/one', '/two', '/three'].includes(at));
   assert.deepEqual(own, [
     { path: '/one', mode: 0o755, text: '1\n' },
     { path: '/two', mode: 0o644, text: 'new\n' },
+    { path: '/three', target: 'two' },
   ]);
   assert.equal(loadRecipe(path).digest, recipe.digest);
   const tiny = loadRecipe(written('t.recipe', 'From: tiny\nName: t\nAppend: quiet\n'));
@@ -80,7 +82,10 @@ test('every mistake is named with its place', () => {
     [`${good}Packages2: a\n`, /packages2/],
     [`${good}Keep: bin/x\n`, /slash/],
     [`${good}Kernel: Linux\n`, /Debian package/],
+    [`${good}Omit: bin/x\n`, /slash/],
     [`${good}=== etc/x\n`, /:3: a file begins with/],
+    [`${good}=== /x -> y z\n`, /:3: a file begins with/],
+    [`${good}=== /x -> y\ntext\n`, /:4: a link has no text/],
     [`${good}From: wrong.recipe\n`, /leads back/],
   ] as const) {
     const path = written('wrong.recipe', text);

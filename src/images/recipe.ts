@@ -2,9 +2,10 @@
  * A recipe: one short file that says what an image is made of. docs/recipes.md is its manual.
  *
  * "Field: value" lines first (deb822.ts), then the files that the recipe itself contributes, each
- * behind a line `=== /path/in/the/guest [mode]` and verbatim up to the next such line. `From` names
- * another recipe, whose fields and files hold unless this one has its own; likewise the files that
- * all guests share, /init above all, are those of recipes/base.
+ * behind a line `=== /path/in/the/guest [mode]` and verbatim up to the next such line; a line
+ * `=== /path -> target` is a symbolic link. `From` names another recipe, whose fields and files hold
+ * unless this one has its own; likewise the files that all guests share, /init above all, are those
+ * of recipes/base.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -13,11 +14,10 @@ import { fileURLToPath } from 'node:url';
 import { UmbraError } from '../base/errors.ts';
 import { MalformedStanza, stanzas, words } from './deb822.ts';
 
-export interface RecipeFile {
-  readonly path: string;
-  readonly mode: number;
-  readonly text: string;
-}
+export type RecipeFile =
+  | { readonly path: string; readonly mode: number; readonly text: string }
+  /** A symbolic link. */
+  | { readonly path: string; readonly target: string };
 
 export interface RecipeDisk {
   /** The name of its file, without the extension, and the label of its file system. */
@@ -35,6 +35,8 @@ export interface Recipe {
   readonly packages: readonly string[];
   /** Paths to keep together with the libraries they need; empty keeps everything. */
   readonly keep: readonly string[];
+  /** Paths of packages to leave out, with all that is below them. */
+  readonly omit: readonly string[];
   /** The kernel's command line. */
   readonly append: string;
   /** RAM that a VM of this image gets unless told otherwise, in bytes. */
@@ -133,6 +135,7 @@ const fields = {
   modules: { read: (text: string) => words(text), absent: '' },
   packages: { read: (text: string) => words(text).map(packageName) },
   keep: { read: (text: string) => words(text).map(guestPath), absent: '' },
+  omit: { read: (text: string) => words(text).map(guestPath), absent: '' },
   append: { read: (text: string) => words(text).join(' '), absent: 'console=ttyS0 quiet' },
   memory: { read: byteSize, absent: '256M' },
   ready: { read: matching(/^.{3,}$/, 'one line of text'), absent: 'umbra: ready' },
@@ -189,9 +192,10 @@ function readFields(head: ReadonlyMap<string, string>, path: string): Values {
 function readFiles(lines: readonly string[], from: number, path: string): RecipeFile[] {
   const files: RecipeFile[] = [];
   for (let at = from; at < lines.length; ) {
-    const [, target, mode = '644'] = /^=== (\/\S+)(?: ([0-7]{3,4}))?\s*$/.exec(lines[at]!) ?? [];
-    if (target === undefined) {
-      throw malformed(path, 'a file begins with "=== /path" or "=== /path mode"', at + 1);
+    const form = /^=== (\/\S+)(?: ([0-7]{3,4})| -> (\S+))?\s*$/.exec(lines[at]!);
+    if (form === null) {
+      const forms = '"=== /path", "=== /path mode" or "=== /path -> target"';
+      throw malformed(path, `a file begins with ${forms}`, at + 1);
     }
     let end = at + 1;
     while (end < lines.length && !lines[end]!.startsWith('===')) end++;
@@ -199,7 +203,11 @@ function readFiles(lines: readonly string[], from: number, path: string): Recipe
       .slice(at + 1, end)
       .join('\n')
       .trim();
-    files.push({ path: target, mode: Number.parseInt(mode, 8), text: `${body}\n` });
+    const [, place, mode = '644', target] = form;
+    if (target === undefined) {
+      files.push({ path: place!, mode: Number.parseInt(mode, 8), text: `${body}\n` });
+    } else if (body === '') files.push({ path: place!, target });
+    else throw malformed(path, 'a link has no text', at + 2);
     at = end;
   }
   return files;

@@ -215,8 +215,20 @@ test('packages that do not exist or cannot be satisfied', async () => {
   assert.match((await refused(virtual, 'image-package-unknown', /mail-agent/)).remedy, /postman/);
   const broken = build({}, await recipe('', 'broken'));
   await refused(broken, 'image-package-unsatisfiable', /library \(>= 9\)/);
-  const path = build({}, await recipe('Keep: /usr/bin/nothing\n'));
-  await refused(path, 'image-path-unknown', /\/usr\/bin\/nothing/);
+  for (const field of ['Keep', 'Omit']) {
+    const path = build({}, await recipe(`${field}: /usr/bin/nothing\n`));
+    const { remedy } = await refused(path, 'image-path-unknown', /\/usr\/bin\/nothing/);
+    assert.match(remedy, new RegExp(field));
+  }
+});
+
+test('a recipe adds links and leaves out what it does not want', async () => {
+  const own =
+    'Omit: /usr/lib/library.so\n=== /etc/alias -> motd\n=== /usr/bin/program -> /bin/true\n';
+  const initrd = readFileSync((await build({}, await recipe(own))).initrdPath, 'latin1');
+  assert.ok(!initrd.includes('library.so'));
+  assert.match(initrd, /etc\/alias\0+motd\0*070701/);
+  assert.match(initrd, /usr\/bin\/program\0+\/bin\/true\0*070701/);
 });
 
 test('a kernel without the module, a package without a kernel', async () => {
