@@ -96,7 +96,8 @@ export class WasmEngine implements Engine {
 
   constructor(layout: Layout, host: EngineHost, options: TranslatorOptions) {
     this.#layout = layout;
-    const memory = new WebAssembly.Memory({ initial: layout.totalBytes / 65536 });
+    const pages = layout.totalBytes / 65536;
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     this.memory = new Uint8Array(memory.buffer);
     this.#view = new DataView(memory.buffer);
     this.#pageOfPlace = new Int32Array(layout.codePages).fill(-1);

@@ -79,6 +79,10 @@ interface Target {
   readonly dispatched: boolean;
 }
 
+/** A place in a region with the length of its instruction. */
+const siteShift = 3;
+const siteLength = (1 << siteShift) - 1;
+
 class RegionEmitter {
   readonly #region: Region;
   readonly #context: EmitContext;
@@ -105,6 +109,9 @@ class RegionEmitter {
   readonly #numbers = new Map<number, number>();
   readonly #targets: Target[] = [];
   #out!: Label;
+  /** Shared ways out; `entry` holds the place, as `at` or as `siteOf`. */
+  #outOfBudget!: Label;
+  #outOfAccess!: Label;
   // The instruction at hand.
   #block!: BasicBlock;
   #instruction!: Instruction;
@@ -134,8 +141,11 @@ class RegionEmitter {
     const sequence = structure(reached, successors, new Set(entries));
     this.#emitPrologue(entries);
     this.#out = this.#code.block();
+    this.#outOfAccess = this.#code.block();
+    this.#outOfBudget = this.#code.block();
     this.#emitSequence(sequence, entries);
     this.#code.unreachable();
+    this.#emitSharedExits();
     this.#code.end();
     this.#emitEpilogue();
     return {
@@ -251,6 +261,42 @@ class RegionEmitter {
     code.end();
     this.#put(hart.pc, () => code.getLocal(this.#pc));
     code.getLocal(this.#budget);
+  }
+
+  #emitSharedExits(): void {
+    const code = this.#code;
+    const pcFrom = (distance: Push): void => {
+      code.getLocal(this.#base);
+      distance();
+      this.#op('i64.extend_i32_s');
+      this.#op('i64.add');
+      code.setLocal(this.#pc);
+    };
+    code.end(); // out of budget: the block at `entry` does not fit
+    pcFrom(() => code.getLocal(this.#entry));
+    this.#leave(exitReason.interpret);
+    code.end(); // out of an access: at the instruction if it has trapped, otherwise behind it
+    this.#get(run.budgetLeft);
+    code.setLocal(this.#budget);
+    this.#get(run.fault);
+    code.if();
+    pcFrom(() => this.#siteAt());
+    this.#leave(exitReason.trap);
+    code.end();
+    pcFrom(() => {
+      this.#siteAt();
+      code.getLocal(this.#entry);
+      code.i32(siteLength);
+      this.#op('i32.and');
+      this.#op('i32.add');
+    });
+    this.#leave(exitReason.interpret);
+  }
+
+  #siteAt(): void {
+    this.#code.getLocal(this.#entry);
+    this.#code.i32(siteShift);
+    this.#op('i32.shr_s');
   }
 
   /** Goes on in the region at `pc`, if the page is known and one begins there. */
@@ -430,14 +476,13 @@ class RegionEmitter {
     const code = this.#code;
     code.getLocal(this.#budget);
     code.i32(instructions.length);
-    this.#op('i32.sub');
-    code.teeLocal(this.#budget);
-    code.i32(0);
     this.#op('i32.lt_s');
     code.ifUnlikely();
-    this.#addToBudget(instructions.length);
-    this.#exit(exitReason.interpret, at);
+    code.i32(at);
+    code.setLocal(this.#entry);
+    code.br(this.#outOfBudget);
     code.end();
+    this.#addToBudget(-instructions.length);
   }
 
   #addToBudget(count: number): void {
@@ -576,9 +621,13 @@ class RegionEmitter {
     this.#op('i32.and');
   }
 
-  /** Pushes whether the lookaside buffer does not know the page, or the access is misaligned. */
-  #probe(address: Push, bytes: number, offset: number): void {
+  /**
+   * Pushes the linear address of a guest access, at which `quick` then acts; or `slow` makes the
+   * access, where the lookaside buffer does not know the page or the address is misaligned.
+   */
+  #access(address: Push, bytes: number, forStore: boolean, quick: Push, slow: Push): void {
     const code = this.#code;
+    const offset = (this.#knownBank ?? 0) + (forStore ? writeTlbOffset : 0);
     address();
     code.teeLocal(this.#address);
     this.#tlbSlot();
@@ -592,15 +641,16 @@ class RegionEmitter {
     code.i64(-pageBytes | (bytes - 1));
     this.#op('i64.and');
     this.#op('i64.ne');
-  }
-
-  #hostAddress(offset: number): void {
-    const code = this.#code;
+    code.ifUnlikely();
+    slow();
+    code.else();
     code.getLocal(this.#address);
     this.#op('i32.wrap_i64');
     code.getLocal(this.#slot);
     code.load('word', offset + 8);
     this.#op('i32.add');
+    quick();
+    code.end();
   }
 
   #load(
@@ -612,41 +662,37 @@ class RegionEmitter {
   ): void {
     const code = this.#code;
     const { bytes, signed } = accesses[access];
-    const offset = (this.#knownBank ?? 0) + (forStore ? writeTlbOffset : 0);
-    this.#probe(address, bytes, offset);
-    code.ifUnlikely();
-    code.getLocal(this.#address);
-    code.i32(bytes);
-    code.i32(forStore ? 1 : 0);
-    this.#pushBudget(this.#behind);
-    this.#call(regionLoad);
-    if (signed) this.#op(`i64.extend${bytes * 8}_s`);
-    code.setLocal(local);
-    this.#leaveIfWanted(rest);
-    code.else();
-    this.#hostAddress(offset);
-    code.load(access, 0);
-    code.setLocal(local);
-    code.end();
+    const quick = (): void => {
+      code.load(access, 0);
+      code.setLocal(local);
+    };
+    this.#access(address, bytes, forStore, quick, () => {
+      code.getLocal(this.#address);
+      code.i32(bytes);
+      code.i32(forStore ? 1 : 0);
+      this.#pushBudget(this.#behind);
+      this.#call(regionLoad);
+      if (signed) this.#op(`i64.extend${bytes * 8}_s`);
+      code.setLocal(local);
+      this.#leaveIfWanted(rest);
+    });
   }
 
   #store(access: AccessName, address: Push, value: Push, rest: () => void): void {
     const code = this.#code;
     const { bytes } = accesses[access];
-    const offset = (this.#knownBank ?? 0) + writeTlbOffset;
-    this.#probe(address, bytes, offset);
-    code.ifUnlikely();
-    code.getLocal(this.#address);
-    code.i32(bytes);
-    value();
-    this.#pushBudget(this.#behind);
-    this.#call(regionStore);
-    this.#leaveIfWanted(rest);
-    code.else();
-    this.#hostAddress(offset);
-    value();
-    code.store(access, 0);
-    code.end();
+    const quick = (): void => {
+      value();
+      code.store(access, 0);
+    };
+    this.#access(address, bytes, true, quick, () => {
+      code.getLocal(this.#address);
+      code.i32(bytes);
+      value();
+      this.#pushBudget(this.#behind);
+      this.#call(regionStore);
+      this.#leaveIfWanted(rest);
+    });
   }
 
   /** Behind a slow access: out with its trap, or out once the instruction is complete. */
@@ -655,13 +701,14 @@ class RegionEmitter {
     this.#get(run.leave);
     code.ifUnlikely();
     this.#get(run.fault);
+    this.#op('i32.eqz');
     code.if();
-    this.#trap();
-    code.end();
     rest();
-    this.#get(run.budgetLeft);
-    code.setLocal(this.#budget);
-    this.#exit(exitReason.interpret, this.#instruction.at + this.#instruction.length);
+    code.end();
+    const { at, length } = this.#instruction;
+    code.i32((at << siteShift) | length);
+    code.setLocal(this.#entry);
+    code.br(this.#outOfAccess);
     code.end();
   }
 

@@ -68,7 +68,9 @@ export class ModuleWriter {
       } else if (imported === 'table') {
         for (const byte of [1, 0x70, 0, 0]) out.u8(byte);
       } else {
-        for (const byte of [2, 0]) out.u8(byte);
+        // A memory that cannot grow has a place that never changes: nothing to read again after calls.
+        for (const byte of [2, 1]) out.u8(byte);
+        out.unsigned(memoryPages);
         out.unsigned(memoryPages);
       }
     });
