@@ -1,5 +1,8 @@
 /** A process that runs a guest, watched by what its console says and when. */
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { makePipe } from './pipe.ts';
 
 export interface Command {
   readonly program: string;
@@ -23,7 +26,7 @@ export interface ConsoleRun {
 }
 
 const secondsMax = 600;
-const children = new Set<ChildProcessWithoutNullStreams>();
+const children = new Set<ChildProcess>();
 // No guest outlives the bench, however it ends.
 process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL');
@@ -33,39 +36,42 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 
 /** Runs to the end, or until the console has said `until`: then the process is asked to end. */
-export function watchConsole(command: Command, until?: string): Promise<ConsoleRun> {
+export async function watchConsole(command: Command, until?: string): Promise<ConsoleRun> {
   const start = performance.now();
   const elapsed = (): number => (performance.now() - start) / 1000;
-  const child = spawn(command.program, command.args, { stdio: 'pipe' });
+  const pipe = makePipe();
+  const onStdout = command.console === 'stdout';
+  const child = spawn(command.program, command.args, {
+    stdio: ['ignore', onStdout ? pipe.writer : 'pipe', onStdout ? 'pipe' : pipe.writer],
+  });
+  pipe.closeWriter();
   children.add(child);
-  child.stdin.end();
+  const timer = setTimeout(() => child.kill('SIGKILL'), secondsMax * 1000);
   const lines: ConsoleLine[] = [];
-  let report = '';
   let rest = '';
-  let seen = until === undefined;
-  const own = command.console === 'stdout' ? child.stderr : child.stdout;
-  own.setEncoding('utf8').on('data', (text: string) => (report += text));
-  child[command.console].setEncoding('latin1').on('data', (text: string) => {
+  let enough = false;
+  pipe.reader.setEncoding('latin1').on('data', (chunk: string) => {
     const seconds = elapsed();
-    const parts = (rest + text).split('\n');
+    const parts = (rest + chunk).split('\n');
     rest = parts.pop()!;
     lines.push(...parts.map((part) => ({ text: part.replaceAll('\r', ''), seconds })));
-    if (seen || !lines.some((line) => line.text.includes(until!))) return;
-    seen = true;
+    if (enough || until === undefined || !lines.some((line) => line.text.includes(until))) return;
+    enough = true;
     child.kill('SIGTERM');
   });
-  const timer = setTimeout(() => child.kill('SIGKILL'), secondsMax * 1000);
-  return new Promise((done, fail) => {
-    child.on('error', fail);
-    child.on('close', (code, signal) => {
-      const seconds = elapsed();
-      clearTimeout(timer);
-      children.delete(child);
-      const asked = until !== undefined && seen;
-      if (asked || (seen && code === 0)) return done({ seconds, lines, report });
-      const tail = [...lines.map(({ text }) => text), rest].slice(-20).join('\n');
-      const how = signal === 'SIGKILL' ? `did not end within ${secondsMax} s` : `ended by ${code}`;
-      fail(new Error(`${command.program} ${how}: ${report}\n${tail}`));
-    });
-  });
+  try {
+    const [[code, signal], report] = await Promise.all([
+      once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>,
+      text(onStdout ? child.stderr! : child.stdout!),
+      once(pipe.reader, 'close'),
+    ]);
+    const seconds = elapsed();
+    if (enough || (until === undefined && code === 0)) return { seconds, lines, report };
+    const tail = [...lines.map((line) => line.text), rest].slice(-20).join('\n');
+    const how = signal === 'SIGKILL' ? `did not end within ${secondsMax} s` : `ended by ${code}`;
+    throw new Error(`${command.program} ${how}: ${report}\n${tail}`);
+  } finally {
+    clearTimeout(timer);
+    children.delete(child);
+  }
 }
