@@ -37,7 +37,7 @@ interface SystemRow extends ComparisonRow {
   readonly kind: 'system';
 }
 
-/** The geometric means of DESIGN.md are of the compute rows, those of system rows stand beside. */
+/** The plain geometric means are of the compute rows as timed; the others stand beside them. */
 interface CpuDocument extends Comparison {
   readonly rows: readonly (ComputeRow | SystemRow)[];
   readonly geomeanWithoutStartVsTcg: number | null;
