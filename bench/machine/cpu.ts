@@ -19,10 +19,10 @@ import {
   tryOnSides,
 } from './comparison.ts';
 import { watchConsole } from './console-run.ts';
-import { type Kernel, kernelGuest, kernels } from './kernels.ts';
+import { type Kernel, kernelGuest, kernelPackages, kernels } from './kernels.ts';
 import { need } from './needs.ts';
 import { umbraRun } from './sides.ts';
-import { bootOnly, systemGuests, systemWork } from './system-work.ts';
+import { bootOnly, systemGuests, systemPackages, systemWork } from './system-work.ts';
 import { comparisonTable } from './table.ts';
 
 const roundsDefault = 3;
@@ -80,10 +80,9 @@ async function systemRows(options: BenchOptions): Promise<SystemRow[]> {
 }
 
 async function measure(options: BenchOptions): Promise<CpuDocument> {
-  need('qemu-system-misc', 'gcc-riscv64-unknown-elf');
-  if (chosen(systemWork, options).length > 0) {
-    need('gcc-riscv64-linux-gnu', 'libc6-dev-riscv64-cross');
-  }
+  need('qemu-system-misc');
+  if (chosen(kernels, options).length > 0) need(...kernelPackages);
+  if (chosen(systemWork, options).length > 0) need(...systemPackages);
   const compute: ComputeRow[] = [];
   for (const kernel of chosen(kernels, options)) {
     compute.push(await computeRow(kernel, options.rounds ?? roundsDefault, options.progress));

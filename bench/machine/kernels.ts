@@ -4,7 +4,10 @@
  */
 import { compileKernel } from './compile.ts';
 import type { Guest } from './guest.ts';
+import type { DebianPackage } from './needs.ts';
 import { workplace } from './workplace.ts';
+
+export const kernelPackages: readonly DebianPackage[] = ['gcc-riscv64-unknown-elf'];
 
 export interface Kernel {
   readonly name: string;

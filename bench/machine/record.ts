@@ -21,7 +21,7 @@ import {
 import { watchConsole } from './console-run.ts';
 import { programGuests } from './debian-programs.ts';
 import { type Guest, workOf } from './guest.ts';
-import { kernelGuest, kernels } from './kernels.ts';
+import { kernelGuest, kernelPackages, kernels } from './kernels.ts';
 import { need } from './needs.ts';
 import { ownCpu, pinned } from './pinning.ts';
 import { umbraCommand, umbraRun } from './sides.ts';
@@ -117,7 +117,7 @@ async function recordRow(
 }
 
 async function measure(options: BenchOptions): Promise<RecordDocument> {
-  need('gcc-riscv64-unknown-elf');
+  need(...kernelPackages);
   const { rounds = pairsDefault, progress } = options;
   const cpu = ownCpu();
   const measured: RecordRow[] = [];

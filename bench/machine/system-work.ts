@@ -7,7 +7,13 @@ import { tinyImage } from '../../tests/machine/tiny.ts';
 import { compileLinuxProgram } from './compile.ts';
 import type { Guest } from './guest.ts';
 import { linuxGuests } from './linux-guest.ts';
+import type { DebianPackage } from './needs.ts';
 import { workplace } from './workplace.ts';
+
+export const systemPackages: readonly DebianPackage[] = [
+  'gcc-riscv64-linux-gnu',
+  'libc6-dev-riscv64-cross',
+];
 
 export interface SystemWork {
   readonly name: string;
