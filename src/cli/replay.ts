@@ -1,12 +1,14 @@
 /** `umbra replay`: every instruction of a recording again. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { UmbraError } from '../base/errors.ts';
+import { type Tier, tiers } from '../host/engine.ts';
 import { type Replayed, replayRecording } from '../host/local/replay.ts';
 import { ProgressLine } from './progress-line.ts';
 
 interface ReplayOptions {
   readonly verify?: boolean;
   readonly until?: string;
+  readonly tier: Tier;
   readonly json?: boolean;
 }
 
@@ -17,6 +19,9 @@ export function registerReplay(program: Command): void {
     .description('replay a recording, instruction by instruction')
     .option('--verify', 'show no console; say whether every fingerprint was met')
     .option('--until <count>', 'stop at this count of instructions')
+    .addOption(
+      new Option('--tier <tier>', 'how instructions are executed').choices(tiers).default('auto'),
+    )
     .option('--json', 'print { ok, instructions, entries, fingerprintsCompared, seconds }')
     .action((folder: string, options: ReplayOptions) => replay(folder, options));
 }
@@ -25,6 +30,7 @@ async function replay(folder: string, options: ReplayOptions): Promise<void> {
   const quiet = options.verify === true || options.json === true;
   const line = new ProgressLine(options.verify === true && options.json !== true);
   const result = await replayRecording(folder, {
+    tier: options.tier,
     until: options.until === undefined ? undefined : parseCount(options.until),
     console: (bytes) => {
       if (!quiet) process.stdout.write(bytes);

@@ -6,6 +6,7 @@ import type { PublishedPort } from '../api/agent.ts';
 import { umbraHome } from '../api/credentials.ts';
 import { UmbraError } from '../base/errors.ts';
 import { ramBytesMax, ramBytesMin, type VirtConfiguration } from '../board/virt.ts';
+import { type Tier, tiers } from '../host/engine.ts';
 import { LocalVm, type LocalVmResult } from '../host/local/local-vm.ts';
 import { createRecording, RecordingLog } from '../host/local/recording-files.ts';
 import { openTerminal } from '../host/local/terminal.ts';
@@ -27,7 +28,7 @@ interface RunOptions {
   readonly publish: readonly PublishedPort[];
   readonly console: 'uart' | 'virtio';
   readonly record?: string;
-  readonly tier: 'auto' | 'interpreter';
+  readonly tier: Tier;
   readonly maxInstructions?: string;
   readonly json?: boolean;
 }
@@ -62,9 +63,7 @@ export function registerRun(program: Command): void {
     )
     .option('--record <dir>', 'record the run, for umbra replay')
     .addOption(
-      new Option('--tier <tier>', 'how instructions are executed')
-        .choices(['auto', 'interpreter'])
-        .default('auto'),
+      new Option('--tier <tier>', 'how instructions are executed').choices(tiers).default('auto'),
     )
     .option('--max-instructions <n>', 'stop there')
     .option('--json', 'print { instructions, seconds, stop, fingerprint } at the end')
@@ -101,6 +100,7 @@ async function run(options: RunOptions): Promise<void> {
   try {
     const vm = await LocalVm.start({
       configuration,
+      tier: options.tier,
       disks,
       network,
       console: (bytes) => out.write(bytes),

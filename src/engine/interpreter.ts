@@ -53,6 +53,7 @@ export interface InterpreterContext {
   readonly regionTypeIndex: number;
   /** Landings at one place after which `wantRegion` is called. */
   readonly hotLandings: number;
+  readonly fusedMultiplyAdd: boolean;
 }
 
 export function emitInterpreter(context: InterpreterContext): FunctionBody {
@@ -416,7 +417,8 @@ class Interpreter {
       this.#pool[type][position] ??= code.newLocal(type);
       return this.#pool[type][position];
     });
-    new Lowering(code, this.#binding, this.#context.functionIndex).body(row.block, locals);
+    const { functionIndex, fusedMultiplyAdd } = this.#context;
+    new Lowering(code, this.#binding, functionIndex, fusedMultiplyAdd).body(row.block, locals);
     code.getLocal(this.#record);
     code.getLocal(this.#record);
     code.load('byte', record.step);

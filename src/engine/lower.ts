@@ -47,15 +47,23 @@ export class Lowering {
   readonly code: Code;
   readonly #binding: Binding;
   readonly #functionIndex: (routine: Routine) => number;
+  readonly #fused: boolean;
   /** WebAssembly's number of each local of the block being lowered. */
   #locals: readonly number[] = [];
   /** The blocks that enclose the statement at hand, and which of theirs comes next. */
   readonly #open: { readonly block: Block; next: number }[] = [];
 
-  constructor(code: Code, binding: Binding, functionIndex: (routine: Routine) => number) {
+  /** @param fused whether the host multiplies and adds in one rounding */
+  constructor(
+    code: Code,
+    binding: Binding,
+    functionIndex: (routine: Routine) => number,
+    fused = false,
+  ) {
     this.code = code;
     this.#binding = binding;
     this.#functionIndex = functionIndex;
+    this.#fused = fused;
   }
 
   /** Lowers a whole body; `locals[i]` is the local that holds the body's local i. */
@@ -231,6 +239,7 @@ export class Lowering {
         return code.getLocal(this.#locals[node.index]!);
       case 'op': {
         const operator = operators[node.name]!;
+        if (operator.fused && !this.#fused) return code.constant(type, canonicalNan);
         for (const arg of node.args) {
           this.#expr(arg);
           for (const opcode of operator.around?.operand ?? []) code.byte(opcode);
@@ -269,6 +278,9 @@ function isUnlikely(block: Block): boolean {
       statement.s === 'trap' || (statement.s === 'call' && statement.routine === floatOperation),
   );
 }
+
+/** What the guards of isa/rows/float.ts turn away, in either format. */
+const canonicalNan = 0x7ff8_0000_7fc0_0000n;
 
 const notHere = (): never => {
   assert(false, 'only instructions have operands');

@@ -105,8 +105,7 @@ export class WasmEngine implements Engine {
     definePageHash(semantics.definitions);
     defineJumpTargets(semantics.definitions, layout);
     const imports = this.#imports(host);
-    const hotLandings = Math.min(options.hotLandings, landingsMax);
-    const bytes = emitModule(semantics, imports, layout, hotLandings);
+    const bytes = emitModule(semantics, imports, layout, options);
     const functions = [...imports].map(([routine, body]) => [routine.name, body]);
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
@@ -283,7 +282,7 @@ function emitModule(
   semantics: MachineSemantics,
   imports: Imports,
   layout: Layout,
-  hotLandings: number,
+  options: TranslatorOptions,
 ): Uint8Array<ArrayBuffer> {
   const module = new ModuleWriter();
   const indices = new Map<Routine, number>();
@@ -303,8 +302,13 @@ function emitModule(
   };
   const interpreter = module.declareFunction(interpreterType);
   const regionTypeIndex = module.typeIndex(regionType);
-  const context = { functionIndex, regionTypeIndex, hotLandings };
-  module.setBody(interpreter, emitInterpreter(context));
+  const interpreted = emitInterpreter({
+    functionIndex,
+    regionTypeIndex,
+    hotLandings: Math.min(options.hotLandings, landingsMax),
+    fusedMultiplyAdd: options.fusedMultiplyAdd,
+  });
+  module.setBody(interpreter, interpreted);
   module.export('run', interpreter);
   const { noteStore, protectPage, flushTlb } = semantics.tracking;
   const exported = [noteStore, protectPage, flushTlb, timeAt, hashPage, ...regionCallees];

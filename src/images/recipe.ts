@@ -109,6 +109,7 @@ function baseFiles(): RecipeFile[] {
   const read = (name: string): string => readFileSync(join(builtinFolder, 'base', name), 'utf8');
   return [
     { path: '/init', mode: 0o755, text: read('init') },
+    { path: '/etc/drivers', mode: 0o644, text: read('drivers') },
     { path: '/etc/dhcp', mode: 0o755, text: read('dhcp') },
   ];
 }

@@ -7,14 +7,19 @@
  * the bits of their values in an i64. They round to nearest even, raise no flags, and the payloads
  * of their NaNs are unspecified: rows use a result only where none of this can matter.
  */
+import { type Format, f32, f64, fma, RNE } from './softfloat.ts';
+
 export type Type = 'i32' | 'i64';
 
 export interface Operator {
+  /** The first byte of its opcode; what follows it (numeric and vector prefixes) leads `result`. */
   readonly opcode: number;
   /** Opcodes emitted behind each operand and behind the result, for floats held as their bits. */
   readonly around?: { readonly operand: readonly number[]; readonly result: readonly number[] };
   readonly takes: readonly Type[];
   readonly gives: Type;
+  /** Only where the host multiplies and adds in one rounding; else its result is a NaN. */
+  readonly fused?: true;
   readonly meaning: (...args: bigint[]) => bigint;
 }
 
@@ -126,6 +131,8 @@ const floatArithmetic: Readonly<Record<string, (a: number, b: number) => number>
   mul: (a, b) => a * b,
   div: (a, b) => a / b,
   sqrt: Math.sqrt,
+  min: Math.min,
+  max: Math.max,
 };
 const floatComparison: Readonly<Record<string, (a: number, b: number) => boolean>> = {
   eq: (a, b) => a === b,
@@ -143,6 +150,8 @@ function floatOperators(): Record<string, Operator> {
         sub: 0x93,
         mul: 0x94,
         div: 0x95,
+        min: 0x96,
+        max: 0x97,
         eq: 0x5b,
         lt: 0x5d,
         le: 0x5f,
@@ -160,6 +169,8 @@ function floatOperators(): Record<string, Operator> {
         sub: 0xa1,
         mul: 0xa2,
         div: 0xa3,
+        min: 0xa4,
+        max: 0xa5,
         eq: 0x61,
         lt: 0x63,
         le: 0x65,
@@ -195,7 +206,100 @@ function floatOperators(): Record<string, Operator> {
   return found;
 }
 
+/** Bytes around a float held as its bits: in front of an operation, and behind it. */
+const asDouble = { operand: [0xbf], result: [0xbd] };
+const asSingle = { operand: [wrapI64, 0xbe], result: [0xbc, extendI32] };
+
+const signedOf: Readonly<Record<Type, (value: bigint) => bigint>> = {
+  i32: (value) => BigInt.asIntN(32, value),
+  i64: (value) => BigInt.asIntN(64, value),
+};
+const integerPart = (value: number, bits: number): bigint =>
+  Number.isFinite(value) ? BigInt.asUintN(bits, BigInt(Math.trunc(value))) : 0n;
+
+/** To nearest even, as the others; a conversion to an integer is right only within its range. */
+function floatConversions(): Record<string, Operator> {
+  const fromInteger = (
+    type: Type,
+    around: typeof asDouble,
+    encode: (value: number) => bigint,
+    opcodes: readonly [signed: number, unsigned: number],
+  ): Operator[] =>
+    opcodes.map((opcode, unsigned) => ({
+      opcode,
+      around: { operand: [], result: around.result },
+      takes: [type],
+      gives: 'i64',
+      meaning: (a) => encode(Number(unsigned ? a : signedOf[type](a))),
+    }));
+  const toInteger = (
+    type: Type,
+    around: typeof asDouble,
+    decode: (bits: bigint) => number,
+    opcodes: readonly [signed: number, unsigned: number],
+  ): Operator[] =>
+    opcodes.map((opcode) => ({
+      opcode: 0xfc,
+      around: { operand: around.operand, result: [opcode] },
+      takes: ['i64'],
+      gives: type,
+      meaning: (a) => integerPart(decode(a), bitsOf[type]),
+    }));
+  const pair = (name: string, [signed, unsigned]: Operator[]): Record<string, Operator> => ({
+    [`${name}_s`]: signed!,
+    [`${name}_u`]: unsigned!,
+  });
+  return {
+    ...pair('f64.convert_i32', fromInteger('i32', asDouble, bitsOfDouble, [0xb7, 0xb8])),
+    ...pair('f64.convert_i64', fromInteger('i64', asDouble, bitsOfDouble, [0xb9, 0xba])),
+    ...pair('f32.convert_i32', fromInteger('i32', asSingle, bitsOfSingle, [0xb2, 0xb3])),
+    ...pair('i32.trunc_sat_f32', toInteger('i32', asSingle, singleOf, [0, 1])),
+    ...pair('i32.trunc_sat_f64', toInteger('i32', asDouble, doubleOf, [2, 3])),
+    ...pair('i64.trunc_sat_f32', toInteger('i64', asSingle, singleOf, [4, 5])),
+    ...pair('i64.trunc_sat_f64', toInteger('i64', asDouble, doubleOf, [6, 7])),
+    'f32.demote_f64': {
+      opcode: 0xb6,
+      around: { operand: asDouble.operand, result: asSingle.result },
+      takes: ['i64'],
+      gives: 'i64',
+      meaning: (a) => bitsOfSingle(doubleOf(a)),
+    },
+    'f64.promote_f32': {
+      opcode: 0xbb,
+      around: { operand: asSingle.operand, result: asDouble.result },
+      takes: ['i64'],
+      gives: 'i64',
+      meaning: (a) => bitsOfDouble(singleOf(a)),
+    },
+  };
+}
+
+/** a * b + c in one rounding: relaxed_madd (relaxed SIMD), where that is fused. */
+function fusedOperators(): Record<string, Operator> {
+  const madd = (
+    format: Format,
+    around: typeof asDouble,
+    shape: { splat: number; extract: number; madd: number },
+  ): Operator => ({
+    opcode: 0xfd,
+    around: {
+      operand: [...around.operand, 0xfd, shape.splat],
+      result: [shape.madd, 0x02, 0xfd, shape.extract, 0, ...around.result],
+    },
+    takes: ['i64', 'i64', 'i64'],
+    gives: 'i64',
+    fused: true,
+    meaning: (a, b, c) => fma(format, a!, b!, c!, RNE, { flags: 0 }),
+  });
+  return {
+    'f32.fma': madd(f32, asSingle, { splat: 0x13, extract: 0x1f, madd: 0x85 }),
+    'f64.fma': madd(f64, asDouble, { splat: 0x14, extract: 0x21, madd: 0x87 }),
+  };
+}
+
 export const operators: Readonly<Record<string, Operator>> = {
+  ...floatConversions(),
+  ...fusedOperators(),
   ...integerOperators('i32', opcodesFrom(0x45, 0x67, 0xc0)),
   ...integerOperators('i64', { ...opcodesFrom(0x50, 0x79, 0xc2), extend32_s: 0xc4 }),
   ...floatOperators(),

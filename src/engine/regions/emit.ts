@@ -64,6 +64,7 @@ export interface EmittedRegion {
 export interface EmitContext {
   readonly functionIndex: (routine: Routine) => number;
   readonly regionTypeIndex: number;
+  readonly fusedMultiplyAdd: boolean;
   readonly specialiser: Specialiser;
 }
 
@@ -121,7 +122,8 @@ class RegionEmitter {
   constructor(region: Region, context: EmitContext) {
     this.#region = region;
     this.#context = context;
-    this.#lowering = new Lowering(this.#code, this.#binding, context.functionIndex);
+    const { functionIndex, fusedMultiplyAdd } = context;
+    this.#lowering = new Lowering(this.#code, this.#binding, functionIndex, fusedMultiplyAdd);
     const bank = context.specialiser.fieldValue(run.dataBank);
     this.#knownBank = bank === undefined ? undefined : Number(bank);
   }

@@ -37,12 +37,15 @@ export interface TranslatorOptions {
   readonly codeBytesMax: number;
   /** WebAssembly code made during one run, in bytes; more is put off. */
   readonly codeBytesPerRun: number;
+  /** Whether the host's relaxed_madd rounds once, on this processor and in all its compilers. */
+  readonly fusedMultiplyAdd: boolean;
 }
 
 export const defaultTranslation: TranslatorOptions = {
   hotLandings: 2000,
   codeBytesMax: 24 << 20,
   codeBytesPerRun: 40_000,
+  fusedMultiplyAdd: false,
 };
 
 /** What a region may call. */
@@ -115,6 +118,7 @@ export class Translator {
     this.#options = options;
     const indices = new Map([...callees.keys()].map((routine, index) => [routine, index]));
     this.#numbers = {
+      fusedMultiplyAdd: options.fusedMultiplyAdd,
       regionTypeIndex: this.#newModule().typeIndex(regionType),
       functionIndex: (routine) => {
         const index = indices.get(routine);

@@ -11,6 +11,7 @@ import { Primary } from '../../lockstep/primary.ts';
 import type { Output } from '../../machine/effects.ts';
 import type { Machine } from '../../machine/machine.ts';
 import { nowUs } from '../clock.ts';
+import { hostEngine, type Tier } from '../engine.ts';
 import { Driver } from '../vm/driver.ts';
 import { type DiskFile, FileDisks } from '../vm/file-disk.ts';
 import { BoundedMachine } from './bounded-machine.ts';
@@ -28,6 +29,7 @@ export interface LogSink {
 
 export interface LocalVmOptions {
   readonly configuration: VirtConfiguration;
+  readonly tier?: Tier | undefined;
   readonly disks: readonly DiskFile[];
   readonly network: FramePort | undefined;
   readonly console: (bytes: Uint8Array) => void;
@@ -65,7 +67,7 @@ export class LocalVm {
   }
 
   static async start(options: LocalVmOptions): Promise<LocalVm> {
-    const maker = virtMachineMaker(options.configuration);
+    const maker = virtMachineMaker(options.configuration, hostEngine(options.tier));
     let vm: LocalVm | undefined;
     const disks = await FileDisks.open(options.disks, (origin, completion) => {
       if (vm === undefined) return;

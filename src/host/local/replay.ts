@@ -3,10 +3,12 @@ import { virtMachineMaker } from '../../board/virt.ts';
 import { RecordingReplay } from '../../lockstep/recording.ts';
 import type { Divergence } from '../../lockstep/status.ts';
 import { nowUs } from '../clock.ts';
+import { hostEngine, type Tier } from '../engine.ts';
 import { openRecording } from './recording-files.ts';
 
 export interface ReplayOptions {
   readonly until: bigint | undefined;
+  readonly tier?: Tier | undefined;
   readonly console: (bytes: Uint8Array) => void;
   /** Entries done, of how many. */
   readonly progress: (done: number, total: number) => void;
@@ -26,7 +28,7 @@ const stride = 20_000_000n;
 
 export async function replayRecording(folder: string, options: ReplayOptions): Promise<Replayed> {
   const recording = openRecording(folder);
-  const maker = virtMachineMaker(recording.configuration);
+  const maker = virtMachineMaker(recording.configuration, hostEngine(options.tier));
   const machine = maker.powerOn();
   const replay = new RecordingReplay(maker, machine, 0);
   for (const segment of recording.segments) replay.add(segment);

@@ -7,6 +7,7 @@ import { type VirtConfiguration, virtMachineMaker } from '../../board/virt.ts';
 import type { ImageDescription } from '../../images/image.ts';
 import type { MachineMaker } from '../../machine/machine.ts';
 import { parseMacText, writeMac } from '../../network/wire.ts';
+import { hostEngine } from '../engine.ts';
 import type { DiskFile } from './file-disk.ts';
 
 export interface PreparedVm {
@@ -38,7 +39,7 @@ export async function prepareVm(
     bytes,
     ...(template !== undefined && { template: join(imageDirectory, template) }),
   }));
-  return { maker: virtMachineMaker(configuration), disks };
+  return { maker: virtMachineMaker(configuration, hostEngine()), disks };
 }
 
 export function macBytes(text: string): Uint8Array {

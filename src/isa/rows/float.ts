@@ -30,10 +30,12 @@ import {
   not,
   op,
   or,
+  sext,
   shrU,
   sub,
   wrap,
   xor,
+  zext32,
 } from '../semantics.ts';
 
 interface Format {
@@ -132,13 +134,33 @@ function guarded(o: Builder, format: Format, mode: Expr, quick: Expr, slow: () =
   const result = o.let(quick);
   const exponent = o.let(exponentOf(format, result));
   const plain = and(
-    and(eqz(mode), and(get(hart.fflags), 1)),
+    onlyInexact(mode, toNearest),
     // Two above the subnormals, and neither infinite nor NaN.
     ltU(sub(exponent, 2), format.exponentMask - 2),
   );
   o.if(eqz(plain), () => o.set(result, slow()));
   return result;
 }
+
+/** Whether the only flag that an operation can raise in this mode, NX, is raised already. */
+const onlyInexact = (mode: Expr, wanted: number): Expr =>
+  and(eq(mode, wanted), and(get(hart.fflags), 1));
+
+/** `quick` where `plain` holds, `slow` elsewhere. */
+function quickIf(o: Builder, plain: Expr, quick: Expr, slow: () => Expr): Expr {
+  const result = o.let(quick);
+  o.if(eqz(plain), () => o.set(result, slow()));
+  return result;
+}
+
+const isNan = (format: Format, value: Expr): Expr =>
+  gtU(and(value, format.sign - 1n), BigInt(format.exponentMask) << BigInt(format.fractionBits));
+
+/** WebAssembly's name of a format. */
+const native = (format: Format): string => (format.suffix === 'd' ? 'f64' : 'f32');
+
+const toNearest = 0;
+const towardsZero = 1;
 
 const opFp = '1010011';
 
@@ -149,7 +171,7 @@ function arithmetic(format: Format, name: string, funct5: string): Row {
     const mode = rounding(o);
     const a = read(o, format, 'rs1');
     const b = read(o, format, 'rs2');
-    const quick = op(`${format.suffix === 'd' ? 'f64' : 'f32'}.${name}`, a, b);
+    const quick = op(`${native(format)}.${name}`, a, b);
     const full = `${name}.${format.suffix}`;
     writeF(
       o,
@@ -165,7 +187,7 @@ function squareRoot(format: Format): Row {
     requireFloat(o);
     const mode = rounding(o);
     const a = read(o, format, 'rs1');
-    const quick = op(`${format.suffix === 'd' ? 'f64' : 'f32'}.sqrt`, a);
+    const quick = op(`${native(format)}.sqrt`, a);
     const full = `sqrt.${format.suffix}`;
     writeF(
       o,
@@ -185,7 +207,9 @@ function fused(format: Format, name: string, opcode: string, product: boolean, a
     const a = o.let(negate(read(o, format, 'rs1'), product));
     const b = read(o, format, 'rs2');
     const c = o.let(negate(read(o, format, 'rs3'), addend));
-    writeF(o, format, operate(o, `madd.${format.suffix}`, mode, a, b, c));
+    const quick = op(`${native(format)}.fma`, a, b, c);
+    const slow = (): Expr => operate(o, `madd.${format.suffix}`, mode, a, b, c);
+    writeF(o, format, guarded(o, format, mode, quick, slow));
   });
 }
 
@@ -211,7 +235,10 @@ function minMax(format: Format, name: string, funct3: string): Row {
     requireFloat(o);
     const a = read(o, format, 'rs1');
     const b = read(o, format, 'rs2');
-    writeF(o, format, operate(o, `${name}.${format.suffix}`, i32(0), a, b));
+    // Of two zeros the negative one is less, there as here.
+    const plain = eqz(or(isNan(format, a), isNan(format, b)));
+    const slow = (): Expr => operate(o, `${name}.${format.suffix}`, i32(0), a, b);
+    writeF(o, format, quickIf(o, plain, op(`${native(format)}.${name}`, a, b), slow));
   });
 }
 
@@ -221,11 +248,9 @@ function comparison(format: Format, name: string, funct3: string): Row {
     requireFloat(o);
     const a = read(o, format, 'rs1');
     const b = read(o, format, 'rs2');
-    const nan = (value: Expr): Expr =>
-      gtU(and(value, format.sign - 1n), BigInt(format.exponentMask) << BigInt(format.fractionBits));
-    const quick = op(`${format.suffix === 'd' ? 'f64' : 'f32'}.${name}`, a, b);
+    const quick = op(`${native(format)}.${name}`, a, b);
     const result = o.let(quick);
-    o.if(or(nan(a), nan(b)), () =>
+    o.if(or(isNan(format, a), isNan(format, b)), () =>
       o.set(result, operateToX(o, `${name}.${format.suffix}`, i32(0), a, b)),
     );
     o.setX('rd', result);
@@ -241,33 +266,80 @@ function classify(format: Format): Row {
   });
 }
 
-const integers = [
-  { suffix: 'w', name: 'W', rs2: '00000' },
-  { suffix: 'wu', name: 'WU', rs2: '00001' },
-  { suffix: 'l', name: 'L', rs2: '00010' },
-  { suffix: 'lu', name: 'LU', rs2: '00011' },
+interface Integer {
+  readonly suffix: string;
+  readonly name: string;
+  readonly rs2: string;
+  readonly type: 'i32' | 'i64';
+  readonly sign: 's' | 'u';
+  /** Bits of its magnitude. */
+  readonly bits: number;
+}
+
+const integers: readonly Integer[] = [
+  { suffix: 'w', name: 'W', rs2: '00000', type: 'i32', sign: 's', bits: 31 },
+  { suffix: 'wu', name: 'WU', rs2: '00001', type: 'i32', sign: 'u', bits: 32 },
+  { suffix: 'l', name: 'L', rs2: '00010', type: 'i64', sign: 's', bits: 63 },
+  { suffix: 'lu', name: 'LU', rs2: '00011', type: 'i64', sign: 'u', bits: 64 },
 ];
 
 function toInteger(format: Format): Row[] {
-  return integers.map(({ suffix, name, rs2 }) => {
+  return integers.map(({ suffix, name, rs2, type, sign, bits }) => {
     const pattern = `11000 ${format.code} ${rs2} ..... ... ..... ${opFp}`;
     return row(`fcvt.${suffix}.${format.suffix}`, 'R2', pattern, (o) => {
       requireFloat(o);
       const mode = rounding(o);
       const a = read(o, format, 'rs1');
-      o.setX('rd', operateToX(o, `to${name}.${format.suffix}`, mode, a));
+      // As C converts: towards zero, from a number whose integer part fits.
+      const fits = ltU(exponentOf(format, a), exponentBias(format) + bits);
+      const signed = sign === 's' ? i32(1) : eqz(and(a, format.sign));
+      const plain = and(and(onlyInexact(mode, towardsZero), fits), signed);
+      const part = op(`${type}.trunc_sat_${native(format)}_${sign}`, a);
+      const quick = type === 'i32' ? sext(part) : part;
+      const slow = (): Expr => operateToX(o, `to${name}.${format.suffix}`, mode, a);
+      o.setX('rd', quickIf(o, plain, quick, slow));
     });
   });
 }
 
+const exponentBias = (format: Format): number => format.exponentMask >> 1;
+
+/** Whether an integer has no more bits than a significand. */
+function isExact(format: Format, type: 'i32' | 'i64', sign: 's' | 'u', a: Expr): Expr {
+  const limit = 1n << BigInt(format.fractionBits + 1);
+  const value = type === 'i64' ? a : sign === 's' ? extend32(a) : zext32(a);
+  return sign === 'u' ? ltU(value, limit) : ltU(add(value, limit), limit << 1n);
+}
+
+function fromIntegerValue(
+  o: Builder,
+  format: Format,
+  type: 'i32' | 'i64',
+  sign: 's' | 'u',
+  mode: Expr,
+  a: Expr,
+  quick: (from: 'i32' | 'i64') => Expr,
+  slow: () => Expr,
+): Expr {
+  const double = format.suffix === 'd';
+  if (type === 'i32' && double) return quick('i32');
+  const exact = isExact(format, type, sign, a);
+  // WebAssembly's own conversion of 64 bits to single has no counterpart in the evaluator.
+  if (type === 'i64' && !double) return quickIf(o, exact, quick('i32'), slow);
+  return quickIf(o, or(exact, onlyInexact(mode, toNearest)), quick(type), slow);
+}
+
 function fromInteger(format: Format): Row[] {
-  return integers.map(({ suffix, name, rs2 }) => {
+  return integers.map(({ suffix, name, rs2, type, sign }) => {
     const pattern = `11010 ${format.code} ${rs2} ..... ... ..... ${opFp}`;
     return row(`fcvt.${format.suffix}.${suffix}`, 'R2', pattern, (o) => {
       requireFloat(o);
       const mode = rounding(o);
       const a = o.let(o.x('rs1'));
-      writeF(o, format, operate(o, `from${name}.${format.suffix}`, mode, a));
+      const slow = (): Expr => operate(o, `from${name}.${format.suffix}`, mode, a);
+      const quick = (from: 'i32' | 'i64'): Expr =>
+        op(`${native(format)}.convert_${from}_${sign}`, from === 'i32' ? wrap(a) : a);
+      writeF(o, format, fromIntegerValue(o, format, type, sign, mode, a, quick, slow));
     });
   });
 }
@@ -342,12 +414,15 @@ export const floatRows: readonly Row[] = [
     requireFloat(o);
     const mode = rounding(o);
     const a = read(o, double, 'rs1');
-    writeF(o, single, operate(o, 'narrow.s', mode, a));
+    const slow = (): Expr => operate(o, 'narrow.s', mode, a);
+    writeF(o, single, guarded(o, single, mode, op('f32.demote_f64', a), slow));
   }),
   row('fcvt.d.s', 'R2', `01000 01 00000 ..... ... ..... ${opFp}`, (o) => {
     requireFloat(o);
     const mode = rounding(o);
     const a = read(o, single, 'rs1');
-    writeF(o, double, operate(o, 'widen.d', mode, a));
+    const slow = (): Expr => operate(o, 'widen.d', mode, a);
+    const plain = eqz(isNan(single, a));
+    writeF(o, double, quickIf(o, plain, op('f64.promote_f32', a), slow));
   }),
 ];
