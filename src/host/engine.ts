@@ -4,6 +4,7 @@
  */
 import { setFlagsFromString } from 'node:v8';
 import { maddIsFused } from '../engine/fused-probe.ts';
+import type { TranslatorOptions } from '../engine/regions/translator.ts';
 import { wasmEngine } from '../engine/wasm-engine.ts';
 import type { EngineMaker } from '../machine/engine.ts';
 
@@ -27,12 +28,15 @@ function fusedMultiplyAdd(): boolean {
 
 let fused: boolean | undefined;
 
-export function hostEngine(tier: Tier = 'auto'): EngineMaker {
+export function hostEngine(
+  tier: Tier = 'auto',
+  options: Partial<TranslatorOptions> = {},
+): EngineMaker {
   fused ??= fusedMultiplyAdd();
   const eagerness = {
     auto: {},
     interpreter: { hotLandings: Number.POSITIVE_INFINITY },
     translator: { hotLandings: 1 },
   }[tier];
-  return wasmEngine({ fusedMultiplyAdd: fused, ...eagerness });
+  return wasmEngine({ fusedMultiplyAdd: fused, ...eagerness, ...options });
 }

@@ -6,9 +6,9 @@
  * The hart is as power-on leaves it: M-mode, everything else zero, the first byte of RAM next.
  */
 import assert from 'node:assert/strict';
-import { makeWasmEngine } from '../../src/engine/wasm-engine.ts';
+import { hostEngine } from '../../src/host/engine.ts';
 import { hart, status } from '../../src/isa/hart-state.ts';
-import type { Engine, EngineHost } from '../../src/machine/engine.ts';
+import type { Engine, EngineHost, EngineMaker } from '../../src/machine/engine.ts';
 import { layoutFor, ramBase, run } from '../../src/machine/layout.ts';
 import { type Case, imageOf, type Result } from './execute.ts';
 
@@ -28,7 +28,7 @@ export interface BareEngine {
   run(limit: number, slice?: number): { output: string; count: number };
 }
 
-export function bareEngine(megabytes: number): BareEngine {
+export function bareEngine(megabytes: number, makeEngine: EngineMaker = hostEngine()): BareEngine {
   let off = false;
   let output = '';
   const host: EngineHost = {
@@ -42,7 +42,7 @@ export function bareEngine(megabytes: number): BareEngine {
     preservePage: () => assert.fail('no checkpoint is under way'),
   };
   const layout = layoutFor(megabytes * 2 ** 20);
-  const engine = makeWasmEngine(layout, host);
+  const engine = makeEngine(layout, host);
   const view = new DataView(engine.memory.buffer);
   view.setBigUint64(hart.pc.at, BigInt(ramBase), true);
   view.setBigUint64(hart.mstatus.at, status.UXL | status.SXL, true);
@@ -66,9 +66,9 @@ export function bareEngine(megabytes: number): BareEngine {
 }
 
 /** The twin of `qemuExecute`. */
-export function engineExecute(cases: readonly Case[]): Result[] {
+export function engineExecute(cases: readonly Case[], makeEngine: EngineMaker): Result[] {
   const image = imageOf(cases);
-  const { ram, run } = bareEngine(image.megabytes);
+  const { ram, run } = bareEngine(image.megabytes, makeEngine);
   for (const { offset, bytes } of image.chunks) ram.set(bytes, offset);
   run(cases.length * 1000 + 1000);
   return image.results(ram.slice(image.resultsOffset, image.resultsOffset + image.resultsBytes));
