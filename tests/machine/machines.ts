@@ -58,7 +58,8 @@ export function translatingEngine(random: SeededRandom): EngineMaker {
   const make = wasmEngine({
     hotLandings: random.between(1, 4),
     codeBytesMax: random.pick([4_000, 40_000, 400_000]),
-    codeBytesPerRun: random.pick([0, 0, 4_000]),
+    codeBytesPerRun: random.pick([0, 4_000]),
+    codeBytesPerModule: random.pick([0, 0, 4_000]),
   });
   return (layout, host) => {
     const engine = make(layout, host);

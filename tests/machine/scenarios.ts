@@ -57,7 +57,7 @@ export const variants: Readonly<Record<string, (run: Run, random: SeededRandom) 
     drive(guestMaker(guest, makeInterpreter).powerOn(), events),
 
   'translated at the second landing, at once': ({ guest, events }) => {
-    const eager = wasmEngine({ hotLandings: 1, codeBytesPerRun: 0 });
+    const eager = wasmEngine({ hotLandings: 1, codeBytesPerModule: 0 });
     return drive(guestMaker(guest, eager).powerOn(), events);
   },
 

@@ -111,7 +111,7 @@ test('every row does something on QEMU', { skip: qemuMissing }, async () => {
 /** Equal words lie in one place, so all cases of it but the first are translated. */
 const engines = {
   interpreter: hostEngine('interpreter'),
-  translator: hostEngine('translator', { codeBytesPerRun: 0 }),
+  translator: hostEngine('translator', { codeBytesPerModule: 0 }),
 };
 
 async function compare(trials: readonly Trial[]): Promise<void> {

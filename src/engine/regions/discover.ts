@@ -72,7 +72,7 @@ export interface Flow {
 }
 
 /** How much code a region holds: memory accesses weigh more than arithmetic. */
-const weightMax = 900;
+const weightMax = Number(globalThis.process?.env.W ?? 900);
 const accessWeight = 3;
 const indirectMax = 24;
 const link = new Set([1, 5]);

@@ -30,7 +30,7 @@ import { type Binding, Lowering, type Push } from '../lower.ts';
 import { Code, type FunctionBody, type Label } from '../wasm/code.ts';
 import { type BasicBlock, type Instruction, pageOf, type Region } from './discover.ts';
 import type { KnownBits, Specialiser } from './specialise.ts';
-import { headersOf, type Item, type Sequence, structure } from './structure.ts';
+import { type Graph, headersOf, type Item, type Sequence, structure } from './structure.ts';
 
 export const regionType = { takes: ['i64', 'i32', 'i32'], gives: 'i32' } as const satisfies {
   takes: Type[];
@@ -130,17 +130,16 @@ class RegionEmitter {
 
   emit(): EmittedRegion {
     const { blocks } = this.#region;
-    const successors = (index: number): readonly number[] => successorsOf(blocks[index]!);
-    const reached = reachable(this.#region.entries, successors);
-    for (const index of reached) this.#noteRegisters(blocks[index]!);
+    const graph = reachable(blocks, this.#region.entries);
+    for (const index of graph.keys()) this.#noteRegisters(blocks[index]!);
     // Loops can be entered at their headers: where a slice has ended in one, the next goes on.
-    const first = structure(reached, successors, new Set(this.#region.entries));
+    const first = structure(graph, new Set(this.#region.entries));
     const wanted = [...this.#region.entries, ...headersOf(first)];
     const entries = [...new Set(wanted)]
       .filter((index) => blocks[index]!.pages.length === 1)
       .slice(0, Math.min(entriesMax, 16));
     for (const index of entries) this.#number(index);
-    const sequence = structure(reached, successors, new Set(entries));
+    const sequence = structure(graph, new Set(entries));
     this.#emitPrologue(entries);
     this.#out = this.#code.block();
     this.#outOfAccess = this.#code.block();
@@ -162,10 +161,13 @@ class RegionEmitter {
     for (const { effects, operands } of block.instructions) {
       walk(effects, {
         statement: (statement) => {
-          if (statement.s === 'setX') this.#xWritten.add(operands[statement.field]);
-          if (statement.s === 'setF') this.#fWritten.add(operands[statement.field]);
-          if (statement.s === 'setX') this.#xLocal(operands[statement.field]);
-          if (statement.s === 'setF') this.#fLocal(operands[statement.field]);
+          if (statement.s === 'setX') {
+            this.#xWritten.add(operands[statement.field]);
+            this.#xLocal(operands[statement.field]);
+          } else if (statement.s === 'setF') {
+            this.#fWritten.add(operands[statement.field]);
+            this.#fLocal(operands[statement.field]);
+          }
         },
         expression: ({ node }) => {
           if (node.k === 'x') this.#xLocal(operands[node.field]);
@@ -768,13 +770,17 @@ const fallsInto = (item: Item): number | undefined =>
 const successorsOf = ({ indirect, next, taken }: BasicBlock): readonly number[] =>
   [...indirect, taken, next].filter((index) => index !== undefined);
 
-function reachable(
-  entries: readonly number[],
-  successors: (index: number) => readonly number[],
-): number[] {
-  const found = new Set(entries);
-  for (const index of found) for (const target of successors(index)) found.add(target);
-  return [...found];
+/** The blocks that control can reach from the entries, each with its successors. */
+function reachable(blocks: readonly BasicBlock[], entries: readonly number[]): Graph {
+  const graph = new Map<number, readonly number[]>();
+  const queue = [...entries];
+  for (let index = queue.pop(); index !== undefined; index = queue.pop()) {
+    if (graph.has(index)) continue;
+    const successors = successorsOf(blocks[index]!);
+    graph.set(index, successors);
+    queue.push(...successors);
+  }
+  return graph;
 }
 
 function walk(

@@ -27,47 +27,36 @@ export interface Loop {
   readonly body: Sequence;
 }
 
-export type Successors = (node: number) => readonly number[];
+/** The successors of every node, in the order of preference: the last one follows most closely. */
+export type Graph = ReadonlyMap<number, readonly number[]>;
 
 /** @param entries nodes at which control comes in from outside */
-export function structure(
-  nodes: readonly number[],
-  successors: Successors,
-  entries: ReadonlySet<number>,
-): Sequence {
-  const components = stronglyConnected(nodes, successors);
-  return components.map((component): Item => {
+export function structure(graph: Graph, entries: ReadonlySet<number>): Sequence {
+  return stronglyConnected(graph).map((component): Item => {
     const [only] = component;
-    const isLoop = component.length > 1 || successors(only!).includes(only!);
-    if (!isLoop) return { kind: 'node', node: only! };
-    return loop(component, nodes, successors, entries);
+    const isLoop = component.length > 1 || graph.get(only!)!.includes(only!);
+    return isLoop ? loop(component, graph, entries) : { kind: 'node', node: only! };
   });
 }
 
-function loop(
-  component: readonly number[],
-  nodes: readonly number[],
-  successors: Successors,
-  entries: ReadonlySet<number>,
-): Loop {
+function loop(component: readonly number[], graph: Graph, entries: ReadonlySet<number>): Loop {
   const inside = new Set(component);
   const headers = new Set<number>();
-  for (const node of nodes) {
+  for (const [node, targets] of graph) {
     if (inside.has(node)) continue;
-    for (const target of successors(node)) if (inside.has(target)) headers.add(target);
+    for (const target of targets) if (inside.has(target)) headers.add(target);
   }
   const external = component.filter((node) => entries.has(node));
   // Entered from outside the graph only: any of its nodes will do to cut the cycle.
   if (headers.size === 0) headers.add(Math.min(...(external.length > 0 ? external : component)));
   const heads = [...new Set([...headers, ...external])];
-  const forward: Successors = (node) => successors(node).filter((target) => !headers.has(target));
-  const body = structure(component, forward, new Set(heads));
-  return { kind: 'loop', heads, headers, body };
+  const stays = (target: number): boolean => inside.has(target) && !headers.has(target);
+  const rest = new Map(component.map((node) => [node, graph.get(node)!.filter(stays)]));
+  return { kind: 'loop', heads, headers, body: structure(rest, new Set(heads)) };
 }
 
 /** Components in topological order (Tarjan 1972). The last successor of a node follows it closest. */
-function stronglyConnected(nodes: readonly number[], successors: Successors): number[][] {
-  const inside = new Set(nodes);
+function stronglyConnected(graph: Graph): number[][] {
   const order = new Map<number, number>();
   const low = new Map<number, number>();
   const open = new Set<number>();
@@ -78,8 +67,7 @@ function stronglyConnected(nodes: readonly number[], successors: Successors): nu
     low.set(node, order.get(node)!);
     stack.push(node);
     open.add(node);
-    for (const target of successors(node)) {
-      if (!inside.has(target)) continue;
+    for (const target of graph.get(node)!) {
       if (!order.has(target)) {
         visit(target);
         low.set(node, Math.min(low.get(node)!, low.get(target)!));
@@ -97,7 +85,7 @@ function stronglyConnected(nodes: readonly number[], successors: Successors): nu
     }
     found.push(component);
   };
-  for (const node of nodes) if (!order.has(node)) visit(node);
+  for (const node of graph.keys()) if (!order.has(node)) visit(node);
   return found.reverse();
 }
 

@@ -37,6 +37,12 @@ export interface TranslatorOptions {
   readonly codeBytesMax: number;
   /** WebAssembly code made during one run, in bytes; more is put off. */
   readonly codeBytesPerRun: number;
+  /**
+   * Regions are compiled together once there is so much of them, because what lies together needs
+   * fewer entries of the host's lookaside buffers; a region that goes on being wanted does not wait.
+   * 0: each at once.
+   */
+  readonly codeBytesPerModule: number;
   /** Whether the host's relaxed_madd rounds once, on this processor and in all its compilers. */
   readonly fusedMultiplyAdd: boolean;
 }
@@ -45,6 +51,7 @@ export const defaultTranslation: TranslatorOptions = {
   hotLandings: 2000,
   codeBytesMax: 24 << 20,
   codeBytesPerRun: 40_000,
+  codeBytesPerModule: Number(globalThis.process?.env.BATCH ?? 64_000),
   fusedMultiplyAdd: false,
 };
 
@@ -94,8 +101,12 @@ export class Translator {
   /** In the order in which they were made. */
   readonly #kept = new Map<number, Kept>();
   readonly #freeSlots: number[] = [];
-  #pending: Pending[] = [];
+  /** Emitted and not yet compiled, by the name of the entry. */
+  readonly #pending = new Map<string, Pending>();
   #pendingBytes = 0;
+  #bytesThisRun = 0;
+  /** Something pending is hot once more. */
+  #urgent = false;
   #keptBytes = 0;
   #made = 0;
   /** Entries whose regions have been found unfit too often. */
@@ -142,7 +153,11 @@ export class Translator {
     const entry = entryOf(home, offsetIn(Number(pc & 0xfffn)));
     // Until there is a region the landings are counted anew.
     this.#view.setUint32(entry.wordAt, 0, true);
-    if (this.#pendingBytes > this.#options.codeBytesPerRun) return;
+    if (this.#pending.has(nameOf(entry))) {
+      this.#urgent = true;
+      return;
+    }
+    if (this.#bytesThisRun > this.#options.codeBytesPerRun) return;
     const known = this.#general.has(nameOf(entry)) ? [] : this.#knownBits();
     const specialiser = new Specialiser(known);
     const source = this.#sourceAround(pc);
@@ -152,9 +167,10 @@ export class Translator {
     const entries = emitted.entries.map((at) =>
       entryOf(region.pages.get(pageOf(at))!, offsetIn(at)),
     );
-    this.#pending.push({ emitted, entries });
+    this.#pending.set(nameOf(entry), { emitted, entries });
     this.#pendingBytes += emitted.body.bytes.length;
-    if (this.#options.codeBytesPerRun === 0) this.compile();
+    this.#bytesThisRun += emitted.body.bytes.length;
+    if (this.#options.codeBytesPerModule === 0) this.#compile();
   }
 
   /** The region at `hart.pc` has returned, because what it relies on does not hold. */
@@ -174,14 +190,18 @@ export class Translator {
 
   // --- Between runs
 
+  /** A run begins. */
+  beginRun(): void {
+    this.#bytesThisRun = 0;
+    if (this.#urgent || this.#pendingBytes >= this.#options.codeBytesPerModule) this.#compile();
+  }
+
   /** Compiles what has been emitted, and puts it in force where its pages are still the same. */
-  compile(): void {
-    if (this.#pending.length === 0) return;
-    const pending = this.#pending.filter(({ entries }) =>
+  #compile(): void {
+    const pending = [...this.#pending.values()].filter(({ entries }) =>
       entries.every((entry) => this.#view.getUint32(entry.versionAt, true) === entry.version),
     );
-    this.#pending = [];
-    this.#pendingBytes = 0;
+    this.#forgetPending();
     if (pending.length === 0) return;
     const bytes = pending.reduce((sum, { emitted }) => sum + emitted.body.bytes.length, 0);
     this.#makeRoom(bytes);
@@ -191,10 +211,15 @@ export class Translator {
 
   /** Lets go of every region. */
   flush(): void {
-    this.#pending = [];
-    this.#pendingBytes = 0;
+    this.#forgetPending();
     for (const kept of this.#kept.values()) this.#drop(kept);
     this.#general.clear();
+  }
+
+  #forgetPending(): void {
+    this.#pending.clear();
+    this.#pendingBytes = 0;
+    this.#urgent = false;
   }
 
   // --- Modules

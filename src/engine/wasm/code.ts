@@ -22,7 +22,7 @@ export interface Label {
 }
 
 export class ByteBuffer {
-  bytes = new Uint8Array(256);
+  bytes = new Uint8Array(4096);
   length = 0;
 
   u8(value: number): void {
