@@ -5,6 +5,6 @@ prepare() {
   until [ "$(redis-cli ping 2> /dev/null)" = PONG ]; do sleep 0.05; done
 }
 
-work() { redis-benchmark -q -c 20 -n 1000 -t get,incr > benchmark.log 2>&1; }
+work() { redis-benchmark -q -c 20 -n 600 -t get,incr > benchmark.log 2>&1; }
 
 result() { echo "$(redis-cli get counter:__rand_int__)"; }
