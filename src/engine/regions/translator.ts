@@ -45,6 +45,13 @@ export interface TranslatorOptions {
   readonly codeBytesPerModule: number;
   /** Whether the host's relaxed_madd rounds once, on this processor and in all its compilers. */
   readonly fusedMultiplyAdd: boolean;
+  readonly observe?: EngineObserver | undefined;
+}
+
+/** What the engine does instead of executing; the host has the clock that tells how long it took. */
+export interface EngineObserver {
+  begin(what: 'translate' | 'compile'): void;
+  end(): void;
 }
 
 export const defaultTranslation: TranslatorOptions = {
@@ -158,19 +165,26 @@ export class Translator {
       return;
     }
     if (this.#bytesThisRun > this.#options.codeBytesPerRun) return;
-    const known = this.#general.has(nameOf(entry)) ? [] : this.#knownBits();
+    this.#options.observe?.begin('translate');
+    const pending = this.#translate(pc, this.#general.has(nameOf(entry)) ? [] : this.#knownBits());
+    this.#options.observe?.end();
+    if (pending === undefined) return;
+    this.#pending.set(nameOf(entry), pending);
+    this.#pendingBytes += pending.emitted.body.bytes.length;
+    this.#bytesThisRun += pending.emitted.body.bytes.length;
+    if (this.#options.codeBytesPerModule === 0) this.#compile();
+  }
+
+  #translate(pc: bigint, known: readonly KnownBits[]): Pending | undefined {
     const specialiser = new Specialiser(known);
     const source = this.#sourceAround(pc);
     const region = new Discovery(source, specialiser).region(offsetIn(Number(pc & 0xfffn)));
-    if (region === undefined) return;
+    if (region === undefined) return undefined;
     const emitted = emitRegion(region, { ...this.#numbers, specialiser });
     const entries = emitted.entries.map((at) =>
       entryOf(region.pages.get(pageOf(at))!, offsetIn(at)),
     );
-    this.#pending.set(nameOf(entry), { emitted, entries });
-    this.#pendingBytes += emitted.body.bytes.length;
-    this.#bytesThisRun += emitted.body.bytes.length;
-    if (this.#options.codeBytesPerModule === 0) this.#compile();
+    return { emitted, entries };
   }
 
   /** The region at `hart.pc` has returned, because what it relies on does not hold. */
@@ -205,7 +219,9 @@ export class Translator {
     if (pending.length === 0) return;
     const bytes = pending.reduce((sum, { emitted }) => sum + emitted.body.bytes.length, 0);
     this.#makeRoom(bytes);
+    this.#options.observe?.begin('compile');
     const functions = this.#instantiate(pending);
+    this.#options.observe?.end();
     for (const [index, each] of pending.entries()) this.#keep(each, functions[index]!);
   }
 
