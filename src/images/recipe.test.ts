@@ -16,7 +16,7 @@ function written(name: string, text: string): string {
 }
 
 test('the built-in recipes are good', () => {
-  assert.deepEqual(builtinRecipes(), ['redis', 'redis-disk', 'tiny']);
+  assert.deepEqual(builtinRecipes(), ['debian', 'redis', 'redis-disk', 'tiny']);
   for (const name of builtinRecipes()) {
     const recipe = loadRecipe(name);
     assert.equal(recipe.name, name);
@@ -61,7 +61,7 @@ test('an unknown recipe: the error lists the known ones', () => {
       (error) =>
         error instanceof UmbraError &&
         error.code === 'image-recipe-unknown' &&
-        error.remedy.includes('redis, redis-disk, tiny'),
+        error.remedy.includes('debian, redis, redis-disk, tiny'),
     );
   }
 });
