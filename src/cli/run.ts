@@ -1,6 +1,7 @@
 /** `umbra run`: one VM in this terminal. */
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { PublishedPort } from '../api/agent.ts';
 import { umbraHome } from '../api/credentials.ts';
@@ -8,7 +9,10 @@ import { UmbraError } from '../base/errors.ts';
 import { ramBytesMax, ramBytesMin, type VirtConfiguration } from '../board/virt.ts';
 import { type Tier, tiers } from '../host/engine.ts';
 import { LocalVm, type LocalVmResult } from '../host/local/local-vm.ts';
+import { Profile } from '../host/local/profile.ts';
+import { ProfileFile } from '../host/local/profile-file.ts';
 import { createRecording, RecordingLog } from '../host/local/recording-files.ts';
+import { loadSymbols } from '../host/local/symbols.ts';
 import { openTerminal } from '../host/local/terminal.ts';
 import { createLocalNetwork } from '../host/local-network.ts';
 import type { DiskFile } from '../host/vm/file-disk.ts';
@@ -28,6 +32,8 @@ interface RunOptions {
   readonly publish: readonly PublishedPort[];
   readonly console: 'uart' | 'virtio';
   readonly record?: string;
+  readonly profile?: string;
+  readonly symbols: readonly string[];
   readonly tier: Tier;
   readonly maxInstructions?: string;
   readonly json?: boolean;
@@ -62,6 +68,14 @@ export function registerRun(program: Command): void {
         .default('uart'),
     )
     .option('--record <dir>', 'record the run, for umbra replay')
+    .option('--profile <file>', 'where the time goes, for https://speedscope.app')
+    .option(
+      '--symbols <file[@base]>',
+      'names for a profile: an ELF file, moved up by a base in hexadecimal where it was not ' +
+        'linked for its place; a System.map; a copy of /proc/kallsyms; repeatable',
+      collect,
+      [],
+    )
     .addOption(
       new Option('--tier <tier>', 'how instructions are executed').choices(tiers).default('auto'),
     )
@@ -80,6 +94,7 @@ async function run(options: RunOptions): Promise<void> {
       'Write it without separators, such as 100000000.',
     );
   }
+  const profiling = openProfile(options, configuration.hartCount);
   const network = await createLocalNetwork({
     mac: readMac(guestMac, 0),
     publish: options.publish,
@@ -106,14 +121,43 @@ async function run(options: RunOptions): Promise<void> {
       console: (bytes) => out.write(bytes),
       log,
       maxInstructions: limit === undefined ? undefined : BigInt(limit),
+      profile: profiling?.profile,
     });
     const result = await attended(vm);
+    profiling?.finish();
     if (options.json) console.log(JSON.stringify(document(result)));
     if (result.stop === 'failed') process.exitCode = 1;
   } finally {
     network.close();
     recording?.close();
   }
+}
+
+interface Profiling {
+  readonly profile: Profile;
+  finish(): void;
+}
+
+function openProfile(options: RunOptions, hartCount: number): Profiling | undefined {
+  const { profile: path, symbols } = options;
+  if (path === undefined) {
+    if (symbols.length === 0) return undefined;
+    throw new UmbraError(
+      'symbols-without-profile',
+      '--symbols gives names to a profile, and there is none.',
+      'Add --profile FILE.',
+    );
+  }
+  const profile = new Profile(hartCount, loadSymbols(symbols));
+  const file = new ProfileFile(path);
+  const name = options.image ?? basename(options.kernel!);
+  return {
+    profile,
+    finish() {
+      file.write(profile, name);
+      console.error(`\numbra: the profile is in ${path}\n${profile.inWords()}`);
+    },
+  };
 }
 
 /** The VM's end; until then the terminal is the guest's. */

@@ -1,14 +1,13 @@
 /**
- * How commands find their center and speak: credentials, `--json`, tables, errors.
+ * How commands find their center and speak: credentials, `--json`, tables.
  *
  * `--center URL` or UMBRA_CENTER name the center; the token and the CA come from `--credentials
  * FILE`, or else from UMBRA_HOME/credentials.json, which `umbra center start` writes.
  */
 import Table from 'cli-table3';
-import { type Command, CommanderError } from 'commander';
+import type { Command } from 'commander';
 import { Client } from '../api/client.ts';
 import { personCredentialsFile, readPersonCredentials, umbraHome } from '../api/credentials.ts';
-import { UmbraError } from '../base/errors.ts';
 
 interface SessionOptions {
   readonly center?: string;
@@ -67,27 +66,3 @@ export function fields(pairs: readonly (readonly [string, unknown])[]): string {
 }
 
 export const mebibytes = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)}M`;
-
-/** Prints what, why and what to do. @returns the exit code: 1 failed, 2 wrong usage */
-export function explain(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (error instanceof UmbraError) {
-    const { message, remedy } = error;
-    const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
-    console.error(`umbra: ${sentence}${remedy === '' ? '' : ` ${remedy}`}`);
-    return usageErrors.has(error.code) ? 2 : 1;
-  }
-  console.error('umbra: a bug has surfaced. Please report it with what follows.');
-  console.error(error);
-  return 1;
-}
-
-const usageErrors = new Set([
-  'nothing-to-run',
-  'cpus-out-of-range',
-  'memory-out-of-range',
-  'publish-invalid',
-  'listen-malformed',
-  'center-url-malformed',
-  'not-a-number',
-]);
