@@ -134,7 +134,7 @@ export class WasmEngine implements Engine {
   }
 
   run(budget: number): number {
-    this.#translator.beginRun();
+    this.#translator.beginRun(budget);
     this.#view.setUint32(run.stopRequest.at, 0, true);
     this.#view.setUint32(run.budgetHeld.at, 0, true);
     return this.#exports.run(budget);

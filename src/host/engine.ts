@@ -6,14 +6,20 @@ import { setFlagsFromString } from 'node:v8';
 import { maddIsFused } from '../engine/fused-probe.ts';
 import type { TranslatorOptions } from '../engine/regions/translator.ts';
 import { wasmEngine } from '../engine/wasm-engine.ts';
-import type { EngineMaker } from '../machine/engine.ts';
+import { type Tier, translations } from './tiers.ts';
 
-/** How instructions are executed: `auto` translates what is hot. */
-export const tiers = ['auto', 'interpreter', 'translator'] as const;
-export type Tier = (typeof tiers)[number];
+export { type Tier, tiers } from './tiers.ts';
 
-// Without hints V8 keeps registers ready for calls that are hardly ever made.
-setFlagsFromString('--experimental-wasm-branch-hinting');
+for (const flag of [
+  // Without hints V8 keeps registers ready for calls that are hardly ever made.
+  '--experimental-wasm-branch-hinting',
+  // A region is validated when it is first called, not all of a module at once.
+  '--wasm-lazy-validation',
+  // Optimising costs a background thread five milliseconds a region: only for what runs a lot.
+  '--wasm-tiering-budget=60000000',
+]) {
+  setFlagsFromString(flag);
+}
 
 /** Tried in each of V8's compilers for WebAssembly: the baseline one, then the optimising one. */
 function fusedMultiplyAdd(): boolean {
@@ -31,12 +37,7 @@ let fused: boolean | undefined;
 export function hostEngine(
   tier: Tier = 'auto',
   options: Partial<TranslatorOptions> = {},
-): EngineMaker {
+): ReturnType<typeof wasmEngine> {
   fused ??= fusedMultiplyAdd();
-  const eagerness = {
-    auto: {},
-    interpreter: { hotLandings: Number.POSITIVE_INFINITY },
-    translator: { hotLandings: 1 },
-  }[tier];
-  return wasmEngine({ fusedMultiplyAdd: fused, ...eagerness, ...options });
+  return wasmEngine({ fusedMultiplyAdd: fused, ...translations[tier], ...options });
 }

@@ -71,8 +71,12 @@ export interface Flow {
   readonly indirect: boolean;
 }
 
-/** How much code a region holds: memory accesses weigh more than arithmetic. */
-const weightMax = Number(globalThis.process?.env.W ?? 900);
+/**
+ * How much code a region holds; memory accesses weigh more than arithmetic. Code that is executed
+ * here and there wants small regions, since the host's caches hold more of them; a loop wants to be
+ * in one.
+ */
+const weightMax = { straight: 200, loop: 800 } as const;
 const accessWeight = 3;
 const indirectMax = 24;
 const link = new Set([1, 5]);
@@ -86,21 +90,39 @@ export class Discovery {
   /** Behind calls, by the register that links: where returns go. */
   readonly #returnSites: { readonly at: number; readonly register: number }[] = [];
   readonly #calls: Instruction[] = [];
+  readonly #entry: number;
+  readonly #weightMax: number;
   #weight = 0;
+  /** Whether control comes back to the entry. */
+  #loops = false;
 
-  constructor(source: CodeSource, specialiser: Specialiser) {
+  private constructor(
+    source: CodeSource,
+    specialiser: Specialiser,
+    entry: number,
+    weightMax: number,
+  ) {
     this.#source = source;
     this.#specialiser = specialiser;
+    this.#entry = entry;
+    this.#weightMax = weightMax;
   }
 
   /** @returns undefined if there is nothing to translate at the entry */
-  region(entry: number): Region | undefined {
-    const queue = [entry];
-    this.#leaders.add(entry);
+  static region(source: CodeSource, specialiser: Specialiser, entry: number): Region | undefined {
+    const small = new Discovery(source, specialiser, entry, weightMax.straight);
+    const region = small.#region();
+    if (!small.#loops || small.#weight < weightMax.straight) return region;
+    return new Discovery(source, specialiser, entry, weightMax.loop).#region();
+  }
+
+  #region(): Region | undefined {
+    const queue = [this.#entry];
+    this.#leaders.add(this.#entry);
     for (let at = queue.shift(); at !== undefined; at = queue.shift()) this.#walk(at, queue);
-    const first = this.#instructions.get(entry);
+    const first = this.#instructions.get(this.#entry);
     if (first === undefined || crossesPage(first)) return undefined;
-    return this.#assembleRegion(entry);
+    return this.#assembleRegion(this.#entry);
   }
 
   /** Takes a straight line of instructions; what they lead to joins the queue. */
@@ -118,6 +140,7 @@ export class Discovery {
       // The step into another page is checked where a block begins.
       if (crossesPage(instruction)) this.#leaders.add(at);
       const lead = (target: number): void => {
+        if (target === this.#entry) this.#loops = true;
         if (!this.#leaders.has(target)) queue.push(target);
         this.#leaders.add(target);
       };
@@ -146,7 +169,7 @@ export class Discovery {
   }
 
   #fetch(at: number): Instruction | undefined {
-    if (this.#weight >= weightMax) return undefined;
+    if (this.#weight >= this.#weightMax) return undefined;
     const code = this.#page(pageOf(at));
     if (code === undefined || !this.#source.decoded(code, offsetIn(at))) return undefined;
     let word = this.#source.half(code, offsetIn(at));

@@ -3,8 +3,8 @@
  * of the oldest when they take too much memory.
  *
  * The interpreter asks by `want` when landings at a place have become many. The region is found and
- * emitted at once, while the lookaside buffers know the pages around it; several are compiled as
- * one module at the start of the next run. How much is translated during one run is bounded, so no
+ * emitted at once, while the lookaside buffers know the pages around it; many are compiled as one
+ * module, once there are enough of them or one is wanted again. How much is translated during one run is bounded, so no
  * slice is held up for long; what is put off is asked for again by later landings.
  *
  * A region is in force while the words of its entries name it. A store into a page clears the words
@@ -35,7 +35,7 @@ export interface TranslatorOptions {
   readonly hotLandings: number;
   /** WebAssembly code kept, in bytes. */
   readonly codeBytesMax: number;
-  /** WebAssembly code made during one run, in bytes; more is put off. */
+  /** WebAssembly code made during one run, in bytes, and more in long ones; the rest is put off. */
   readonly codeBytesPerRun: number;
   /**
    * Regions are compiled together once there is so much of them, because what lies together needs
@@ -55,10 +55,10 @@ export interface EngineObserver {
 }
 
 export const defaultTranslation: TranslatorOptions = {
-  hotLandings: 2000,
+  hotLandings: 3000,
   codeBytesMax: 24 << 20,
-  codeBytesPerRun: 40_000,
-  codeBytesPerModule: Number(globalThis.process?.env.BATCH ?? 64_000),
+  codeBytesPerRun: 6_000,
+  codeBytesPerModule: 64_000,
   fusedMultiplyAdd: false,
 };
 
@@ -84,8 +84,13 @@ interface Pending {
   readonly entries: readonly Entry[];
 }
 
+/** Instructions of an ordinary slice, a quarter of a millisecond. */
+const shortRun = 200_000;
+
 /** Failures of what a region relies on after which it is made anew, relying on nothing. */
 const unfitMax = 8;
+/** How many of those are remembered; to forget them costs a few failures more. */
+const generalMax = 10_000;
 
 export interface TranslatorStatistics {
   readonly regions: number;
@@ -111,9 +116,8 @@ export class Translator {
   /** Emitted and not yet compiled, by the name of the entry. */
   readonly #pending = new Map<string, Pending>();
   #pendingBytes = 0;
-  #bytesThisRun = 0;
-  /** Something pending is hot once more. */
-  #urgent = false;
+  /** What may still be made during this run. */
+  #bytesLeft = 0;
   #keptBytes = 0;
   #made = 0;
   /** Entries whose regions have been found unfit too often. */
@@ -161,24 +165,24 @@ export class Translator {
     // Until there is a region the landings are counted anew.
     this.#view.setUint32(entry.wordAt, 0, true);
     if (this.#pending.has(nameOf(entry))) {
-      this.#urgent = true;
+      this.#compile();
       return;
     }
-    if (this.#bytesThisRun > this.#options.codeBytesPerRun) return;
+    if (this.#bytesLeft < 0) return;
     this.#options.observe?.begin('translate');
     const pending = this.#translate(pc, this.#general.has(nameOf(entry)) ? [] : this.#knownBits());
     this.#options.observe?.end();
     if (pending === undefined) return;
     this.#pending.set(nameOf(entry), pending);
     this.#pendingBytes += pending.emitted.body.bytes.length;
-    this.#bytesThisRun += pending.emitted.body.bytes.length;
-    if (this.#options.codeBytesPerModule === 0) this.#compile();
+    this.#bytesLeft -= pending.emitted.body.bytes.length;
+    if (this.#pendingBytes >= this.#options.codeBytesPerModule) this.#compile();
   }
 
   #translate(pc: bigint, known: readonly KnownBits[]): Pending | undefined {
     const specialiser = new Specialiser(known);
     const source = this.#sourceAround(pc);
-    const region = new Discovery(source, specialiser).region(offsetIn(Number(pc & 0xfffn)));
+    const region = Discovery.region(source, specialiser, offsetIn(Number(pc & 0xfffn)));
     if (region === undefined) return undefined;
     const emitted = emitRegion(region, { ...this.#numbers, specialiser });
     const entries = emitted.entries.map((at) =>
@@ -199,15 +203,13 @@ export class Translator {
     kept.unfit += 1;
     if (kept.unfit < unfitMax) return;
     this.#drop(kept);
+    if (this.#general.size > generalMax) this.#general.clear();
     for (const each of kept.entries) this.#general.add(nameOf(each));
   }
 
-  // --- Between runs
-
-  /** A run begins. */
-  beginRun(): void {
-    this.#bytesThisRun = 0;
-    if (this.#urgent || this.#pendingBytes >= this.#options.codeBytesPerModule) this.#compile();
+  /** A run of so many instructions begins. */
+  beginRun(budget: number): void {
+    this.#bytesLeft = this.#options.codeBytesPerRun * (1 + budget / shortRun);
   }
 
   /** Compiles what has been emitted, and puts it in force where its pages are still the same. */
@@ -235,7 +237,6 @@ export class Translator {
   #forgetPending(): void {
     this.#pending.clear();
     this.#pendingBytes = 0;
-    this.#urgent = false;
   }
 
   // --- Modules
