@@ -12,6 +12,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   boot: async () => (await import('./machine/boot.ts')).boot,
   programs: async () => (await import('./machine/programs.ts')).programs,
   record: async () => (await import('./machine/record.ts')).record,
+  debian: async () => (await import('./machine/debian.ts')).debian,
 };
 
 function usage(problem?: string): never {
