@@ -61,6 +61,10 @@ export interface VirtConfiguration {
   readonly randomSeed: Uint8Array;
 }
 
+export interface VirtMachineMaker extends MachineMaker {
+  powerOn(): RiscvMachine;
+}
+
 /**
  * Checks a configuration and makes what makes machines of it. Which engine executes them is no part
  * of the configuration: it cannot be observed.
@@ -68,7 +72,7 @@ export interface VirtConfiguration {
 export function virtMachineMaker(
   configuration: VirtConfiguration,
   makeEngine: EngineMaker = makeWasmEngine,
-): MachineMaker {
+): VirtMachineMaker {
   check(configuration);
   const parts = { ...machineParts(configuration), makeEngine };
   return {

@@ -1,23 +1,27 @@
 /**
- * How long a slice of execution is: about 250 us at the measured speed, so that sockets and disks
- * are looked after in between (DESIGN 4). The length of a slice is invisible to the guest.
+ * How long a slice of execution is: by default about 250 us at the measured speed, so that sockets
+ * and disks are looked after in between (DESIGN 4). Its length is invisible to the guest.
  */
 import type { Micros } from './ports.ts';
 
-const sliceMicros = 250;
 const countsMin = 1_000;
 const countsMax = 5_000_000;
 
 export class SliceLength {
+  readonly #micros: Micros;
   /** Counts per microsecond, a moving average. */
   #speed = 50;
+
+  constructor(micros: Micros = 250) {
+    this.#micros = micros;
+  }
 
   get countsPerMicro(): number {
     return this.#speed;
   }
 
   get counts(): bigint {
-    const counts = Math.round(this.#speed * sliceMicros);
+    const counts = Math.round(this.#speed * this.#micros);
     return BigInt(Math.min(countsMax, Math.max(countsMin, counts)));
   }
 

@@ -63,6 +63,16 @@ export interface MachineParts {
   readonly makePeripherals: (context: PeripheralContext) => Peripherals;
 }
 
+/** Where the machine is in its program, for those who watch it from outside. */
+export interface Position {
+  /** The hart whose turn it is. */
+  readonly hart: number;
+  readonly pc: bigint;
+  /** 0 user, 1 supervisor, 3 machine. */
+  readonly privilege: number;
+  readonly satp: bigint;
+}
+
 /** Counts for which a hart keeps its turn while others wait for theirs. */
 const turnCounts = 50_000n;
 /** The longest single run of an engine; only a bound for 32-bit budgets. */
@@ -141,6 +151,17 @@ export class RiscvMachine implements Machine {
       if (earliest === undefined || compare < earliest) earliest = compare;
     }
     return earliest;
+  }
+
+  get position(): Position {
+    const harts = this.#harts;
+    const { running } = harts;
+    return {
+      hart: running,
+      pc: harts.get(running, hart.pc),
+      privilege: harts.getWord(running, hart.privilege),
+      satp: harts.get(running, hart.satp),
+    };
   }
 
   // --- Running

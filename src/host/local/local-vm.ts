@@ -15,6 +15,8 @@ import { hostEngine, type Tier } from '../engine.ts';
 import { Driver } from '../vm/driver.ts';
 import { type DiskFile, FileDisks } from '../vm/file-disk.ts';
 import { BoundedMachine } from './bounded-machine.ts';
+import type { Profile } from './profile.ts';
+import { ProfiledMachine } from './profiled-machine.ts';
 
 /** The VM's network card's other end. */
 export interface FramePort {
@@ -36,6 +38,8 @@ export interface LocalVmOptions {
   /** Makes the taker of the log, given the configuration's digest. */
   readonly log: ((configuration: Uint8Array) => LogSink) | undefined;
   readonly maxInstructions: bigint | undefined;
+  /** Made for this VM, to be filled while it runs. */
+  readonly profile?: Profile | undefined;
 }
 
 export interface LocalVmResult {
@@ -67,14 +71,17 @@ export class LocalVm {
   }
 
   static async start(options: LocalVmOptions): Promise<LocalVm> {
-    const maker = virtMachineMaker(options.configuration, hostEngine(options.tier));
+    const { profile } = options;
+    const engine = hostEngine(options.tier, { observe: profile });
+    const maker = virtMachineMaker(options.configuration, engine);
     let vm: LocalVm | undefined;
     const disks = await FileDisks.open(options.disks, (origin, completion) => {
       if (vm === undefined) return;
       vm.#copy.diskDone(origin, completion);
       vm.#driver.wake();
     });
-    const real = maker.powerOn();
+    const powered = maker.powerOn();
+    const real = profile === undefined ? powered : new ProfiledMachine(powered, profile);
     const limit = options.maxInstructions;
     const machine = limit === undefined ? real : new BoundedMachine(real, limit);
     const sink = options.log?.(maker.configuration);

@@ -1,0 +1,78 @@
+/**
+ * A machine that is looked at while it runs: `--profile`. Runs are cut into short ones, of about 50
+ * us, behind each of which its place in the program is a sample. Where runs are cut is invisible to
+ * the guest.
+ *
+ * Samples are drawn by counts alone, across waits and the ends of runs: otherwise a guest that
+ * always works for a shorter time would always be seen where it begins to wait. The distance varies
+ * at random, so that no loop keeps in step with it.
+ */
+import { SliceLength } from '../../lockstep/slices.ts';
+import type { Input } from '../../machine/effects.ts';
+import type { Checkpoint, Machine, Stop } from '../../machine/machine.ts';
+import type { RiscvMachine } from '../../machine/riscv-machine.ts';
+import type { Profile } from './profile.ts';
+
+const sampleMicros = 50;
+
+export class ProfiledMachine implements Machine {
+  readonly #machine: RiscvMachine;
+  readonly #profile: Profile;
+  readonly #length = new SliceLength(sampleMicros);
+  #lastSample: bigint;
+  #nextSample: bigint;
+
+  constructor(machine: RiscvMachine, profile: Profile) {
+    this.#machine = machine;
+    this.#profile = profile;
+    this.#lastSample = machine.count;
+    this.#nextSample = machine.count + this.#distance();
+  }
+
+  run(until: bigint): Stop {
+    this.#profile.runBegins();
+    let stop: Stop;
+    do {
+      stop = this.#machine.run(until < this.#nextSample ? until : this.#nextSample);
+      if (this.#machine.count >= this.#nextSample) this.#sample();
+    } while (stop === 'budget' && this.#machine.count < until);
+    this.#profile.runEnds();
+    return stop;
+  }
+
+  #sample(): void {
+    const { count, position } = this.#machine;
+    this.#length.ran(count - this.#lastSample, this.#profile.sample(position));
+    this.#lastSample = count;
+    this.#nextSample = count + this.#distance();
+  }
+
+  #distance(): bigint {
+    return BigInt(Math.round(Number(this.#length.counts) * (0.5 + Math.random())));
+  }
+
+  get count(): bigint {
+    return this.#machine.count;
+  }
+  get time() {
+    return this.#machine.time;
+  }
+  get wakeTime() {
+    return this.#machine.wakeTime;
+  }
+  apply(input: Input): void {
+    this.#machine.apply(input);
+  }
+  takeOutputs() {
+    return this.#machine.takeOutputs();
+  }
+  pendingDiskRequests() {
+    return this.#machine.pendingDiskRequests();
+  }
+  fingerprint(): bigint {
+    return this.#machine.fingerprint();
+  }
+  checkpoint(): Checkpoint {
+    return this.#machine.checkpoint();
+  }
+}
