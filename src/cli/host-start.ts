@@ -1,5 +1,6 @@
 /** `umbra host start`: this machine becomes a host of the cluster, until it is told to stop. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import { type Tier, tiers } from '../host/tiers.ts';
 import { runDaemon } from './daemon-start.ts';
 
 interface Options {
@@ -9,6 +10,7 @@ interface Options {
   readonly name?: string;
   readonly logAddress?: string;
   readonly trunkAddress?: string;
+  readonly tier: Tier;
 }
 
 /** @param host the command `umbra host` */
@@ -22,10 +24,23 @@ export function registerHostStart(host: Command): void {
     .option('--name <name>', 'the name of this host (default: that of the machine)')
     .option('--log-address <ip>', 'where shadows connect (default: as --trunk-address)')
     .option('--trunk-address <ip>', 'where other hosts connect (default: the way to the center)')
+    .addOption(
+      new Option('--tier <tier>', 'how this host executes its VMs; they cannot tell')
+        .choices(tiers)
+        .default('auto'),
+    )
     .action(async (options: Options) => {
       const { HostDaemon } = await import('../host/daemon.ts');
-      const { join: url, token, data: dataDirectory, name, logAddress, trunkAddress } = options;
-      const given = { url, token, dataDirectory, name, logAddress, trunkAddress };
+      const {
+        join: url,
+        token,
+        data: dataDirectory,
+        name,
+        logAddress,
+        trunkAddress,
+        tier,
+      } = options;
+      const given = { url, token, dataDirectory, name, logAddress, trunkAddress, tier };
       await runDaemon('host', (onRefused) => HostDaemon.start({ ...given, onRefused }));
     });
 }

@@ -43,6 +43,7 @@ const startDaemon = (): Promise<HostDaemon> =>
     name: 'red',
     home,
     vmProgram: program,
+    tier: 'interpreter',
     log: new KeptLog().log,
   });
 
@@ -113,6 +114,7 @@ test('a VM starts from an image that is fetched once and verified', async () => 
   );
   const [launch] = center.all('red', 'report').filter(({ vm }) => vm === 'first');
   assert.equal(launch!.report['imageDirectory'], join(data, 'images', digest));
+  assert.equal(launch!.report['tier'], 'interpreter');
   assert.match(readFileSync(join(data, 'vms', 'first', 'log'), 'utf8'), /launched first/);
   start(spec('first'));
   say({ kind: 'consoleInput', vm: 'first', bytes: 'aGk=' });

@@ -22,11 +22,14 @@ import { UmbraError } from '../base/errors.ts';
 import { ImageStore } from './image-store.ts';
 import { Member, type MemberOptions } from './member.ts';
 import { packageVersion } from './package-version.ts';
+import type { Tier } from './tiers.ts';
 import type { ToVm, VmLaunch } from './vm/protocol.ts';
 import { VmProcesses } from './vm-processes.ts';
 import type { VmRole } from './vm-slot.ts';
 
 export interface HostOptions extends MemberOptions {
+  /** How this host executes its VMs; nobody else needs to know. */
+  readonly tier?: Tier;
   /** Where images built on this machine are; by default UMBRA_HOME. */
   readonly home?: string;
   /** The VM process's program, for tests. */
@@ -216,6 +219,7 @@ export class HostDaemon {
     return {
       kind: 'launch',
       vm,
+      tier: this.#options.tier ?? 'auto',
       hostId: daemonId,
       imageDirectory,
       directory,

@@ -14,6 +14,7 @@ import type { DaemonCredentials } from '../../src/api/credentials.ts';
 import { centerName } from '../../src/api/wire.ts';
 import { TestAuthority } from '../../src/host/certificates.fixture.ts';
 import { nowUs } from '../../src/host/clock.ts';
+import type { Tier } from '../../src/host/tiers.ts';
 import type { FromVm, SwitchHello, ToVm, VmLaunch } from '../../src/host/vm/protocol.ts';
 import { switchControlBit } from '../../src/host/vm/protocol.ts';
 import {
@@ -107,6 +108,7 @@ export interface SeenFrame {
 /** One host: a switch, a folder, credentials. */
 export class TestHost {
   readonly id: string;
+  tier: Tier = 'auto';
   readonly folder: string;
   readonly credentials: DaemonCredentials;
   readonly frames: SeenFrame[] = [];
@@ -268,6 +270,7 @@ export class TestHosts {
     const vm = new TestVm(host, {
       kind: 'launch',
       vm: this.spec,
+      tier: host.tier,
       hostId: host.id,
       imageDirectory: this.#image,
       directory: host.folder,

@@ -5,7 +5,7 @@ import test, { type TestContext } from 'node:test';
 import { nowUs } from '../../src/host/clock.ts';
 import { timing } from '../../src/lockstep/timing.ts';
 import { diskAfter, frameNumber, type VmGuest } from './vm-guest.fixture.ts';
-import { pause, type TestHost, TestHosts, until } from './vm-hosts.fixture.ts';
+import { pause, type TestHost, TestHosts, type TestVm, until } from './vm-hosts.fixture.ts';
 
 async function withHosts(
   t: TestContext,
@@ -125,6 +125,33 @@ test('a planned hand-over loses and repeats nothing', async (t) => {
       all.map((_, at) => at),
     );
     hosts.checkConsole();
+  });
+});
+
+test('copies that unlike tiers execute stay equal, whichever of them is live', async (t) => {
+  await withHosts(t, { tickMicros: 200 }, async (hosts) => {
+    const compared = async (vm: TestVm): Promise<void> => {
+      await until('fingerprints are compared', () => vm.status!.fingerprintsCompared >= 2);
+      assert.equal(vm.status!.divergences, 0);
+    };
+    hosts.a.tier = 'interpreter';
+    hosts.b.tier = 'translator';
+    const { primary, shadow } = await hosts.pair();
+    await compared(shadow);
+    primary.tell({ kind: 'handOver' });
+    await primary.ended();
+    await until('the shadow is live', () => shadow.status?.role === 'live');
+    hosts.a.tier = 'reluctant';
+    const next = hosts.shadow(shadow);
+    await hosts.protected(shadow);
+    await compared(next);
+    shadow.tell({ kind: 'handOver' });
+    await shadow.ended();
+    await until('the other host is live', () => next.status?.role === 'live');
+    await goesOn(hosts.a);
+    hosts.checkConsole();
+    const said = hosts.vms.map(({ log }) => /executed by the tier (\w+)/.exec(log)?.[1]);
+    assert.deepEqual(said, ['interpreter', 'translator', 'reluctant']);
   });
 });
 

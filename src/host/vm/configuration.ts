@@ -8,6 +8,7 @@ import type { ImageDescription } from '../../images/image.ts';
 import type { MachineMaker } from '../../machine/machine.ts';
 import { parseMacText, writeMac } from '../../network/wire.ts';
 import { hostEngine } from '../engine.ts';
+import type { Tier } from '../tiers.ts';
 import type { DiskFile } from './file-disk.ts';
 
 export interface PreparedVm {
@@ -15,11 +16,15 @@ export interface PreparedVm {
   readonly disks: readonly DiskFile[];
 }
 
-/** @param imageDirectory holds an image that has been verified */
+/**
+ * @param imageDirectory holds an image that has been verified
+ * @param tier how this host executes it; the machine is the same whichever it is
+ */
 export async function prepareVm(
   spec: VmSpec,
   imageDirectory: string,
   directory: string,
+  tier: Tier,
 ): Promise<PreparedVm> {
   const text = await readFile(join(imageDirectory, 'image.json'), 'utf8');
   const image = JSON.parse(text) as ImageDescription;
@@ -39,7 +44,7 @@ export async function prepareVm(
     bytes,
     ...(template !== undefined && { template: join(imageDirectory, template) }),
   }));
-  return { maker: virtMachineMaker(configuration, hostEngine()), disks };
+  return { maker: virtMachineMaker(configuration, hostEngine(tier)), disks };
 }
 
 export function macBytes(text: string): Uint8Array {

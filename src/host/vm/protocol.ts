@@ -5,6 +5,7 @@
  * A VM process lives and dies with its daemon: when the channel closes, it ends.
  */
 import type { VmSpec, VmStatus } from '../../api/agent.ts';
+import type { Tier } from '../tiers.ts';
 
 /** PEM files of this host, for the log channel and for asking the arbiter. */
 export interface Credentials {
@@ -16,6 +17,8 @@ export interface Credentials {
 export interface VmLaunch {
   readonly kind: 'launch';
   readonly vm: VmSpec;
+  /** This host's own business, like all below: the other copy may be executed in another way. */
+  readonly tier: Tier;
   /** This host's id in the cluster: its name at the arbiter and in its certificate. */
   readonly hostId: string;
   /** The folder of the image whose digest the spec names; it has been verified. */

@@ -74,9 +74,10 @@ export class VmProcess {
   }
 
   async start(): Promise<void> {
-    const { vm, imageDirectory, directory, role } = this.#launch;
+    const { vm, imageDirectory, directory, tier, role } = this.#launch;
     const credentials = await readCredentials(this.#launch.credentials);
-    const { maker, disks } = await prepareVm(vm, imageDirectory, directory);
+    const { maker, disks } = await prepareVm(vm, imageDirectory, directory, tier);
+    this.#journal.note(`executed by the tier ${tier}`);
     await this.#connect(credentials, disks);
     this.#copy = new Copy(await this.#makeRole(maker));
     if (this.#over) return;
