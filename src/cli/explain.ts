@@ -24,4 +24,6 @@ const usageErrors = new Set([
   'listen-malformed',
   'center-url-malformed',
   'not-a-number',
+  'tier-unknown',
+  'tiers-too-many',
 ]);

@@ -1,6 +1,7 @@
 /** What people write on the command line, as values; whatever does not fit says what would. */
 import type { PublishedPort } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
+import { type Tier, tiers } from '../host/tiers.ts';
 
 const units: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
@@ -31,4 +32,17 @@ export function parsePublish(text: string): PublishedPort {
   }
   const protocol = match![3] === 'udp' ? 'udp' : 'tcp';
   return { protocol, gatewayPort: ports[0]!, guestPort: ports[1]! };
+}
+
+/** Names of tiers with commas between them. */
+export function parseTiers(text: string): Tier[] {
+  return text.split(',').map((name) => {
+    const tier = tiers.find((each) => each === name);
+    if (tier !== undefined) return tier;
+    throw new UmbraError(
+      'tier-unknown',
+      `"${name}" is no tier.`,
+      `Name ${tiers.join(', ')}, or several with commas between them.`,
+    );
+  });
 }

@@ -2,20 +2,23 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { umbraHome } from '../../api/credentials.ts';
 import { UmbraError } from '../../base/errors.ts';
+import { type Tier, tiers } from '../../host/tiers.ts';
 import { buildImage } from '../../images/build.ts';
 import { listImages, loadImage } from '../../images/image.ts';
 import { loadRecipe } from '../../images/recipe.ts';
 import { ProgressLine } from '../progress-line.ts';
+import { parseTiers } from '../values.ts';
 import { DemoCluster } from './processes.ts';
-import { type DemoReport, Story } from './story.ts';
+import { type DemoReport, Story, type StoryOptions } from './story.ts';
 
 interface DemoOptions {
   readonly hosts: string;
   readonly failovers: string;
   readonly cpus: string;
+  readonly tiers: readonly Tier[];
   readonly keep?: boolean;
   readonly json?: boolean;
 }
@@ -27,12 +30,22 @@ export function registerDemo(program: Command): void {
     .option('--hosts <n>', 'hosts to start, at least 2', '3')
     .option('--failovers <n>', 'faults, by kill and by silence in turn', '2')
     .option('--cpus <n>', 'virtual CPUs of the guest', '1')
+    .addOption(
+      new Option(
+        '--tiers <list>',
+        `how the hosts execute the VM, one each in their order, the last one for the rest: ` +
+          `a list with commas of ${tiers.join(', ')}`,
+      )
+        .argParser(parseTiers)
+        .default(['auto'], 'auto'),
+    )
     .option('--keep', 'keep the cluster running afterwards, until Ctrl-C')
     .option('--json', 'print the report as JSON')
     .action((options: DemoOptions) => demo(options));
 }
 
 async function demo(options: DemoOptions): Promise<void> {
+  const plan = planOf(options);
   const started = performance.now();
   const say = (text: string): void => {
     if (options.json) return;
@@ -50,12 +63,7 @@ async function demo(options: DemoOptions): Promise<void> {
   process.once('SIGINT', interrupt);
   process.once('SIGTERM', interrupt);
   try {
-    const story = new Story(cluster, {
-      hosts: atLeast('--hosts', options.hosts, 2),
-      failovers: atLeast('--failovers', options.failovers, 0),
-      cpus: atLeast('--cpus', options.cpus, 1),
-      say,
-    });
+    const story = new Story(cluster, { ...plan, say });
     const report = await Promise.race([story.tell(), interrupted.promise]);
     failed = !report.ok;
     if (options.json) console.log(JSON.stringify(report));
@@ -73,6 +81,24 @@ async function demo(options: DemoOptions): Promise<void> {
     if (failed) console.error(`The logs are in ${folder}.`);
     else rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** @throws UmbraError about what does not fit, before anything is built or started */
+function planOf({ tiers: chosen, ...options }: DemoOptions): Omit<StoryOptions, 'say'> {
+  const hosts = atLeast('--hosts', options.hosts, 2);
+  if (chosen.length > hosts) {
+    throw new UmbraError(
+      'tiers-too-many',
+      `--tiers names ${chosen.length} tiers for ${hosts} hosts.`,
+      'Name at most one for each host; the last one is for the rest.',
+    );
+  }
+  return {
+    hosts,
+    tiers: chosen,
+    failovers: atLeast('--failovers', options.failovers, 0),
+    cpus: atLeast('--cpus', options.cpus, 1),
+  };
 }
 
 async function ensureImage(name: string, showProgress: boolean): Promise<void> {

@@ -3,7 +3,15 @@
  * with the same commands that a user would type, and ended by id.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, symlinkSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  symlinkSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Client } from '../../api/client.ts';
 import { readPersonCredentials } from '../../api/credentials.ts';
@@ -59,16 +67,26 @@ export class DemoCluster {
   }
 
   /** A host or gateway; one that was here before comes back with the certificate it has. */
-  async startDaemon(kind: 'host' | 'gateway', name: string): Promise<void> {
+  async startDaemon(
+    kind: 'host' | 'gateway',
+    name: string,
+    options: readonly string[],
+  ): Promise<void> {
     const { token } = await this.client.call('createJoinToken');
     const data = join(this.#folder, name);
     const args = ['--join', this.#url, '--token', token, '--data', data, '--name', name];
-    if (kind === 'gateway') args.push('--publish-address', '127.0.0.1');
-    this.#spawn(name, [kind, 'start', ...args]);
+    this.#spawn(name, [kind, 'start', ...args, ...options]);
     await this.until(name, async () => {
       const hosts = await this.client.call('listHosts');
       return hosts.some((host) => host.name === name && host.state === 'connected');
     });
+  }
+
+  /** By which tier a host executes, as its VM's log says; none if it has had no copy. */
+  tierOf(host: string): string | undefined {
+    const [log] = globSync(join(this.#folder, host, 'vms', '*', 'log'));
+    const said = log === undefined ? [] : readFileSync(log, 'utf8').matchAll(/by the tier (\w+)/g);
+    return [...said].at(-1)?.[1];
   }
 
   /** Whether the daemon's own process has ended. */

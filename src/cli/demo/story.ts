@@ -8,12 +8,18 @@
 
 import type { FtStatusView, HostView } from '../../api/views.ts';
 import { UmbraError } from '../../base/errors.ts';
+import type { Tier } from '../../host/tiers.ts';
 import { CounterClient } from './counter-client.ts';
 import { answersPing, freePort } from './ports.ts';
 import type { DemoCluster } from './processes.ts';
 
 export interface FailoverReport {
   readonly kind: 'kill' | 'silence';
+  /** The host that was lost, and the one that went on. */
+  readonly from: string;
+  readonly to: string;
+  /** By the copy that went on, while it was the shadow. */
+  readonly fingerprintsCompared: number;
   /** The longest interval between replies within 5 s of the fault. */
   readonly gapMs: number;
   /** From the fault to the moment at which the other copy was live. */
@@ -32,6 +38,8 @@ export interface DemoReport {
   readonly image: string;
   readonly bootSeconds: number;
   readonly cpus: number;
+  /** By which tier each host has executed its copies. */
+  readonly tiers: Readonly<Record<string, string>>;
   readonly failovers: readonly FailoverReport[];
   readonly log: { readonly idleMbitPerSecond: number; readonly busyMbitPerSecond: number };
   readonly fingerprintsCompared: number;
@@ -40,6 +48,8 @@ export interface DemoReport {
 
 export interface StoryOptions {
   readonly hosts: number;
+  /** One per host in their order, the last one for the rest. */
+  readonly tiers: readonly Tier[];
   readonly failovers: number;
   readonly cpus: number;
   readonly say: (text: string) => void;
@@ -52,12 +62,18 @@ const watchMs = 5_000;
 export class Story {
   readonly #cluster: DemoCluster;
   readonly #options: StoryOptions;
+  /** The tier that each host is started with, by its name. */
+  readonly #hosts: ReadonlyMap<string, Tier>;
   #compared = 0;
   #divergences = 0;
 
   constructor(cluster: DemoCluster, options: StoryOptions) {
     this.#cluster = cluster;
     this.#options = options;
+    const { hosts, tiers } = options;
+    const tier = (index: number): Tier => tiers[index] ?? tiers.at(-1)!;
+    const names = Array.from({ length: hosts }, (_, index) => `host${index + 1}`);
+    this.#hosts = new Map(names.map((name, index) => [name, tier(index)]));
   }
 
   async tell(): Promise<DemoReport> {
@@ -68,7 +84,7 @@ export class Story {
     say(`Redis answers on port ${port} after ${bootSeconds.toFixed(1)} s`);
     await this.#protected('its first protection');
     const ft = await this.#status();
-    say(`protected: live on ${ft.primary?.host}, shadow on ${ft.shadow?.host}`);
+    say(`protected: live on ${this.#by(ft.primary?.host)}, shadow on ${this.#by(ft.shadow?.host)}`);
     const idleMbitPerSecond = await this.#logRate(4_000);
     const client = await CounterClient.connect(port);
     const busyMbitPerSecond = await this.#logRate(4_000);
@@ -86,6 +102,7 @@ export class Story {
       image,
       bootSeconds,
       cpus,
+      tiers: this.#tiers(),
       failovers: reports,
       log: { idleMbitPerSecond, busyMbitPerSecond },
       fingerprintsCompared: this.#compared,
@@ -96,11 +113,13 @@ export class Story {
   async #startCluster(): Promise<void> {
     const { hosts, say } = this.#options;
     await this.#cluster.startCenter();
-    await this.#cluster.startDaemon('gateway', 'gateway');
-    for (let index = 1; index <= hosts; index++) {
-      await this.#cluster.startDaemon('host', `host${index}`);
-    }
+    await this.#cluster.startDaemon('gateway', 'gateway', ['--publish-address', '127.0.0.1']);
+    for (const host of this.#hosts.keys()) await this.#startHost(host);
     say(`a center, a gateway and ${hosts} hosts are up, ${hosts + 2} processes`);
+  }
+
+  #startHost(name: string): Promise<void> {
+    return this.#cluster.startDaemon('host', name, ['--tier', this.#hosts.get(name)!]);
   }
 
   /** @returns seconds from power-on to Redis's first answer through the gateway */
@@ -142,17 +161,19 @@ export class Story {
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
     const gapMs = client.longestGapMs(faultAt, faultAt + watchMs);
     const requestsAfter = client.repliesSince(faultAt);
-    const now = (await this.#status()).primary?.host;
-    say(
-      `live on ${now}: the client waited ${Math.round(gapMs)} ms; ${requestsAfter} replies since`,
-    );
-    if (kind === 'kill') await this.#cluster.startDaemon('host', lost);
+    const now = (await this.#status()).primary?.host ?? 'no host';
+    const waited = `the client waited ${Math.round(gapMs)} ms; ${requestsAfter} replies since`;
+    say(`live on ${this.#by(now)}: ${waited}`);
+    if (kind === 'kill') await this.#startHost(lost);
     else await this.#wakeStale(lost, pids, host.vmPids);
     const protectedAt = await (reprotectedAt ?? this.#protectedAt());
     const { shadow } = await this.#status();
-    say(`protected again: shadow on ${shadow?.host}`);
+    say(`protected again: shadow on ${this.#by(shadow?.host)}`);
     return {
       kind,
+      from: lost,
+      to: now,
+      fingerprintsCompared: before.fingerprintsCompared,
       gapMs: round(gapMs),
       detectMs: round(detectMs),
       requestsBefore,
@@ -191,6 +212,22 @@ export class Story {
     this.#compared = Math.max(this.#compared, status.fingerprintsCompared);
     this.#divergences = Math.max(this.#divergences, status.divergences);
     return status;
+  }
+
+  /** A host as the story names it: with its tier where they are not all alike. */
+  #by(host: string | undefined): string {
+    const tier = this.#hosts.get(host ?? '');
+    const alike = new Set(this.#hosts.values()).size === 1;
+    return tier === undefined || alike ? `${host}` : `${host} (${tier})`;
+  }
+
+  #tiers(): Record<string, string> {
+    const said: Record<string, string> = {};
+    for (const host of this.#hosts.keys()) {
+      const tier = this.#cluster.tierOf(host);
+      if (tier !== undefined) said[host] = tier;
+    }
+    return said;
   }
 
   async #host(name: string): Promise<HostView> {
