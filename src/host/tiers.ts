@@ -20,7 +20,7 @@ export const translations = {
    * Yet a tier like the others, not a variable of the environment: that would be the same for all
    * hosts of a demo, and would come to the engine on another way than the choice that is tested.
    */
-  reluctant: { hotLandings: 1000, codeBytesMax: 16_000, codeBytesPerRun: 0, codeBytesPerModule: 0 },
+  reluctant: { hotLandings: 3000, codeBytesMax: 16_000, codeBytesPerRun: 0, codeBytesPerModule: 0 },
 } as const satisfies Readonly<Record<string, Partial<TranslatorOptions>>>;
 
 export type Tier = keyof typeof translations;

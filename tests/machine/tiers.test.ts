@@ -23,7 +23,7 @@ function loops(): Uint8Array {
   };
   for (let index = 0; index < coldLoops; index++) loop(`cold ${index}`, 5);
   code.label('again');
-  for (let index = 0; index < hotLoops; index++) loop(`hot ${index}`, 2000);
+  for (let index = 0; index < hotLoops; index++) loop(`hot ${index}`, 4000);
   code.to('jal', 'again', { rd: 0 });
   return code.finish();
 }
