@@ -60,6 +60,12 @@ export class Assembler {
     return this;
   }
 
+  /** A compressed instruction. */
+  half(...halves: number[]): this {
+    for (const half of halves) this.#bytes.push(half & 0xff, half >>> 8);
+    return this;
+  }
+
   op(name: string, operands: Partial<Operands> = {}): this {
     return this.word(assemble(name, operands));
   }
