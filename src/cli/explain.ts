@@ -26,4 +26,5 @@ const usageErrors = new Set([
   'not-a-number',
   'tier-unknown',
   'tiers-too-many',
+  'symbols-without-profile',
 ]);

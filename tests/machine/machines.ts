@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import type { SeededRandom } from '../../src/base/random.ts';
-import { virtMachineMaker } from '../../src/board/virt.ts';
+import { type VirtMachineMaker, virtMachineMaker } from '../../src/board/virt.ts';
 import { makeWasmEngine, wasmEngine } from '../../src/engine/wasm-engine.ts';
 import type { Input } from '../../src/machine/effects.ts';
 import type { Engine, EngineMaker } from '../../src/machine/engine.ts';
@@ -18,7 +18,7 @@ export interface Guest {
   readonly ramBytes?: number;
 }
 
-export function guestMaker(guest: Guest, makeEngine: EngineMaker = makeWasmEngine): MachineMaker {
+export function guestMaker(guest: Guest, makeEngine: EngineMaker = makeWasmEngine): VirtMachineMaker {
   return virtMachineMaker(
     {
       hartCount: guest.hartCount ?? 1,

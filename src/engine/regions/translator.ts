@@ -55,7 +55,7 @@ export interface EngineObserver {
 }
 
 export const defaultTranslation: TranslatorOptions = {
-  hotLandings: 5000,
+  hotLandings: 10_000,
   codeBytesMax: 24 << 20,
   codeBytesPerRun: 6_000,
   codeBytesPerModule: 64_000,

@@ -49,7 +49,7 @@ export function speedscopeDocument(
         name,
         unit: 'microseconds',
         startValue: 0,
-        endValue: rounded.reduce((sum, micros) => sum + micros, 0),
+        endValue: Math.ceil(rounded.reduce((sum, micros) => sum + micros, 0)),
         samples: samples.map((index) => stacks[index]!),
         weights: rounded,
       },

@@ -31,7 +31,7 @@ export const hostClocks: ProfileClocks = {
   idle: () => performance.eventLoopUtilization().idle * 1000,
 };
 
-/** Samples kept; beyond it, half of them stand for all. */
+/** Samples kept; when there are as many, fewer and longer ones take their place. */
 const samplesMax = 1 << 18;
 
 export class Profile implements EngineObserver {
@@ -127,21 +127,30 @@ export class Profile implements EngineObserver {
       this.#weights[this.#weights.length - 1]! += weight;
       return;
     }
-    if (this.#samples.length >= this.#samplesMax) this.#halve();
+    if (this.#samples.length >= this.#samplesMax) this.#thin();
     this.#samples.push(index);
     this.#weights.push(weight);
   }
 
-  /** Of two neighbours one stays, drawn by their weights, and has the time of both. */
-  #halve(): void {
+  /**
+   * Neighbours become one as long as it stays short; which of them it shows is drawn by their
+   * weights. Any two that are left are longer together than that, so at most half are left.
+   */
+  #thin(): void {
     const [samples, weights] = [this.#samples, this.#weights];
+    const longest = (4 * weights.reduce((sum, weight) => sum + weight, 0)) / this.#samplesMax;
     this.#samples = [];
     this.#weights = [];
-    for (let at = 0; at < samples.length; at += 2) {
-      const [first, second] = [weights[at]!, weights[at + 1] ?? 0];
-      const kept = Math.random() * (first + second) < first ? at : at + 1;
-      this.#samples.push(samples[kept] ?? samples[at]!);
-      this.#weights.push(first + second);
+    for (const [place, weight] of weights.entries()) {
+      const last = this.#weights.length - 1;
+      const joined = last < 0 ? Number.POSITIVE_INFINITY : this.#weights[last]! + weight;
+      if (joined > longest) {
+        this.#samples.push(samples[place]!);
+        this.#weights.push(weight);
+        continue;
+      }
+      this.#weights[last] = joined;
+      if (Math.random() * joined < weight) this.#samples[last] = samples[place]!;
     }
   }
 
