@@ -339,7 +339,7 @@ test('a reservation outlives the end of a slice, a save and a restore', () => {
   const guest = reserving(5);
   assert.deepEqual(found(guest), [0n]);
   const maker = guestMaker({ image: guest.finish() });
-  let machine = maker.powerOn();
+  let machine: Machine = maker.powerOn();
   const straight = maker.powerOn();
   for (let count = 4n; count < 20n; count++) {
     machine.run(count);
