@@ -31,7 +31,7 @@ import { loadSlow, selectBanks, storeSlow } from '../machine/semantics/memory.ts
 import { takeInterrupt, takeTrap } from '../machine/semantics/trap.ts';
 import { type Binding, Lowering, type Push } from './lower.ts';
 import { record } from './record.ts';
-import { exitReason, pushEntry } from './regions/emit.ts';
+import { exitReason, pushEntry } from './regions/frame.ts';
 import { noteJump } from './regions/jump-targets.ts';
 import { Code, type FunctionBody, type Label } from './wasm/code.ts';
 

@@ -38,7 +38,7 @@ import {
 import { Lowering, routineBinding } from './lower.ts';
 import { definePageHash, hashPage } from './page-hash.ts';
 import { handler, writePageEnd, writeRecord, writeRecords } from './record.ts';
-import { regionType } from './regions/emit.ts';
+import { regionType } from './regions/frame.ts';
 import { defineJumpTargets } from './regions/jump-targets.ts';
 import {
   defaultTranslation,

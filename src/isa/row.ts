@@ -7,17 +7,7 @@
  * `.` is an operand bit, spaces are for the eye.
  */
 import { assert } from '../base/assert.ts';
-import {
-  type Block,
-  Builder,
-  blocksOf,
-  type Expr,
-  expressionsOf,
-  type Routine,
-  type Statement,
-  subexpressions,
-  type Type,
-} from './semantics.ts';
+import { type Block, Builder, type Routine, type Type, walk } from './semantics.ts';
 
 /** Where a format keeps its immediate and which register fields it has (manual, section 2.2). */
 export const formats = {
@@ -100,21 +90,4 @@ export function row(
     calls,
     endsBlock,
   };
-}
-
-interface Visitor {
-  statement(statement: Statement): void;
-  expression(expr: Expr): void;
-}
-
-function walk(block: Block, visitor: Visitor): void {
-  const visitExpression = (expr: Expr): void => {
-    visitor.expression(expr);
-    subexpressions(expr).forEach(visitExpression);
-  };
-  for (const statement of block) {
-    visitor.statement(statement);
-    expressionsOf(statement).forEach(visitExpression);
-    for (const inner of blocksOf(statement)) walk(inner, visitor);
-  }
 }

@@ -495,6 +495,24 @@ export function subexpressions(expr: Expr): readonly Expr[] {
   }
 }
 
+export interface Visitor {
+  statement(statement: Statement): void;
+  expression(expr: Expr): void;
+}
+
+/** Every statement and expression of a block and of the blocks inside it. */
+export function walk(block: Block, visitor: Visitor): void {
+  const visit = (expr: Expr): void => {
+    visitor.expression(expr);
+    subexpressions(expr).forEach(visit);
+  };
+  for (const statement of block) {
+    visitor.statement(statement);
+    expressionsOf(statement).forEach(visit);
+    for (const inner of blocksOf(statement)) walk(inner, visitor);
+  }
+}
+
 function readsRegister(expr: Expr): boolean {
   return expr.node.k === 'x' || expr.node.k === 'f' || subexpressions(expr).some(readsRegister);
 }

@@ -55,7 +55,7 @@ export const run = {
   builtinFirmware: control('word', 4),
   /** Not 0 behind a slow access of a translated region: it must be left behind the instruction. */
   leave: control('word', 4),
-  /** Not 0 when a translated region has returned: why; see engine/regions/emit.ts. */
+  /** Not 0 when a translated region has returned: why; see engine/regions/frame.ts. */
   exit: control('word', 4),
   /** The last number given to a page's code; see `codePage`. */
   codeVersion: control('word', 4),

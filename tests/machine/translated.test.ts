@@ -143,6 +143,15 @@ test('counters and device registers in the middle of a loop', () => {
   assert.equal(registers[6]! - registers[0]!, 7n);
 });
 
+test('an atomic operation on a device register, in a loop: the budget is taken once', () => {
+  const code = loop(s0, 60).li(t0, 0x0200_0000).label('again');
+  code.op('amoadd.w', { rd: t1, rs1: t0, rs2: zero }).op('addi', { rd: a0, rs1: a0, imm: 1 });
+  code.csr('csrrs', 0xb02, { rd: 13 }).op('addi', { rd: 12, rs1: 12, imm: 1 });
+  code.op('addi', { rd: s0, rs1: s0, imm: -1 }).to('bne', 'again', { rs1: s0 });
+  code.label('end').to('jal', 'end');
+  assert.equal(inAllTiers(code)[0], 60n);
+});
+
 test('a page edge inside an instruction of a loop', () => {
   const code = loop(s0, 100).to('jal', 'again');
   while (code.here < ramBase + 4096 - 10) code.half(1);

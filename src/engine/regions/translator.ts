@@ -26,7 +26,8 @@ import {
 import { handler } from '../record.ts';
 import { ModuleWriter } from '../wasm/module.ts';
 import { type CodePlace, type CodeSource, Discovery, offsetIn, pageOf } from './discover.ts';
-import { type EmitContext, type EmittedRegion, emitRegion, regionType } from './emit.ts';
+import { type EmittedRegion, emitRegion } from './emit.ts';
+import { type EmitContext, regionType } from './frame.ts';
 import { targetsOf } from './jump-targets.ts';
 import { type KnownBits, Specialiser } from './specialise.ts';
 
@@ -160,7 +161,7 @@ export class Translator {
   want(): void {
     const pc = this.#view.getBigUint64(hart.pc.at, true);
     const home = this.#mapped(pc);
-    assert(home !== undefined, 'code that is executed is mapped');
+    if (home === undefined) return;
     const entry = entryOf(home, offsetIn(Number(pc & 0xfffn)));
     // Until there is a region the landings are counted anew.
     this.#view.setUint32(entry.wordAt, 0, true);
