@@ -18,7 +18,10 @@ export interface Guest {
   readonly ramBytes?: number;
 }
 
-export function guestMaker(guest: Guest, makeEngine: EngineMaker = makeWasmEngine): VirtMachineMaker {
+export function guestMaker(
+  guest: Guest,
+  makeEngine: EngineMaker = makeWasmEngine,
+): VirtMachineMaker {
   return virtMachineMaker(
     {
       hartCount: guest.hartCount ?? 1,
