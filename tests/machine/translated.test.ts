@@ -20,9 +20,15 @@ const ramBase = 0x8000_0000;
 const eager = wasmEngine({ hotLandings: 2, codeBytesPerModule: 0, codeBytesPerRun: 1 << 30 });
 
 /** x10 to x17 behind so many instructions, and what the translator made. */
-function run(image: Uint8Array, counts: bigint, make: EngineMaker, slice = counts) {
+function run(
+  image: Uint8Array,
+  counts: bigint,
+  make: EngineMaker,
+  slice = counts,
+  ramBytes = 16 << 20,
+) {
   let engine: unknown;
-  const machine = guestMaker({ image }, (layout, host) => {
+  const machine = guestMaker({ image, ramBytes }, (layout, host) => {
     const made = make(layout, host);
     engine = made;
     return made;
@@ -38,14 +44,14 @@ function run(image: Uint8Array, counts: bigint, make: EngineMaker, slice = count
 }
 
 /** Runs a loop in all tiers; returns the registers, which are the same in all. */
-function inAllTiers(code: Assembler, counts = 2000n): bigint[] {
+function inAllTiers(code: Assembler, counts = 2000n, ramBytes = 16 << 20): bigint[] {
   const image = code.finish();
-  const translated = run(image, counts, eager);
+  const translated = run(image, counts, eager, counts, ramBytes);
   assert.ok(translated.made > 0, 'nothing was translated');
   const others = {
-    interpreter: run(image, counts, makeInterpreter),
-    reference: run(image, counts, makeReferenceEngine),
-    'translated, in slices': run(image, counts, eager, 37n),
+    interpreter: run(image, counts, makeInterpreter, counts, ramBytes),
+    reference: run(image, counts, makeReferenceEngine, counts, ramBytes),
+    'translated, in slices': run(image, counts, eager, 37n, ramBytes),
   };
   for (const [name, { fingerprint, registers }] of Object.entries(others)) {
     assert.deepEqual(registers, translated.registers, name);
@@ -150,6 +156,23 @@ test('an atomic operation on a device register, in a loop: the budget is taken o
   code.op('addi', { rd: s0, rs1: s0, imm: -1 }).to('bne', 'again', { rs1: s0 });
   code.label('end').to('jal', 'end');
   assert.equal(inAllTiers(code)[0], 60n);
+});
+
+test('a function farther away than a region reaches, with device accesses and traps in it', () => {
+  const far = ramBase + (300 << 20);
+  const body = [
+    assemble('lbu', { rd: 13, rs1: s1, imm: 5 }),
+    assemble('addi', { rd: a0, rs1: a0, imm: 1 }),
+    assemble('jalr', { rs1: ra }),
+  ];
+  const code = loop(s0, 100).li(t0, far).li(s1, 0x1000_0000);
+  for (const [index, word] of body.entries()) {
+    code.li(t1, word).op('sw', { rs1: t0, rs2: t1, imm: index * 4 });
+  }
+  code.label('again').op('jalr', { rd: ra, rs1: t0 }).op('addi', { rd: a1, rs1: a1, imm: 1 });
+  code.op('addi', { rd: s0, rs1: s0, imm: -1 }).to('bne', 'again', { rs1: s0 });
+  code.label('end').to('jal', 'end');
+  assert.deepEqual(inAllTiers(code, 2000n, 320 << 20).slice(0, 2), [100n, 100n]);
 });
 
 test('a page edge inside an instruction of a loop', () => {

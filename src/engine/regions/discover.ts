@@ -79,6 +79,8 @@ export interface Flow {
 const weightMax = { straight: 200, loop: 800 } as const;
 const accessWeight = 3;
 const indirectMax = 24;
+/** How far from its home page a region reaches, so that a site fits into a word (frame.ts). */
+const reachPagesMax = 2 ** 15;
 const link = new Set([1, 5]);
 
 export class Discovery {
@@ -188,6 +190,7 @@ export class Discovery {
   }
 
   #page(delta: number): CodePlace | undefined {
+    if (Math.abs(delta) > reachPagesMax) return undefined;
     if (!this.#pages.has(delta)) this.#pages.set(delta, this.#source.page(delta));
     return this.#pages.get(delta);
   }

@@ -3,6 +3,7 @@
  * registers in locals, and the ways out. emit.ts lays out control, instructions.ts what happens in
  * between.
  */
+import { assert } from '../../base/assert.ts';
 import { fAt, xAt } from '../../isa/hart-state.ts';
 import { operators, type Type } from '../../isa/operators.ts';
 import type { Field, Routine } from '../../isa/semantics.ts';
@@ -43,7 +44,11 @@ export interface EmitContext {
 /** An instruction's place with its length, in one number: where an access leaves the region. */
 const siteShift = 3;
 const siteLength = (1 << siteShift) - 1;
-const siteOf = ({ at, length }: Instruction): number => (at << siteShift) | length;
+function siteOf({ at, length }: Instruction): number {
+  const site = (at << siteShift) | length;
+  assert(site >> siteShift === at, `a region does not reach ${at} bytes`);
+  return site;
+}
 
 export class Frame {
   readonly code = new Code(3);

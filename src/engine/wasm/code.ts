@@ -105,8 +105,10 @@ export class Code {
   }
   i64(value: bigint | number): void {
     this.buffer.u8(0x42);
-    if (typeof value === 'number') this.buffer.signed32(value);
-    else this.buffer.signed64(value);
+    if (typeof value === 'number') {
+      assert(value === (value | 0), `no constant of 32 bits: ${value}`);
+      this.buffer.signed32(value);
+    } else this.buffer.signed64(value);
   }
   constant(type: Type, value: bigint): void {
     if (type === 'i64') this.i64(value);
