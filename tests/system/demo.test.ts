@@ -39,3 +39,23 @@ for (const cpus of [1, 2]) {
     assert.ok(report.log.idleMbitPerSecond <= 0.05, `idle ${report.log.idleMbitPerSecond}`);
   });
 }
+
+test('umbra demo on hosts with unlike tiers: every failover crosses them', async (t) => {
+  const missing = await imagesMissing('redis');
+  if (missing) return t.skip(missing);
+  const args = ['demo', '--json', '--tiers', 'interpreter,auto,interpreter'];
+  const { code, stdout, stderr } = await umbra(args);
+  assert.equal(code, 0, `${stdout}${stderr}`);
+  const report = JSON.parse(stdout) as DemoReport;
+  t.diagnostic(stdout.trim());
+  assert.ok(report.ok);
+  assert.equal(report.divergences, 0);
+  assert.ok(report.fingerprintsCompared > 0);
+  for (const { connectionsReset, gapMs, lost, repeated } of report.failovers) {
+    assert.deepEqual(
+      { connectionsReset, lost, repeated },
+      { connectionsReset: 0, lost: 0, repeated: 0 },
+    );
+    assert.ok(gapMs <= gapMsMax.silence, `${gapMs} ms`);
+  }
+});

@@ -35,6 +35,11 @@ test('a recorded run with typing and network replays to the same bit', options, 
     assert.equal(replay['ok'], true);
     assert.equal(replay['instructions'], run.instructions);
     assert.ok((replay['fingerprintsCompared'] as number) > 0);
+    // Whatever tier recorded it, every tier meets the same fingerprints.
+    for (const tier of ['interpreter', 'translator']) {
+      const other = await umbra(['replay', recording, '--verify', '--json', '--tier', tier]);
+      assert.equal(other.code, 0, `${tier}: ${other.stderr}`);
+    }
     // Torn at its end: what is whole replays.
     const log = join(recording, 'log-000000');
     truncateSync(log, readFileSync(log).length - 7);
