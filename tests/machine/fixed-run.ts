@@ -6,9 +6,12 @@
 import { readFileSync } from 'node:fs';
 import { SeededRandom } from '../../src/base/random.ts';
 import { virtMachineMaker } from '../../src/board/virt.ts';
+import { hostEngine } from '../../src/host/engine.ts';
+import { loopGuest } from './loops.ts';
 import { drive, type Event, guestMaker } from './machines.ts';
 import { scenario } from './scenarios.ts';
 import { tinyBoard } from './tiny.ts';
+import { turmoilEvents } from './turmoil.ts';
 
 const [kernel, initrd, bootArguments, counts] = process.argv.slice(2) as [
   string,
@@ -25,6 +28,14 @@ function print(name: string, marks: readonly string[]): void {
 for (const seed of [11, 12, 13, 14]) {
   const { events, guest } = scenario(seed, 1 + (seed % 3), 60, 400);
   print(`turmoil ${seed}`, drive(guestMaker(guest).powerOn(), events).marks);
+}
+
+// Loops, translated at once: what the host's compilers make of regions.
+for (const seed of [21, 22, 23]) {
+  const engine = hostEngine('translator', { codeBytesPerModule: 0 });
+  const events = turmoilEvents(new SeededRandom(seed, 1), 20, 700);
+  const guest = loopGuest(new SeededRandom(seed));
+  print(`loops ${seed}`, drive(guestMaker(guest, engine).powerOn(), events).marks);
 }
 
 // Debian's kernel on two harts.
