@@ -1,8 +1,8 @@
 /** `umbra replay`: every instruction of a recording again. */
 import { type Command, Option } from 'commander';
 import { UmbraError } from '../base/errors.ts';
-import { type Tier, tiers } from '../host/engine.ts';
 import { type Replayed, replayRecording } from '../host/local/replay.ts';
+import { type Tier, tiers } from '../host/tiers.ts';
 import { ProgressLine } from './progress-line.ts';
 
 interface ReplayOptions {

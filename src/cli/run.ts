@@ -7,7 +7,6 @@ import type { PublishedPort } from '../api/agent.ts';
 import { umbraHome } from '../api/credentials.ts';
 import { UmbraError } from '../base/errors.ts';
 import { ramBytesMax, ramBytesMin, type VirtConfiguration } from '../board/virt.ts';
-import { type Tier, tiers } from '../host/engine.ts';
 import { LocalVm, type LocalVmResult } from '../host/local/local-vm.ts';
 import { Profile } from '../host/local/profile.ts';
 import { ProfileFile } from '../host/local/profile-file.ts';
@@ -15,6 +14,7 @@ import { createRecording, RecordingLog } from '../host/local/recording-files.ts'
 import { loadSymbols } from '../host/local/symbols.ts';
 import { openTerminal } from '../host/local/terminal.ts';
 import { createLocalNetwork } from '../host/local-network.ts';
+import { type Tier, tiers } from '../host/tiers.ts';
 import type { DiskFile } from '../host/vm/file-disk.ts';
 import { loadImage } from '../images/image.ts';
 import { readMac } from '../network/wire.ts';

@@ -25,13 +25,14 @@ import { type AccessName, accesses, operators, type Type } from '../isa/operator
 import type { Row } from '../isa/row.ts';
 import { rows } from '../isa/rows.ts';
 import { declare, type Expr, type Field, type Routine } from '../isa/semantics.ts';
-import { codePage, pageBytes, run, tlbEntries, writeTlbOffset } from '../machine/layout.ts';
+import { codePage, pageBytes, run, writeTlbOffset } from '../machine/layout.ts';
 import { fetchSingle, fetchSlow } from '../machine/semantics/fetch.ts';
 import { loadSlow, selectBanks, storeSlow } from '../machine/semantics/memory.ts';
 import { takeInterrupt, takeTrap } from '../machine/semantics/trap.ts';
+import { LocalPool, pushEntry, pushTlbSlot } from './common-code.ts';
 import { type Binding, Lowering, type Push } from './lower.ts';
 import { record } from './record.ts';
-import { exitReason, pushEntry } from './regions/frame.ts';
+import { exitReason } from './regions/frame.ts';
 import { noteJump } from './regions/jump-targets.ts';
 import { Code, type FunctionBody, type Label } from './wasm/code.ts';
 
@@ -79,8 +80,7 @@ class Interpreter {
   readonly #single = this.#code.newLocal('i32');
   /** 1: the instruction at hart.pc is to be interpreted, whatever region begins there. */
   readonly #interpretNext = this.#code.newLocal('i32');
-  /** Locals lent to the handlers, by type; every handler starts from the first. */
-  readonly #pool: Record<Type, number[]> = { i32: [], i64: [] };
+  readonly #pool = new LocalPool(this.#code);
   // Labels.
   #leave!: Label;
   #resample!: Label;
@@ -411,14 +411,9 @@ class Interpreter {
     const code = this.#code;
     const row = rows[index]!;
     this.#indirect = jumpsIndirectly(row);
-    const used: Record<Type, number> = { i32: 0, i64: 0 };
-    const locals = row.locals.map((type) => {
-      const position = used[type]++;
-      this.#pool[type][position] ??= code.newLocal(type);
-      return this.#pool[type][position];
-    });
     const { functionIndex, fusedMultiplyAdd } = this.#context;
-    new Lowering(code, this.#binding, functionIndex, fusedMultiplyAdd).body(row.block, locals);
+    const lowering = new Lowering(code, this.#binding, functionIndex, fusedMultiplyAdd);
+    lowering.body(row.block, this.#pool.lend(row.locals));
     code.getLocal(this.#record);
     code.getLocal(this.#record);
     code.load('byte', record.step);
@@ -562,13 +557,8 @@ class Interpreter {
 
   /** From `address`: the offset of its entry in a lookaside buffer. */
   #tlbSlot(): void {
-    const code = this.#code;
-    code.getLocal(this.#address);
-    this.#op('i32.wrap_i64');
-    code.i32(8);
-    this.#op('i32.shr_u');
-    code.i32((tlbEntries - 1) << 4);
-    this.#op('i32.and');
+    this.#code.getLocal(this.#address);
+    pushTlbSlot(this.#code);
   }
 
   /** Pushes whether the lookaside buffer knows the page and the access is aligned. */

@@ -8,8 +8,6 @@ import type { TranslatorOptions } from '../engine/regions/translator.ts';
 import { wasmEngine } from '../engine/wasm-engine.ts';
 import { type Tier, translations } from './tiers.ts';
 
-export { type Tier, tiers } from './tiers.ts';
-
 for (const flag of [
   // Without hints V8 keeps registers ready for calls that are hardly ever made.
   '--experimental-wasm-branch-hinting',

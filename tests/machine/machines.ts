@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import type { SeededRandom } from '../../src/base/random.ts';
 import { type VirtMachineMaker, virtMachineMaker } from '../../src/board/virt.ts';
-import { makeWasmEngine, wasmEngine } from '../../src/engine/wasm-engine.ts';
+import { makeWasmEngine, type WasmEngine, wasmEngine } from '../../src/engine/wasm-engine.ts';
 import type { Input } from '../../src/machine/effects.ts';
 import type { Engine, EngineMaker } from '../../src/machine/engine.ts';
 import type { Machine, MachineMaker } from '../../src/machine/machine.ts';
@@ -38,24 +38,30 @@ export function guestMaker(
   );
 }
 
+/** An engine to which something is done ahead of every run. */
+function interrupted(engine: WasmEngine, act: (engine: WasmEngine) => void): Engine {
+  const run = engine.run.bind(engine);
+  return Object.assign<Engine, Pick<Engine, 'run'>>(engine, {
+    run(budget) {
+      act(engine);
+      return run(budget);
+    },
+  });
+}
+
 /** An engine that forgets as much as it may, whenever it may, and has next to no room for code. */
 export function forgetfulEngine(random: SeededRandom, codePages: number): EngineMaker {
-  return (layout, host) => {
-    const engine = makeWasmEngine({ ...layout, codePages }, host);
-    const run = engine.run.bind(engine);
-    return Object.assign<Engine, Pick<Engine, 'run'>>(engine, {
-      run(budget) {
-        if (random.chance(0.3)) engine.flushTranslations();
-        if (random.chance(0.1)) engine.flushCode();
-        return run(budget);
-      },
+  const make = wasmEngine({});
+  return (layout, host) =>
+    interrupted(make({ ...layout, codePages }, host), (engine) => {
+      if (random.chance(0.3)) engine.flushTranslations();
+      if (random.chance(0.1)) engine.flushCode();
     });
-  };
 }
 
 /**
- * An engine that translates whatever is run twice, with so little room that regions keep being
- * dropped; some runs are the interpreter's alone, in some everything that was translated goes.
+ * An engine that translates what a few jumps have landed on, with so little room that regions keep
+ * being dropped; ahead of some runs everything that was translated goes.
  */
 export function translatingEngine(random: SeededRandom): EngineMaker {
   const make = wasmEngine({
@@ -64,17 +70,11 @@ export function translatingEngine(random: SeededRandom): EngineMaker {
     codeBytesPerRun: random.pick([0, 4_000]),
     codeBytesPerModule: random.pick([0, 0, 4_000]),
   });
-  return (layout, host) => {
-    const engine = make(layout, host);
-    const run = engine.run.bind(engine);
-    return Object.assign<Engine, Pick<Engine, 'run'>>(engine, {
-      run(budget) {
-        if (random.chance(0.02)) engine.dropRegions();
-        if (random.chance(0.02)) engine.flushTranslations();
-        return run(budget);
-      },
+  return (layout, host) =>
+    interrupted(make(layout, host), (engine) => {
+      if (random.chance(0.02)) engine.dropRegions();
+      if (random.chance(0.02)) engine.flushTranslations();
     });
-  };
 }
 
 /** An input, made from the machine's state at its count, so that it is the same on every machine. */

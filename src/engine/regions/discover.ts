@@ -12,7 +12,7 @@
 import { type Decoded, decode, isCompressed, newDecoded } from '../../isa/decode.ts';
 import type { Row } from '../../isa/row.ts';
 import { rows } from '../../isa/rows.ts';
-import type { Block, Expr } from '../../isa/semantics.ts';
+import { type Block, type Expr, type Statement, walk } from '../../isa/semantics.ts';
 import { pageBytes } from '../../machine/layout.ts';
 import type { Specialiser } from './specialise.ts';
 
@@ -185,7 +185,7 @@ export class Discovery {
     if (row === undefined) return undefined;
     const effects = this.#specialiser.row(row, operands);
     const flow = flowOf(effects, at);
-    this.#weight += 1 + effects.length + accessWeight * accesses(effects);
+    this.#weight += 1 + effects.length + accessWeight * accessesIn(effects);
     return { at, length: operands.length, row, operands, effects, flow };
   }
 
@@ -284,11 +284,12 @@ function fromPc({ node }: Expr): number | undefined {
   return Number(BigInt.asIntN(64, distance!.node.value));
 }
 
-function accesses(effects: Block): number {
+/** How often the instruction goes to memory or calls. */
+function accessesIn(effects: Block): number {
   let count = 0;
-  for (const statement of effects) {
-    if (statement.s === 'load' || statement.s === 'store' || statement.s === 'call') count += 1;
-    if (statement.s === 'if') count += accesses(statement.yes) + accesses(statement.no);
-  }
+  const statement = ({ s }: Statement): void => {
+    if (s === 'load' || s === 'store' || s === 'call') count += 1;
+  };
+  walk(effects, { statement, expression: () => {} });
   return count;
 }

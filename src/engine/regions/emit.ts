@@ -13,15 +13,16 @@
  * `run.leave` ends it behind the store that did it; a step into another page checks that the page
  * is mapped there and has the version that was translated.
  */
+import { assert } from '../../base/assert.ts';
 import { hart } from '../../isa/hart-state.ts';
 import { accesses } from '../../isa/operators.ts';
 import { codePage, pageBytes, run } from '../../machine/layout.ts';
+import { pushEntry } from '../common-code.ts';
 import type { Push } from '../lower.ts';
 import type { FunctionBody, Label } from '../wasm/code.ts';
 import { type BasicBlock, pageOf, type Region } from './discover.ts';
-import { type EmitContext, exitReason, Frame, obtain, pushEntry } from './frame.ts';
+import { type EmitContext, exitReason, Frame, obtain } from './frame.ts';
 import { InstructionEmitter } from './instructions.ts';
-import type { KnownBits } from './specialise.ts';
 import { type Graph, headersOf, type Item, type Sequence, structure } from './structure.ts';
 
 /** At most so many entries: those wanted first, then headers of loops. */
@@ -117,7 +118,7 @@ class RegionEmitter {
   #emitGuard(): void {
     const frame = this.#frame;
     const { code } = frame;
-    const known: readonly KnownBits[] = [...frame.context.specialiser.used];
+    const known = [...frame.context.specialiser.used];
     if (known.length === 0) return;
     for (const [index, { field, mask, value }] of known.entries()) {
       const { type } = accesses[field.access];
@@ -192,8 +193,7 @@ class RegionEmitter {
 
   /** @param heads the blocks at which the sequence may be entered */
   #emitSequence(sequence: Sequence, heads: readonly number[]): void {
-    const frame = this.#frame;
-    const { code } = frame;
+    const { code } = this.#frame;
     const [first] = sequence;
     const firstHeads = headsOf(first!);
     const fallsIn = heads.length === 1 && firstHeads.length === 1 && firstHeads[0] === heads[0];
@@ -219,12 +219,16 @@ class RegionEmitter {
   }
 
   #emitLoop(item: Item & { kind: 'loop' }): void {
-    const label = this.#frame.code.loop();
-    this.#targets.push({ label, blocks: item.headers, dispatched: isDispatched(item) });
+    const { code } = this.#frame;
+    this.#targets.push({
+      label: code.loop(),
+      blocks: item.headers,
+      dispatched: isDispatched(item),
+    });
     this.#emitSequence(item.body, item.heads);
     this.#targets.pop();
-    this.#frame.code.unreachable();
-    this.#frame.code.end();
+    code.unreachable();
+    code.end();
   }
 
   #emitDispatcher(heads: readonly number[]): void {
@@ -239,7 +243,7 @@ class RegionEmitter {
 
   #targetOf(index: number): Target {
     const target = this.#targets.findLast(({ blocks }) => blocks.has(index));
-    if (target === undefined) throw new Error(`block ${index} is not in reach`);
+    assert(target !== undefined, `block ${index} is not in reach`);
     return target;
   }
 

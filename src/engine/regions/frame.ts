@@ -6,9 +6,9 @@
 import { assert } from '../../base/assert.ts';
 import { fAt, xAt } from '../../isa/hart-state.ts';
 import { operators, type Type } from '../../isa/operators.ts';
-import type { Field, Routine } from '../../isa/semantics.ts';
-import { walk } from '../../isa/semantics.ts';
-import { entryWord, run, tlbEntries } from '../../machine/layout.ts';
+import { type Field, type Routine, walk } from '../../isa/semantics.ts';
+import { run } from '../../machine/layout.ts';
+import { pushTlbSlot } from '../common-code.ts';
 import type { Push } from '../lower.ts';
 import { Code, type Label } from '../wasm/code.ts';
 import type { BasicBlock, Instruction } from './discover.ts';
@@ -27,8 +27,7 @@ export const exitReason = {
   trap: 1,
   /** The context may have changed. */
   resample: 2,
-  /** The next instruction is the interpreter's: its block does not fit into the budget, or
-   * translations have changed. */
+  /** The interpreter's turn: a block does not fit into the budget, or translations have changed. */
   interpret: 3,
   /** What the region relied on does not hold; nothing was done. */
   unfit: 4,
@@ -239,21 +238,10 @@ export class Frame {
     this.op('i32.shr_s');
   }
 
-  // --- Lookaside buffers
-
-  /** From an address on the stack: the offset of its entry in a lookaside buffer. */
-  tlbSlot(): void {
-    this.op('i32.wrap_i64');
-    this.code.i32(8);
-    this.op('i32.shr_u');
-    this.code.i32((tlbEntries - 1) << 4);
-    this.op('i32.and');
-  }
-
   /** Pushes the address of a virtual page's entry in the fetch lookaside buffer; keeps it in `slot`. */
   fetchSlot(virtual: Push): void {
     virtual();
-    this.tlbSlot();
+    pushTlbSlot(this.code);
     this.get(run.fetchBank);
     this.op('i32.add');
     this.code.teeLocal(this.slot);
@@ -276,18 +264,6 @@ export class Frame {
     value();
     this.code.store(field.access, field.at);
   }
-}
-
-/** From an entry word: pushes the entry's number and the function's place in the table. */
-export function pushEntry(code: Code, word: Push): void {
-  word();
-  code.i32((1 << entryWord.entryBits) - 1);
-  code.op(operators['i32.and']!);
-  word();
-  code.i32(entryWord.translated - 1);
-  code.op(operators['i32.and']!);
-  code.i32(entryWord.entryBits);
-  code.op(operators['i32.shr_u']!);
 }
 
 export function obtain<K, V>(map: Map<K, V>, key: K, make: () => V): V {

@@ -2,9 +2,10 @@
  * What one specialised instruction does, between the control that emit.ts lays out: registers in
  * locals, memory by way of the lookaside buffer, traps and calls with the budget as it is there.
  */
-import { type AccessName, accesses, type Type } from '../../isa/operators.ts';
+import { type AccessName, accesses } from '../../isa/operators.ts';
 import { pageBytes, run, writeTlbOffset } from '../../machine/layout.ts';
 import { regionLoad, regionStore } from '../../machine/semantics/memory.ts';
+import { LocalPool, pushTlbSlot } from '../common-code.ts';
 import { type Binding, Lowering, type Push } from '../lower.ts';
 import type { Instruction } from './discover.ts';
 import { exitReason, type Frame } from './frame.ts';
@@ -16,7 +17,7 @@ export class InstructionEmitter {
   readonly #frame: Frame;
   readonly #lowering: Lowering;
   readonly #jump: (target: Push) => void;
-  readonly #pool: Record<Type, number[]> = { i32: [], i64: [] };
+  readonly #pool: LocalPool;
   #instruction!: Instruction;
   /** Instructions of the block behind it, whose budget is taken already. */
   #behind = 0;
@@ -25,6 +26,7 @@ export class InstructionEmitter {
   constructor(frame: Frame, jump: (target: Push) => void) {
     this.#frame = frame;
     this.#jump = jump;
+    this.#pool = new LocalPool(frame.code);
     const { functionIndex, fusedMultiplyAdd } = frame.context;
     this.#lowering = new Lowering(frame.code, this.#binding, functionIndex, fusedMultiplyAdd);
   }
@@ -33,13 +35,7 @@ export class InstructionEmitter {
   emit(instruction: Instruction, behind: number): void {
     this.#instruction = instruction;
     this.#behind = behind;
-    const used: Record<Type, number> = { i32: 0, i64: 0 };
-    const locals = instruction.row.locals.map((type) => {
-      const position = used[type]++;
-      this.#pool[type][position] ??= this.#frame.code.newLocal(type);
-      return this.#pool[type][position];
-    });
-    this.#lowering.body(instruction.effects, locals);
+    this.#lowering.body(instruction.effects, this.#pool.lend(instruction.row.locals));
   }
 
   get #binding(): Binding {
@@ -102,7 +98,7 @@ export class InstructionEmitter {
     const offset = ('known' in bank ? bank.known : 0) + (forStore ? writeTlbOffset : 0);
     address();
     code.teeLocal(frame.address);
-    frame.tlbSlot();
+    pushTlbSlot(code);
     if ('local' in bank) {
       code.getLocal(bank.local);
       frame.op('i32.add');

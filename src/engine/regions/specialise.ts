@@ -10,11 +10,11 @@ import { accesses, operators, type Type } from '../../isa/operators.ts';
 import type { Row } from '../../isa/row.ts';
 import {
   type Block,
-  blocksOf,
   type Expr,
   type Field,
   type Node,
   type Statement,
+  walk,
 } from '../../isa/semantics.ts';
 
 /** Bits of a field of the hart that a region may rely on: it is entered only while they hold. */
@@ -252,13 +252,10 @@ function assignedOnce(row: Row): readonly boolean[] {
   let once = assignments.get(row);
   if (once === undefined) {
     const counts = row.locals.map(() => 0);
-    const count = (block: Block): void => {
-      for (const statement of block) {
-        if ('local' in statement && statement.local !== undefined) counts[statement.local]! += 1;
-        blocksOf(statement).forEach(count);
-      }
+    const count = (statement: Statement): void => {
+      if ('local' in statement && statement.local !== undefined) counts[statement.local]! += 1;
     };
-    count(row.block);
+    walk(row.block, { statement: count, expression: () => {} });
     once = counts.map((times) => times === 1);
     assignments.set(row, once);
   }

@@ -4,8 +4,9 @@
  *
  * The interpreter asks by `want` when landings at a place have become many. The region is found and
  * emitted at once, while the lookaside buffers know the pages around it; many are compiled as one
- * module, once there are enough of them or one is wanted again. How much is translated during one run is bounded, so no
- * slice is held up for long; what is put off is asked for again by later landings.
+ * module, once there are enough of them or one is wanted again. How much is translated during one
+ * run is bounded, so no slice is held up for long; what is put off is asked for again by later
+ * landings.
  *
  * A region is in force while the words of its entries name it. A store into a page clears the words
  * of that page (machine/semantics/tracking.ts); dropping a region clears its own.
@@ -22,6 +23,7 @@ import {
   recordShift,
   run,
   tlbEntries,
+  tlbEntryBytes,
 } from '../../machine/layout.ts';
 import { handler } from '../record.ts';
 import { ModuleWriter } from '../wasm/module.ts';
@@ -159,31 +161,30 @@ export class Translator {
 
   /** The code at `hart.pc` is hot. */
   want(): void {
-    const pc = this.#view.getBigUint64(hart.pc.at, true);
-    const home = this.#mapped(pc);
-    if (home === undefined) return;
-    const entry = entryOf(home, offsetIn(Number(pc & 0xfffn)));
+    const entry = this.#entryHere();
+    if (entry === undefined) return;
     // Until there is a region the landings are counted anew.
     this.#view.setUint32(entry.wordAt, 0, true);
-    if (this.#pending.has(nameOf(entry))) {
+    const name = nameOf(entry);
+    if (this.#pending.has(name)) {
       this.#compile();
       return;
     }
     if (this.#bytesLeft < 0) return;
     this.#options.observe?.begin('translate');
-    const pending = this.#translate(pc, this.#general.has(nameOf(entry)) ? [] : this.#knownBits());
+    const pending = this.#translate(this.#general.has(name) ? [] : this.#knownBits());
     this.#options.observe?.end();
     if (pending === undefined) return;
-    this.#pending.set(nameOf(entry), pending);
+    this.#pending.set(name, pending);
     this.#pendingBytes += pending.emitted.body.bytes.length;
     this.#bytesLeft -= pending.emitted.body.bytes.length;
     if (this.#pendingBytes >= this.#options.codeBytesPerModule) this.#compile();
   }
 
-  #translate(pc: bigint, known: readonly KnownBits[]): Pending | undefined {
+  #translate(known: readonly KnownBits[]): Pending | undefined {
     const specialiser = new Specialiser(known);
-    const source = this.#sourceAround(pc);
-    const region = Discovery.region(source, specialiser, offsetIn(Number(pc & 0xfffn)));
+    const { page, offset } = this.#place();
+    const region = Discovery.region(this.#sourceAround(page), specialiser, offset);
     if (region === undefined) return undefined;
     const emitted = emitRegion(region, { ...this.#numbers, specialiser });
     const entries = emitted.entries.map((at) =>
@@ -194,10 +195,8 @@ export class Translator {
 
   /** The region at `hart.pc` has returned, because what it relies on does not hold. */
   unfit(): void {
-    const pc = this.#view.getBigUint64(hart.pc.at, true);
-    const home = this.#mapped(pc);
-    if (home === undefined) return;
-    const entry = entryOf(home, offsetIn(Number(pc & 0xfffn)));
+    const entry = this.#entryHere();
+    if (entry === undefined) return;
     const word = this.#view.getUint32(entry.wordAt, true);
     const kept = this.#kept.get((word & (entryWord.translated - 1)) >>> entryWord.entryBits);
     if (word < entryWord.translated || kept === undefined) return;
@@ -312,8 +311,20 @@ export class Translator {
 
   // --- The machine's code, as it is mapped now
 
-  #sourceAround(pc: bigint): CodeSource {
-    const home = pc & ~0xfffn;
+  /** `hart.pc`, taken apart. */
+  #place(): { page: bigint; offset: number } {
+    const pc = this.#view.getBigUint64(hart.pc.at, true);
+    return { page: pc & ~offsetMask, offset: Number(pc & offsetMask) };
+  }
+
+  /** What a region at `hart.pc` would be entered by, if the page is known there. */
+  #entryHere(): Entry | undefined {
+    const { page, offset } = this.#place();
+    const code = this.#mapped(page);
+    return code && entryOf(code, offset);
+  }
+
+  #sourceAround(home: bigint): CodeSource {
     const view = this.#view;
     const { ramAt } = this.#layout;
     return {
@@ -327,12 +338,12 @@ export class Translator {
     };
   }
 
-  /** The page of code that the fetch lookaside buffer knows for a virtual address. */
-  #mapped(virtual: bigint): CodePlace | undefined {
+  /** The page of code that the fetch lookaside buffer knows for a virtual page. */
+  #mapped(page: bigint): CodePlace | undefined {
     const view = this.#view;
-    const page = Number((virtual >> BigInt(pageShift)) & BigInt(tlbEntries - 1));
-    const entry = view.getUint32(run.fetchBank.at, true) + page * 16;
-    if (view.getBigUint64(entry, true) !== (virtual & ~0xfffn)) return undefined;
+    const index = Number((page >> BigInt(pageShift)) & BigInt(tlbEntries - 1));
+    const entry = view.getUint32(run.fetchBank.at, true) + index * tlbEntryBytes;
+    if (view.getBigUint64(entry, true) !== page) return undefined;
     const place = view.getUint32(entry + 8, true);
     return { place, version: view.getUint32(place + codePage.versionAt, true) };
   }
@@ -355,6 +366,8 @@ export class Translator {
     return known;
   }
 }
+
+const offsetMask = BigInt(pageBytes - 1);
 
 const wordOf = (slot: number, entry: number): number =>
   (entryWord.translated | (slot << entryWord.entryBits) | entry) >>> 0;

@@ -8,22 +8,21 @@
  * at random, so that no loop keeps in step with it.
  */
 import { SliceLength } from '../../lockstep/slices.ts';
-import type { Input } from '../../machine/effects.ts';
-import type { Checkpoint, Machine, Stop } from '../../machine/machine.ts';
+import type { Stop } from '../../machine/machine.ts';
 import type { RiscvMachine } from '../../machine/riscv-machine.ts';
 import type { Profile } from './profile.ts';
+import { WrappedMachine } from './wrapped-machine.ts';
 
 const sampleMicros = 50;
 
-export class ProfiledMachine implements Machine {
-  readonly #machine: RiscvMachine;
+export class ProfiledMachine extends WrappedMachine<RiscvMachine> {
   readonly #profile: Profile;
   readonly #length = new SliceLength(sampleMicros);
   #lastSample: bigint;
   #nextSample: bigint;
 
   constructor(machine: RiscvMachine, profile: Profile) {
-    this.#machine = machine;
+    super(machine);
     this.#profile = profile;
     this.#lastSample = machine.count;
     this.#nextSample = machine.count + this.#distance();
@@ -33,15 +32,15 @@ export class ProfiledMachine implements Machine {
     this.#profile.runBegins();
     let stop: Stop;
     do {
-      stop = this.#machine.run(until < this.#nextSample ? until : this.#nextSample);
-      if (this.#machine.count >= this.#nextSample) this.#sample();
-    } while (stop === 'budget' && this.#machine.count < until);
+      stop = this.machine.run(until < this.#nextSample ? until : this.#nextSample);
+      if (this.machine.count >= this.#nextSample) this.#sample();
+    } while (stop === 'budget' && this.machine.count < until);
     this.#profile.runEnds();
     return stop;
   }
 
   #sample(): void {
-    const { count, position } = this.#machine;
+    const { count, position } = this.machine;
     this.#length.ran(count - this.#lastSample, this.#profile.sample(position));
     this.#lastSample = count;
     this.#nextSample = count + this.#distance();
@@ -49,30 +48,5 @@ export class ProfiledMachine implements Machine {
 
   #distance(): bigint {
     return BigInt(Math.round(Number(this.#length.counts) * (0.5 + Math.random())));
-  }
-
-  get count(): bigint {
-    return this.#machine.count;
-  }
-  get time() {
-    return this.#machine.time;
-  }
-  get wakeTime() {
-    return this.#machine.wakeTime;
-  }
-  apply(input: Input): void {
-    this.#machine.apply(input);
-  }
-  takeOutputs() {
-    return this.#machine.takeOutputs();
-  }
-  pendingDiskRequests() {
-    return this.#machine.pendingDiskRequests();
-  }
-  fingerprint(): bigint {
-    return this.#machine.fingerprint();
-  }
-  checkpoint(): Checkpoint {
-    return this.#machine.checkpoint();
   }
 }

@@ -3,7 +3,8 @@ import { virtMachineMaker } from '../../board/virt.ts';
 import { RecordingReplay } from '../../lockstep/recording.ts';
 import type { Divergence } from '../../lockstep/status.ts';
 import { nowUs } from '../clock.ts';
-import { hostEngine, type Tier } from '../engine.ts';
+import { hostEngine } from '../engine.ts';
+import type { Tier } from '../tiers.ts';
 import { openRecording } from './recording-files.ts';
 
 export interface ReplayOptions {

@@ -138,17 +138,15 @@ function guarded(o: Builder, format: Format, mode: Expr, quick: Expr, slow: () =
     // Two above the subnormals, and neither infinite nor NaN.
     ltU(sub(exponent, 2), format.exponentMask - 2),
   );
-  o.if(eqz(plain), () => o.set(result, slow()));
-  return result;
+  return quickIf(o, plain, result, slow);
 }
 
 /** Whether the only flag that an operation can raise in this mode, NX, is raised already. */
 const onlyInexact = (mode: Expr, wanted: number): Expr =>
   and(eq(mode, wanted), and(get(hart.fflags), 1));
 
-/** `quick` where `plain` holds, `slow` elsewhere. */
-function quickIf(o: Builder, plain: Expr, quick: Expr, slow: () => Expr): Expr {
-  const result = o.let(quick);
+/** `result` where `plain` holds, `slow` elsewhere. */
+function quickIf(o: Builder, plain: Expr, result: Expr, slow: () => Expr): Expr {
   o.if(eqz(plain), () => o.set(result, slow()));
   return result;
 }
@@ -238,7 +236,7 @@ function minMax(format: Format, name: string, funct3: string): Row {
     // Of two zeros the negative one is less, there as here.
     const plain = eqz(or(isNan(format, a), isNan(format, b)));
     const slow = (): Expr => operate(o, `${name}.${format.suffix}`, i32(0), a, b);
-    writeF(o, format, quickIf(o, plain, op(`${native(format)}.${name}`, a, b), slow));
+    writeF(o, format, quickIf(o, plain, o.let(op(`${native(format)}.${name}`, a, b)), slow));
   });
 }
 
@@ -297,7 +295,7 @@ function toInteger(format: Format): Row[] {
       const part = op(`${type}.trunc_sat_${native(format)}_${sign}`, a);
       const quick = type === 'i32' ? sext(part) : part;
       const slow = (): Expr => operateToX(o, `to${name}.${format.suffix}`, mode, a);
-      o.setX('rd', quickIf(o, plain, quick, slow));
+      o.setX('rd', quickIf(o, plain, o.let(quick), slow));
     });
   });
 }
@@ -325,8 +323,8 @@ function fromIntegerValue(
   if (type === 'i32' && double) return quick('i32');
   const exact = isExact(format, type, sign, a);
   // WebAssembly's own conversion of 64 bits to single has no counterpart in the evaluator.
-  if (type === 'i64' && !double) return quickIf(o, exact, quick('i32'), slow);
-  return quickIf(o, or(exact, onlyInexact(mode, toNearest)), quick(type), slow);
+  if (type === 'i64' && !double) return quickIf(o, exact, o.let(quick('i32')), slow);
+  return quickIf(o, or(exact, onlyInexact(mode, toNearest)), o.let(quick(type)), slow);
 }
 
 function fromInteger(format: Format): Row[] {
@@ -423,6 +421,6 @@ export const floatRows: readonly Row[] = [
     const a = read(o, single, 'rs1');
     const slow = (): Expr => operate(o, 'widen.d', mode, a);
     const plain = eqz(isNan(single, a));
-    writeF(o, double, quickIf(o, plain, op('f64.promote_f32', a), slow));
+    writeF(o, double, quickIf(o, plain, o.let(op('f64.promote_f32', a)), slow));
   }),
 ];
