@@ -5,7 +5,7 @@ import type { Push } from './lower.ts';
 import type { Code } from './wasm/code.ts';
 
 /** An address becomes its page, and that the offset of an entry. */
-const slotShift = pageShift - Math.log2(tlbEntryBytes);
+const slotShift = pageShift - (31 - Math.clz32(tlbEntryBytes));
 
 /** From an address on the stack: the offset of its entry in a lookaside buffer. */
 export function pushTlbSlot(code: Code): void {

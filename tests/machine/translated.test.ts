@@ -175,6 +175,20 @@ test('a function farther away than a region reaches, with device accesses and tr
   assert.deepEqual(inAllTiers(code, 2000n, 320 << 20).slice(0, 2), [100n, 100n]);
 });
 
+test('straight code longer than a region is translated to its end', () => {
+  const code = loop(s0, 400).label('again');
+  for (let n = 0; n < 2000; n++) code.op('addi', { rd: a0, rs1: a0, imm: 1 });
+  code.op('addi', { rd: s0, rs1: s0, imm: -1 }).op('jal', { imm: -4 * 2001 });
+  const make = wasmEngine({
+    hotLandings: 50,
+    codeBytesPerModule: 0,
+    codeBytesPerRun: 1 << 30,
+  });
+  const passes = 60n;
+  const { made } = run(code.finish(), 2002n * passes, make);
+  assert.ok(made >= 8, `${made} regions for 2000 instructions in ${passes} passes`);
+});
+
 test('a page edge inside an instruction of a loop', () => {
   const code = loop(s0, 100).to('jal', 'again');
   while (code.here < ramBase + 4096 - 10) code.half(1);

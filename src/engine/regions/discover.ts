@@ -61,6 +61,8 @@ export interface Region {
   /** Blocks at which the region may be entered, the first of which it was made for. */
   readonly entries: readonly number[];
   readonly pages: ReadonlyMap<number, CodePlace>;
+  /** Where a straight line goes on for which there was no room: as hot as what leads there. */
+  readonly cuts: readonly number[];
 }
 
 /** Where control goes behind an instruction. */
@@ -95,6 +97,7 @@ export class Discovery {
   readonly #entry: number;
   readonly #weightMax: number;
   #weight = 0;
+  readonly #cuts: number[] = [];
   /** Whether control comes back to the entry. */
   #loops = false;
 
@@ -128,10 +131,14 @@ export class Discovery {
   }
 
   /** Takes a straight line of instructions; what they lead to joins the queue. */
-  #walk(at: number, queue: number[]): void {
-    for (;;) {
+  #walk(start: number, queue: number[]): void {
+    for (let at = start; ; ) {
       if (this.#instructions.has(at)) {
         this.#leaders.add(at);
+        return;
+      }
+      if (this.#weight >= this.#weightMax) {
+        if (at !== start) this.#cuts.push(at);
         return;
       }
       const instruction = this.#fetch(at);
@@ -171,7 +178,6 @@ export class Discovery {
   }
 
   #fetch(at: number): Instruction | undefined {
-    if (this.#weight >= this.#weightMax) return undefined;
     const code = this.#page(pageOf(at));
     if (code === undefined || !this.#source.decoded(code, offsetIn(at))) return undefined;
     let word = this.#source.half(code, offsetIn(at));
@@ -208,7 +214,9 @@ export class Discovery {
       if (!inside && back !== undefined && blocks[back]!.pages.length === 1) entries.add(back);
     }
     const pages = [...this.#pages].filter((page): page is [number, CodePlace] => !!page[1]);
-    return { blocks, entries: [...entries], pages: new Map(pages) };
+    const known = new Map(pages);
+    const cuts = this.#cuts.filter((at) => known.has(pageOf(at)));
+    return { blocks, entries: [...entries], pages: known, cuts };
   }
 
   #block(start: number, index: number, indexOf: ReadonlyMap<number, number>): BasicBlock {

@@ -85,6 +85,8 @@ interface Kept {
 interface Pending {
   readonly emitted: EmittedRegion;
   readonly entries: readonly Entry[];
+  /** Where straight lines go on behind the region. */
+  readonly cuts: readonly Entry[];
 }
 
 /** Instructions of an ordinary slice, a quarter of a millisecond. */
@@ -92,8 +94,8 @@ const shortRun = 200_000;
 
 /** Failures of what a region relies on after which it is made anew, relying on nothing. */
 const unfitMax = 8;
-/** How many of those are remembered; to forget them costs a few failures more. */
-const generalMax = 10_000;
+/** How many entries are remembered of each kind; to forget them costs a little time. */
+const rememberedMax = 10_000;
 
 export interface TranslatorStatistics {
   readonly regions: number;
@@ -125,6 +127,8 @@ export class Translator {
   #made = 0;
   /** Entries whose regions have been found unfit too often. */
   readonly #general = new Set<string>();
+  /** Entries at which a straight line goes on behind a region. */
+  readonly #expected = new Set<string>();
 
   constructor(
     memory: WebAssembly.Memory,
@@ -178,7 +182,8 @@ export class Translator {
     this.#pending.set(name, pending);
     this.#pendingBytes += pending.emitted.body.bytes.length;
     this.#bytesLeft -= pending.emitted.body.bytes.length;
-    if (this.#pendingBytes >= this.#options.codeBytesPerModule) this.#compile();
+    const goesOn = this.#expected.delete(name);
+    if (goesOn || this.#pendingBytes >= this.#options.codeBytesPerModule) this.#compile();
   }
 
   #translate(known: readonly KnownBits[]): Pending | undefined {
@@ -187,10 +192,8 @@ export class Translator {
     const region = Discovery.region(this.#sourceAround(page), specialiser, offset);
     if (region === undefined) return undefined;
     const emitted = emitRegion(region, { ...this.#numbers, specialiser });
-    const entries = emitted.entries.map((at) =>
-      entryOf(region.pages.get(pageOf(at))!, offsetIn(at)),
-    );
-    return { emitted, entries };
+    const entryAt = (at: number): Entry => entryOf(region.pages.get(pageOf(at))!, offsetIn(at));
+    return { emitted, entries: emitted.entries.map(entryAt), cuts: region.cuts.map(entryAt) };
   }
 
   /** The region at `hart.pc` has returned, because what it relies on does not hold. */
@@ -203,7 +206,7 @@ export class Translator {
     kept.unfit += 1;
     if (kept.unfit < unfitMax) return;
     this.#drop(kept);
-    if (this.#general.size > generalMax) this.#general.clear();
+    if (this.#general.size > rememberedMax) this.#general.clear();
     for (const each of kept.entries) this.#general.add(nameOf(each));
   }
 
@@ -232,6 +235,7 @@ export class Translator {
     this.#forgetPending();
     for (const kept of this.#kept.values()) this.#drop(kept);
     this.#general.clear();
+    this.#expected.clear();
   }
 
   #forgetPending(): void {
@@ -264,7 +268,7 @@ export class Translator {
     return names.map((name) => instance.exports[name] as CallableFunction);
   }
 
-  #keep({ emitted, entries }: Pending, region: CallableFunction): void {
+  #keep({ cuts, emitted, entries }: Pending, region: CallableFunction): void {
     const slot = this.#freeSlots.pop() ?? this.#table.grow(1);
     this.#table.set(slot, region);
     const bytes = emitted.body.bytes.length;
@@ -277,6 +281,16 @@ export class Translator {
       if (index > 0 && taken) continue;
       this.#view.setUint32(wordAt, wordOf(slot, index), true);
     }
+    for (const cut of cuts) this.#expect(cut);
+  }
+
+  /** The next landing there makes it hot, and what is made then does not wait for others. */
+  #expect(entry: Entry): void {
+    const almost = this.#options.hotLandings - 1;
+    if (this.#view.getUint32(entry.wordAt, true) >= almost) return;
+    this.#view.setUint32(entry.wordAt, almost, true);
+    if (this.#expected.size > rememberedMax) this.#expected.clear();
+    this.#expected.add(nameOf(entry));
   }
 
   // --- Room
