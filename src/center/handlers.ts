@@ -49,15 +49,15 @@ export const handlers: { readonly [N in EndpointName]: Handler<N> } = {
   listHosts: ({ cluster }) => cluster.inventory.daemons.map((daemon) => hostView(cluster, daemon)),
   showHost: ({ cluster }, { params }) =>
     hostView(cluster, cluster.inventory.findDaemon(params.host)),
-  removeHost: ({ cluster }, { params }) => {
-    removeHost(cluster, params.host);
+  removeHost: async ({ cluster }, { params }) => {
+    await removeHost(cluster, params.host);
     return null;
   },
   listVms: ({ cluster }) => cluster.inventory.vms.map((vm) => vmView(cluster, vm)),
-  createVm: ({ cluster }, { body }) => vmView(cluster, createVm(cluster, body)),
-  showVm: ({ cluster }, { params }) => vmView(cluster, cluster.inventory.findVm(params.vm)),
-  deleteVm: ({ cluster }, { params }) => {
-    deleteVm(cluster, cluster.inventory.findVm(params.vm));
+  createVm: async ({ cluster }, { body }) => vmView(cluster, await createVm(cluster, body)),
+  showVm: ({ cluster }, { params }) => vmView(cluster, cluster.findVm(params.vm)),
+  deleteVm: async ({ cluster }, { params }) => {
+    await deleteVm(cluster, cluster.findVm(params.vm));
     return null;
   },
   startVm: ({ cluster }, { params, body }) =>
@@ -68,18 +68,19 @@ export const handlers: { readonly [N in EndpointName]: Handler<N> } = {
   turnFtOn: ({ cluster }, { params }) => act(cluster, params.vm, (vm) => turnFtOn(cluster, vm)).ft,
   turnFtOff: ({ cluster }, { params }) =>
     act(cluster, params.vm, (vm) => turnFtOff(cluster, vm)).ft,
-  ftStatus: ({ cluster }, { params }) => cluster.ftStatus(cluster.inventory.findVm(params.vm)),
+  ftStatus: ({ cluster }, { params }) => cluster.ftStatus(cluster.findVm(params.vm)),
   testFailover: async ({ cluster }, { params }) => {
-    const { id } = cluster.inventory.findVm(params.vm).spec;
+    const { id } = cluster.findVm(params.vm).spec;
     await testFailover(cluster, cluster.inventory.vm(id)!);
-    return cluster.ftStatus(cluster.inventory.findVm(id));
+    return cluster.ftStatus(cluster.findVm(id));
   },
-  listEvents: ({ cluster }, { query }) =>
-    cluster.events.list(query.after ?? 0, query.limit ?? 1000, query.vm),
+  listEvents: ({ cluster }, { query }) => [
+    ...cluster.events.list(query.after ?? 0, query.limit ?? 1000, query.vm),
+  ],
 };
 
 function act(cluster: Cluster, name: string, change: (vm: Vm) => void): Output<'showVm'> {
-  const vm = cluster.inventory.findVm(name);
+  const vm = cluster.findVm(name);
   change(vm);
   return vmView(cluster, cluster.inventory.vm(vm.spec.id)!);
 }
@@ -126,11 +127,11 @@ async function join(
   return { daemonId: id, certificate, ca: authority.certificatePem };
 }
 
-function askArbiter(
+async function askArbiter(
   { cluster }: Context,
   { body }: Input<'askArbiter'>,
   caller: Caller,
-): Output<'askArbiter'> {
+): Promise<Output<'askArbiter'>> {
   const own = caller.kind === 'daemon' ? caller.daemon : undefined;
   if (own?.kind !== 'host' || body.member.host !== own.id) {
     throw new UmbraError(
@@ -140,10 +141,5 @@ function askArbiter(
     );
   }
   // JSON leaves out what is undefined; the arbiter reads both alike.
-  const reply = cluster.arbiter.ask(body as Ask);
-  if (body.operation.kind !== 'read') {
-    // After the reply is on its way: the asker's outputs may be waiting for it.
-    setImmediate(() => cluster.decided(body.vm));
-  }
-  return reply as Output<'askArbiter'>;
+  return (await cluster.arbiter.ask(body as Ask)) as Output<'askArbiter'>;
 }

@@ -131,6 +131,8 @@ function addEndpoint(server: FastifyInstance, context: Context, name: EndpointNa
         body: body(request.body ?? {}),
       };
       const result = await handle(context, input, caller);
+      // Nobody is told what could still be forgotten.
+      await context.cluster.store.settled();
       assert(reply.Check(result), `${name} replied with what it does not promise`);
       return response.type('application/json').send(JSON.stringify(result));
     },
@@ -189,11 +191,11 @@ function addConsoleSocket(server: FastifyInstance, cluster: Cluster): void {
       websocket: true,
       preValidation: async (request) => {
         admit(callerOf(cluster, request), 'person');
-        cluster.inventory.findVm((request.params as { vm: string }).vm);
+        cluster.findVm((request.params as { vm: string }).vm);
       },
     },
     (socket: WebSocket, request) => {
-      const { id } = cluster.inventory.findVm((request.params as { vm: string }).vm).spec;
+      const { id } = cluster.findVm((request.params as { vm: string }).vm).spec;
       const say = (message: ConsoleToViewer) => socket.send(JSON.stringify(message));
       const stop = cluster.console(id).watch((output) => {
         if (output === 'poweredOn') return say({ kind: 'poweredOn' });

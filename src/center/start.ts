@@ -19,7 +19,7 @@ import { Cluster } from './cluster.ts';
 import { type Context, newJoinToken } from './handlers.ts';
 import type { Limits } from './placement.ts';
 import { createServer } from './server.ts';
-import { Store } from './store.ts';
+import { EmbeddedStore } from './store/embedded-store.ts';
 import { makeApiToken } from './tokens.ts';
 
 export interface CenterOptions {
@@ -52,15 +52,16 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
   const { address, port } = parseListen(options.listen);
   const isNewCluster =
     !existsSync(join(options.data, 'center.db')) && !existsSync(join(options.data, 'ca.pem'));
-  const store = new Store(options.data, options.onStoreFailure);
+  const store = new EmbeddedStore(options.data, options.onStoreFailure);
   const cluster = new Cluster({
     store,
     home: options.home,
-    isNewCluster,
+    data: options.data,
     limits: options.limits ?? defaultLimits,
     ...(options.onEvent && { onEvent: options.onEvent }),
   });
   try {
+    await cluster.arbiter.open(isNewCluster);
     const authority = await Authority.open(options.data);
     const context: Context = { cluster, authority, version: packageVersion() };
     const tls = await authority.center(options.data);
@@ -73,9 +74,9 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
     }
     const bound = (server.server.address() as AddressInfo).port;
     const adminFile = writeCredentials(options, cluster, localUrl(address, bound), tls.ca);
-    const isFirst = store.meta('welcomed') === undefined;
+    const isFirst = store.get('meta', 'welcomed') === undefined;
     const joinToken = isFirst ? newJoinToken(cluster, authority) : undefined;
-    store.setMeta('welcomed', 'yes');
+    store.put('meta', 'welcomed', 'yes');
     return {
       url: publicUrl(address, bound),
       joinToken,
