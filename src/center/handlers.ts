@@ -20,7 +20,7 @@ import {
   turnFtOff,
   turnFtOn,
 } from './operations.ts';
-import { makeJoinToken, useJoinToken } from './tokens.ts';
+import { type Joiner, makeApiToken, makeJoinToken, useJoinToken } from './tokens.ts';
 import { hostView, vmView } from './views.ts';
 
 export interface Context {
@@ -44,7 +44,15 @@ type Handler<N extends EndpointName> = (
 export const handlers: { readonly [N in EndpointName]: Handler<N> } = {
   health: ({ cluster, version }) => ({ version, epoch: cluster.arbiter.epoch, pid: process.pid }),
   join,
-  createJoinToken: ({ cluster, authority }) => ({ token: newJoinToken(cluster, authority) }),
+  joinCenter: ({ cluster: { store, events }, authority }, { body }) =>
+    store.transaction(() => {
+      useJoinToken(store, body.token, 'center', 'center');
+      events.add('center-joined', 'another center has joined and has the certificate authority');
+      return { ...authority.secrets, adminToken: makeApiToken(store, 'administrator') };
+    }),
+  createJoinToken: ({ cluster, authority }, { body }) => ({
+    token: newJoinToken(cluster, authority, body.joiner),
+  }),
   askArbiter,
   listHosts: ({ cluster }) => cluster.inventory.daemons.map((daemon) => hostView(cluster, daemon)),
   showHost: ({ cluster }, { params }) =>
@@ -86,8 +94,12 @@ function act(cluster: Cluster, name: string, change: (vm: Vm) => void): Output<'
 }
 
 /** The secret, and what the center is to be recognised by. */
-export function newJoinToken(cluster: Cluster, authority: Authority): string {
-  return `${makeJoinToken(cluster.store)}.${authority.fingerprint}`;
+export function newJoinToken(
+  cluster: Cluster,
+  authority: Authority,
+  joiner: Joiner = 'daemon',
+): string {
+  return `${makeJoinToken(cluster.store, joiner)}.${authority.fingerprint}`;
 }
 
 async function join(
@@ -112,7 +124,7 @@ async function join(
         'Choose another with --name, or remove that one: umbra host remove NAME.',
       );
     }
-    useJoinToken(store, body.token, id);
+    useJoinToken(store, body.token, 'daemon', id);
     inventory.putDaemon({
       ...{ id, name, kind, addresses },
       maintenance: false,

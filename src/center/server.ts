@@ -21,6 +21,7 @@ import { assert } from '../base/assert.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { CenterTls } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
+import { forwardToLeader } from './forward.ts';
 import { type Caller, type Context, handlers } from './handlers.ts';
 import { liveOf } from './protection.ts';
 import { roleOfApiToken } from './tokens.ts';
@@ -52,6 +53,9 @@ export async function createServer(
     const remedy = `The API is below ${apiPrefix}.`;
     sendProblem(reply, new UmbraError('endpoint-unknown', `there is no ${what}`, remedy));
   });
+  // A refused upgrade leaves a socket that nobody owns: it ends when the client ends it.
+  server.server.on('upgrade', (_request, socket) => socket.once('end', () => socket.end()));
+  forwardToLeader(server, cluster.store, tls.ca);
   await server.register(websocketPlugin, { options: { maxPayload: 16 * 2 ** 20 } });
   for (const name of Object.keys(endpoints) as EndpointName[]) addEndpoint(server, context, name);
   addAgentSocket(server, cluster);
