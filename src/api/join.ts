@@ -84,7 +84,7 @@ function parseJoinToken(token: string | undefined): { secret: string; fingerprin
 }
 
 /** The certificate with this fingerprint out of the chain that the center shows, as PEM. */
-function fetchAuthority(url: string, fingerprint: string): Promise<string> {
+export function fetchAuthority(url: string, fingerprint: string): Promise<string> {
   const { hostname, port } = new URL(url);
   const host = hostname.replace(/^\[|\]$/g, '');
   return new Promise((resolve, reject) => {

@@ -53,7 +53,7 @@ describe('joining', () => {
     assert.match(joined.daemonId, /^host-[0-9a-f]{12}$/);
     assert.equal(statSync(joined.keyFile).mode & 0o777, 0o600);
     assert.deepEqual(await joinWith(undefined, 'first'), joined);
-    await assert.rejects(joinWith(token, 'second'), code('token-refused'));
+    await assert.rejects(joinWith(token, 'second'), code('token-used'));
     const hosts = await center.client.call('listHosts');
     assert.deepEqual(
       hosts.map(({ name, state, pid }) => ({ name, state, pid })),
@@ -69,7 +69,7 @@ describe('joining', () => {
     const other = `${secret}.${'0'.repeat(64)}`;
     await assert.rejects(joinWith(other, 'third'), code('center-not-trusted'));
     const unknown = `${'A'.repeat(43)}.${fingerprint}`;
-    await assert.rejects(joinWith(unknown, 'third'), code('token-refused'));
+    await assert.rejects(joinWith(unknown, 'third'), code('token-unknown'));
     // None of these has used it up.
     assert.ok(await joinWith(token, 'third'));
   });

@@ -101,7 +101,7 @@ export class TestCenter {
   }
 
   async token(): Promise<string> {
-    return (await this.client.call('createJoinToken')).token;
+    return (await this.client.call('createJoinToken', { body: {} })).token;
   }
 
   /** A host that is connected. */

@@ -12,15 +12,20 @@ import {
   readPersonCredentials,
   writePrivateFile,
 } from '../api/credentials.ts';
+import type { AuditView } from '../api/people.ts';
 import type { EventView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
+import { Audit } from './audit.ts';
 import { Authority } from './certificates.ts';
 import { Cluster } from './cluster.ts';
-import { type Context, newJoinToken } from './handlers.ts';
+import type { Context } from './handler.ts';
+import { Idempotency } from './idempotency.ts';
+import { makeJoinToken } from './people/join-tokens.ts';
+import { People } from './people/people.ts';
+import { newSecret } from './people/secrets.ts';
 import type { Limits } from './placement.ts';
 import { createServer } from './server.ts';
 import { EmbeddedStore } from './store/embedded-store.ts';
-import { makeApiToken } from './tokens.ts';
 
 export interface CenterOptions {
   readonly data: string;
@@ -29,7 +34,10 @@ export interface CenterOptions {
   /** UMBRA_HOME: where images are built, and where credentials go if there are none. */
   readonly home: string;
   readonly limits?: Limits;
+  /** `/metrics` needs no credentials. */
+  readonly metricsOpen?: boolean;
   readonly onEvent?: (event: EventView) => void;
+  readonly onAudit?: (record: AuditView) => void;
   readonly onBug?: (error: unknown) => void;
   /** The disk has failed under the store. The process must end. */
   readonly onStoreFailure?: (error: unknown) => void;
@@ -39,6 +47,8 @@ export interface Center {
   readonly url: string;
   /** Only at the first start. */
   readonly joinToken: string | undefined;
+  /** Of the first administrator, only when it was made: its password is nowhere else. */
+  readonly administrator: { readonly name: string; readonly password: string } | undefined;
   readonly adminFile: string;
   /** For tests and for programs that embed a center. */
   readonly cluster: Cluster;
@@ -62,10 +72,19 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
   });
   try {
     await cluster.arbiter.open(isNewCluster);
+    cluster.tasks.recover();
+    const people = new People(store);
     const authority = await Authority.open(options.data);
-    const context: Context = { cluster, authority, version: packageVersion() };
+    const context: Context = {
+      ...{ cluster, authority, people, version: packageVersion() },
+      audit: new Audit(store, options.onAudit),
+      idempotency: new Idempotency(store),
+    };
     const tls = await authority.center(options.data);
-    const server = await createServer(context, tls, options.onBug ?? (() => {}));
+    const server = await createServer(context, tls, {
+      onBug: options.onBug ?? (() => {}),
+      metricsOpen: options.metricsOpen ?? false,
+    });
     try {
       await server.listen({ host: address, port });
     } catch (cause) {
@@ -73,13 +92,17 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
       throw listenError(options.listen, cause as Error);
     }
     const bound = (server.server.address() as AddressInfo).port;
-    const adminFile = writeCredentials(options, cluster, localUrl(address, bound), tls.ca);
+    const adminFile = writeCredentials(options, people, localUrl(address, bound), tls.ca);
     const isFirst = store.get('meta', 'welcomed') === undefined;
-    const joinToken = isFirst ? newJoinToken(cluster, authority) : undefined;
+    const administrator = await firstAdministrator(people);
+    const joinToken = isFirst
+      ? `${makeJoinToken(store, 'center').secret}.${authority.fingerprint}`
+      : undefined;
     store.put('meta', 'welcomed', 'yes');
     return {
       url: publicUrl(address, bound),
       joinToken,
+      administrator,
       adminFile,
       cluster,
       async close() {
@@ -96,17 +119,31 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
   }
 }
 
-/** The administrator's file, with the address that holds now; a copy for the local user. */
+/** A cluster without users gets one who may make the others. */
+async function firstAdministrator({ users }: People): Promise<Center['administrator']> {
+  if (users.all.length > 0) return undefined;
+  const [name, password] = ['admin', newSecret().slice(0, 24)];
+  await users.add(name, 'administrator', password);
+  return { name, password };
+}
+
+/**
+ * The administrator's file, with the address that holds now; a copy for the local user. Whoever may
+ * write the center's folder is the cluster's administrator: a token in the file that this center does
+ * not know, or that was revoked, is replaced by a new one.
+ */
 function writeCredentials(
   { data, home }: CenterOptions,
-  cluster: Cluster,
+  people: People,
   url: string,
   ca: string,
 ): string {
   const adminFile = resolve(data, 'admin.json');
-  const token = existsSync(adminFile)
-    ? readPersonCredentials(adminFile).token
-    : makeApiToken(cluster.store, 'administrator');
+  const known = existsSync(adminFile) ? readPersonCredentials(adminFile).token : undefined;
+  const nobodys = { user: null, parent: null, expires: null };
+  const wish = { name: 'admin.json', role: 'administrator', ...nobodys } as const;
+  const isGood = known !== undefined && people.tokens.upgrade(known, wish) !== undefined;
+  const token = isGood ? known : people.tokens.make(wish).secret;
   const credentials: PersonCredentials = { url, token, ca, adminFile };
   const text = `${JSON.stringify(credentials, undefined, 2)}\n`;
   writePrivateFile(adminFile, text);
