@@ -61,6 +61,7 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'no-host': [409, 'no host has joined'],
   'no-room': [409, 'no host has room'],
   'port-taken': [409, "the gateway's port is published for another VM"],
+  'session-missing': [409, 'the caller has no session that could end'],
   'task-ended': [409, 'the task has ended already'],
   'task-not-cancellable': [409, 'the task cannot be cancelled'],
   'vm-not-running': [409, 'the VM is not running on a host that responds'],

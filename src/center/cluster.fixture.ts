@@ -155,7 +155,10 @@ export class TestHost {
     this.#client = new Client(url, daemonTrust(credentials));
   }
 
-  static async join(center: TestCenter, name: string): Promise<TestHost> {
+  static async join(
+    center: Pick<TestCenter, 'url' | 'folder' | 'token'>,
+    name: string,
+  ): Promise<TestHost> {
     const credentials = await joinCluster({
       url: center.url,
       token: await center.token(),

@@ -23,6 +23,7 @@ import { Idempotency } from './idempotency.ts';
 import { makeJoinToken } from './people/join-tokens.ts';
 import { People } from './people/people.ts';
 import { newSecret } from './people/secrets.ts';
+import type { ThrottleRule } from './people/throttle.ts';
 import type { Limits } from './placement.ts';
 import { createServer } from './server.ts';
 import { EmbeddedStore } from './store/embedded-store.ts';
@@ -36,6 +37,8 @@ export interface CenterOptions {
   readonly limits?: Limits;
   /** `/metrics` needs no credentials. */
   readonly metricsOpen?: boolean;
+  /** How failed logins of one user are slowed. */
+  readonly loginRule?: ThrottleRule;
   readonly onEvent?: (event: EventView) => void;
   readonly onAudit?: (record: AuditView) => void;
   readonly onBug?: (error: unknown) => void;
@@ -73,7 +76,7 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
   try {
     await cluster.arbiter.open(isNewCluster);
     cluster.tasks.recover();
-    const people = new People(store);
+    const people = new People(store, options.loginRule);
     const authority = await Authority.open(options.data);
     const context: Context = {
       ...{ cluster, authority, people, version: packageVersion() },

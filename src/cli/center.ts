@@ -8,6 +8,7 @@ import type { EventView } from '../api/views.ts';
 import { type Center, defaultLimits, defaultListen, startCenter } from '../center/start.ts';
 import { centerLog, eventLine } from './center-log.ts';
 import { parseDuration } from './duration.ts';
+import { readEvents } from './events.ts';
 import { centerOptions, type SessionOptions, show, table, withCenter } from './session.ts';
 
 export { eventLine };
@@ -68,9 +69,7 @@ export function registerCenter(program: Command): void {
     .option('--json', 'print JSON; with --follow one object a line')
     .action(async ({ after, vm, follow, json, ...options }) => {
       if (follow) return followEvents(options, { after, vm }, json);
-      const events = await withCenter(options, (client) =>
-        client.call('listEvents', { query: { after, vm } }),
-      );
+      const events = await withCenter(options, (client) => readEvents(client, { after, vm }));
       show(json, events, () => events.map(eventLine).join('\n'));
     });
 }

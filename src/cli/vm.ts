@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import type { PublishedPort } from '../api/agent.ts';
 import type { VmView } from '../api/views.ts';
 import { eventLine, wholeNumber } from './center.ts';
+import { readEvents } from './events.ts';
 import { centerOptions, fields, ifVersion, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory, parsePublish } from './values.ts';
 import { noWait, waitForVm } from './wait.ts';
@@ -108,9 +109,7 @@ function registerLooking(vm: Command): void {
     .option('--after <sequence>', 'only later ones', wholeNumber, 0)
     .option('--json', 'print JSON')
     .action(async (name: string, { after, json, ...options }) => {
-      const events = await withCenter(options, (client) =>
-        client.call('listEvents', { query: { vm: name, after } }),
-      );
+      const events = await withCenter(options, (client) => readEvents(client, { vm: name, after }));
       show(json, events, () => events.map(eventLine).join('\n'));
     });
 }

@@ -23,7 +23,7 @@ export const peopleHandlers = {
     const { credential } = personOf(call);
     if (credential.kind === 'token') {
       throw new UmbraError(
-        'access-denied',
+        'session-missing',
         'an API token is not a session and cannot log out',
         `Revoke it: umbra token revoke ${credential.token.id}.`,
       );

@@ -9,7 +9,7 @@ import type { Store } from '../store/store.ts';
 import { type ApiToken, ApiTokens } from './api-tokens.ts';
 import { hasPassed } from './secrets.ts';
 import { csrfTokenOf, isOver, type Session, Sessions } from './sessions.ts';
-import { addressRule, Throttle, userRule } from './throttle.ts';
+import { addressRule, Throttle, type ThrottleRule, userRule } from './throttle.ts';
 import { Users } from './users.ts';
 
 /** Somebody who has shown a secret. */
@@ -30,12 +30,13 @@ export class People {
   readonly users: Users;
   readonly sessions: Sessions;
   readonly tokens: ApiTokens;
-  readonly #byUser = new Throttle(userRule);
+  readonly #byUser: Throttle;
   readonly #byAddress = new Throttle(addressRule);
   /** Since the start, for the metrics. */
   readonly loginsRefused = { wrong: 0, throttled: 0 };
 
-  constructor(store: Store) {
+  constructor(store: Store, rule: ThrottleRule = userRule) {
+    this.#byUser = new Throttle(rule);
     this.users = new Users(store);
     this.sessions = new Sessions(store);
     this.tokens = new ApiTokens(store);
