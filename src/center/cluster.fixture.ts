@@ -114,8 +114,9 @@ export class TestCenter {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  async token(joiner: 'daemon' | 'center' = 'daemon'): Promise<string> {
-    return (await this.client.call('createJoinToken', { body: { joiner } })).token;
+  async token(kind?: 'host' | 'gateway' | 'center'): Promise<string> {
+    const body = kind === undefined ? {} : { kind };
+    return (await this.client.call('createJoinToken', { body })).token;
   }
 
   /** A host that is connected. */
@@ -170,7 +171,10 @@ export class TestHost {
     this.#client = new Client(url, daemonTrust(credentials));
   }
 
-  static async join(center: TestCenter, name: string): Promise<TestHost> {
+  static async join(
+    center: Pick<TestCenter, 'url' | 'folder' | 'token'>,
+    name: string,
+  ): Promise<TestHost> {
     const credentials = await joinCluster({
       url: center.url,
       token: await center.token(),

@@ -24,6 +24,7 @@ import type { HostState, Limits, Load } from './placement.ts';
 import { type Command, type Plan, plan, type Situation } from './protection.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
+import { Tasks } from './tasks.ts';
 
 export interface ClusterOptions {
   readonly store: Store;
@@ -44,6 +45,7 @@ export class Cluster implements AgentListener {
   readonly inventory: Inventory;
   readonly arbiter: Arbiter;
   readonly events: Events;
+  readonly tasks: Tasks;
   readonly images: Images;
   readonly agents: Agents;
   readonly limits: Limits;
@@ -64,6 +66,7 @@ export class Cluster implements AgentListener {
     this.limits = options.limits;
     this.inventory = new Inventory(store);
     this.events = new Events(store, options.onEvent);
+    this.tasks = new Tasks(store, this.events);
     this.arbiter = new Arbiter(store.arbiter);
     store.arbiter.onChange = (vm) => {
       // After the reply is on its way: the asker's outputs may be waiting for it.
@@ -82,6 +85,7 @@ export class Cluster implements AgentListener {
   /** From now on. Daemons say by themselves what runs. */
   lead(): void {
     this.#leads = true;
+    this.tasks.recover();
     this.evaluateAll();
   }
 
@@ -95,6 +99,7 @@ export class Cluster implements AgentListener {
 
   close(): void {
     this.resign();
+    this.tasks.close();
     clearInterval(this.#tick);
   }
 

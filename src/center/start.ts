@@ -12,17 +12,24 @@ import {
   readPersonCredentials,
   writePrivateFile,
 } from '../api/credentials.ts';
+import type { AuditView } from '../api/people.ts';
 import type { EventView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
+import { Audit } from './audit.ts';
 import { Authority } from './certificates.ts';
 import { Cluster } from './cluster.ts';
-import { type Context, newJoinToken } from './handlers.ts';
+import type { Context } from './handler.ts';
+import { Idempotency } from './idempotency.ts';
 import { joinOtherCenters, openAuthority } from './join-center.ts';
 import { takePart } from './leadership.ts';
+import { adminWish } from './people/api-tokens.ts';
+import { makeJoinToken } from './people/join-tokens.ts';
+import { People } from './people/people.ts';
+import { newSecret } from './people/secrets.ts';
+import type { ThrottleRule } from './people/throttle.ts';
 import type { Limits } from './placement.ts';
 import { createServer } from './server.ts';
 import { type EtcdTlsFiles, openStore } from './store/open.ts';
-import { makeApiToken } from './tokens.ts';
 
 export interface CenterOptions {
   readonly data: string;
@@ -40,7 +47,12 @@ export interface CenterOptions {
   /** At which URL others reach this center; by default its address, or this machine's name. */
   readonly advertise?: string;
   readonly limits?: Limits;
+  /** `/metrics` needs no credentials. */
+  readonly metricsOpen?: boolean;
+  /** How failed logins of one user are slowed. */
+  readonly loginRule?: ThrottleRule;
   readonly onEvent?: (event: EventView) => void;
+  readonly onAudit?: (record: AuditView) => void;
   readonly onBug?: (error: unknown) => void;
   /** The disk has failed under the store. The process must end. */
   readonly onStoreFailure?: (error: unknown) => void;
@@ -50,6 +62,8 @@ export interface Center {
   readonly url: string;
   /** Only at the first start. */
   readonly joinToken: string | undefined;
+  /** Of the first administrator, only when it was made: its password is nowhere else. */
+  readonly administrator: { readonly name: string; readonly password: string } | undefined;
   readonly adminFile: string;
   /** For tests and for programs that embed a center. */
   readonly cluster: Cluster;
@@ -73,10 +87,18 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
     ...(options.onEvent && { onEvent: options.onEvent }),
   });
   try {
+    const people = new People(store, options.loginRule);
     const authority = await openAuthority(data, store);
-    const context: Context = { cluster, authority, version: packageVersion() };
+    const context: Context = {
+      ...{ cluster, authority, people, version: packageVersion() },
+      audit: new Audit(store, options.onAudit),
+      idempotency: new Idempotency(store),
+    };
     const tls = await authority.center(data);
-    const server = await createServer(context, tls, options.onBug ?? (() => {}));
+    const server = await createServer(context, tls, {
+      onBug: options.onBug ?? (() => {}),
+      metricsOpen: options.metricsOpen ?? false,
+    });
     try {
       await server.listen({ host: address, port });
     } catch (cause) {
@@ -86,10 +108,12 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
     const bound = (server.server.address() as AddressInfo).port;
     const url = options.advertise ?? publicUrl(address, bound);
     const stop = await takePart(store, cluster, url, isFirstStart);
-    const adminFile = writeCredentials(options, cluster, localUrl(address, bound), tls.ca);
+    const adminFile = writeCredentials(options, people, localUrl(address, bound), tls.ca);
+    const administrator = store.leads ? await firstAdministrator(people) : undefined;
     return {
       url,
       joinToken: firstToken(cluster, authority),
+      administrator,
       adminFile,
       cluster,
       async close() {
@@ -112,20 +136,32 @@ function firstToken(cluster: Cluster, authority: Authority): string | undefined 
   const { store } = cluster;
   if (!store.leads || store.get('meta', 'welcomed') !== undefined) return undefined;
   store.put('meta', 'welcomed', 'yes');
-  return newJoinToken(cluster, authority);
+  return `${makeJoinToken(store, 'center').secret}.${authority.fingerprint}`;
 }
 
-/** The administrator's file, with the address that holds now; a copy for the local user. */
+/** A cluster without users gets one who may make the others. */
+async function firstAdministrator({ users }: People): Promise<Center['administrator']> {
+  if (users.all.length > 0) return undefined;
+  const [name, password] = ['admin', newSecret().slice(0, 24)];
+  await users.add(name, 'administrator', password);
+  return { name, password };
+}
+
+/**
+ * The administrator's file, with the address that holds now; a copy for the local user. Whoever may
+ * write the center's folder is the cluster's administrator: a token in the file that this center does
+ * not know, or that was revoked, is replaced by a new one.
+ */
 function writeCredentials(
   { data, home }: CenterOptions,
-  cluster: Cluster,
+  people: People,
   url: string,
   ca: string,
 ): string {
   const adminFile = resolve(data, 'admin.json');
-  const token = existsSync(adminFile)
-    ? readPersonCredentials(adminFile).token
-    : makeApiToken(cluster.store, 'administrator');
+  const known = existsSync(adminFile) ? readPersonCredentials(adminFile).token : undefined;
+  const isGood = known !== undefined && people.tokens.upgrade(known, adminWish) !== undefined;
+  const token = isGood ? known : people.tokens.make(adminWish).secret;
   const credentials: PersonCredentials = { url, token, ca, adminFile };
   const text = `${JSON.stringify(credentials, undefined, 2)}\n`;
   writePrivateFile(adminFile, text);

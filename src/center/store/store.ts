@@ -9,7 +9,19 @@
 import type { EventView } from '../../api/views.ts';
 import type { ArbiterEntry } from '../../lockstep/arbiter.ts';
 
-export const tables = ['meta', 'joinTokens', 'apiTokens', 'daemons', 'vms', 'arbiterSeen'] as const;
+export const tables = [
+  'meta',
+  'joinTokens',
+  'apiTokens',
+  'daemons',
+  'vms',
+  'arbiterSeen',
+  'users',
+  'sessions',
+  'audit',
+  'tasks',
+  'replies',
+] as const;
 export type Table = (typeof tables)[number];
 
 export type EventDraft = Omit<EventView, 'sequence'>;
