@@ -40,6 +40,7 @@ export function createVm(cluster: Cluster, body: Input<'createVm'>['body']): Vm 
       cpus: body.cpus ?? 1,
       memoryBytes: body.memoryBytes ?? image.memory,
       mac: macOf(number),
+      ...(body.vlan !== undefined && { vlan: body.vlan }),
       ...(body.append !== undefined && { append: body.append }),
       disks: image.disks.map(({ path, bytes }) => ({ bytes, template: path })),
       ...powerOnInputs(),

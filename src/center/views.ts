@@ -6,10 +6,11 @@ import { freeMemory } from './placement.ts';
 import { ftStatusOf, powerStateOf } from './status.ts';
 
 export function vmView(cluster: Cluster, vm: Vm): VmView {
-  const { id, name, number, image, imageDigest, cpus, memoryBytes, mac } = vm.spec;
+  const { id, name, number, image, imageDigest, cpus, memoryBytes, mac, vlan } = vm.spec;
   const situation = cluster.situation(vm);
   return {
     ...{ id, name, number, image, imageDigest, cpus, memoryBytes, mac },
+    ...(vlan !== undefined && { vlan }),
     state: powerStateOf(situation),
     host: vm.host === undefined ? null : cluster.nameOf(vm.host),
     ports: vm.ports.map((port) => ({ ...port })),

@@ -10,7 +10,13 @@
 import type { Duplex } from 'node:stream';
 import { Announcer } from '../network/announcements.ts';
 import type { FrameBatch } from '../network/framing.ts';
-import { type Port, type PortGeneration, Switch, type VmNumber } from '../network/switch.ts';
+import {
+  type Port,
+  type PortGeneration,
+  type PortSink,
+  Switch,
+  type VmNumber,
+} from '../network/switch.ts';
 import type { TrunkAnnouncement, VmAddresses } from '../network/trunk.ts';
 import type { Mac } from '../network/wire.ts';
 import { Alarm, nowUs } from './clock.ts';
@@ -49,6 +55,11 @@ export class Ethernet {
     this.#tell = tell;
   }
 
+  /** The LAN that this machine is on. @returns the port at which its frames come in */
+  addUplink(sink: PortSink): Port {
+    return this.switch.addUplink(sink);
+  }
+
   /** The gateway's stack ends its batch here, before anything is written. */
   atTurnEnd(turnEnds: (now: number) => void): void {
     this.#turnEnds = turnEnds;
@@ -80,7 +91,8 @@ export class Ethernet {
 
   /**
    * What is behind `port` is live in this generation. Every switch learns the place at once; where
-   * addresses are known, this is a go-live, and the LAN hears of it in five rounds.
+   * addresses are known, this is a go-live, and everybody hears of it in five rounds. A LAN hears
+   * of it in any case: its switches want to know where the MAC is, even if nobody knows more.
    * @returns false if a higher generation is known: the port stays silent then
    */
   goLive(
@@ -97,7 +109,7 @@ export class Ethernet {
       return false;
     }
     const known = addresses.some(({ ipv4, ipv6 }) => ipv4.length > 0 || ipv6.length > 0);
-    const announcer = known ? new Announcer(addresses, now) : undefined;
+    const announcer = known || this.switch.hasUplink ? new Announcer(addresses, now) : undefined;
     const resident = { port, vm, generation, addresses, announcer };
     this.#residents.set(port, resident);
     this.#tell(announcementOf(resident));

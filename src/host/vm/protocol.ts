@@ -74,6 +74,8 @@ export interface SwitchHello {
   readonly mac: string;
   readonly epoch: number;
   readonly generation: number;
+  /** The VLAN of this port, the same in every hello; absent: none. */
+  readonly vlan?: number;
   /** Addresses to announce, dotted and as 32 hex digits; empty on a first power-on. */
   readonly ipv4: readonly string[];
   readonly ipv6: readonly string[];

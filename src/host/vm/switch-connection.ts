@@ -4,6 +4,7 @@
  * generation (protocol.ts `SwitchHello`).
  */
 import { connect, type Socket } from 'node:net';
+import type { VmSpec } from '../../api/agent.ts';
 import { AddressLearner } from '../../network/announcements.ts';
 import { FrameBatch, FrameDecoder } from '../../network/framing.ts';
 import { formatIpv4 } from '../../network/wire.ts';
@@ -15,18 +16,19 @@ export class SwitchConnection {
   readonly #learner = new AddressLearner();
   readonly #vmNumber: number;
   readonly #mac: string;
+  readonly #vlan: number | undefined;
   #writeQueued = false;
 
   /** @param ended the switch is gone, and with it the host's daemon */
   constructor(
     path: string,
-    vmNumber: number,
-    mac: string,
+    { number, mac, vlan }: Pick<VmSpec, 'number' | 'mac' | 'vlan'>,
     onFrame: (frame: Uint8Array) => void,
     ended: () => void,
   ) {
-    this.#vmNumber = vmNumber;
+    this.#vmNumber = number;
     this.#mac = mac;
+    this.#vlan = vlan;
     this.#socket = connect(path);
     const decoder = new FrameDecoder();
     this.#socket.on('data', (chunk: Buffer) => {
@@ -49,6 +51,7 @@ export class SwitchConnection {
       mac: this.#mac,
       epoch,
       generation,
+      ...(this.#vlan !== undefined && { vlan: this.#vlan }),
       ipv4: addresses.flatMap(({ ipv4 }) => ipv4.map(formatIpv4)),
       ipv6: addresses.flatMap(({ ipv6 }) =>
         ipv6.map((address) => Buffer.from(address).toString('hex')),
