@@ -8,7 +8,7 @@
  * peer has not read.
  */
 import type { Duplex } from 'node:stream';
-import { Announcer } from '../network/announcements.ts';
+import { Announcer, mergeAddresses } from '../network/announcements.ts';
 import type { FrameBatch } from '../network/framing.ts';
 import {
   type Port,
@@ -40,6 +40,8 @@ export class Ethernet {
   readonly switch = new Switch();
   readonly #outlets = new Set<Outlet>();
   readonly #residents = new Map<Port, Resident>();
+  /** What was said of VMs elsewhere: a copy that goes live here may not have heard its guest speak. */
+  readonly #heard = new Map<VmNumber, readonly VmAddresses[]>();
   readonly #alarm = new Alarm(() => this.turn((now) => this.#wake(now)));
   #now = nowUs();
   #ageAt = this.#now + AGEING_INTERVAL_US;
@@ -108,13 +110,33 @@ export class Ethernet {
       this.#residents.delete(port);
       return false;
     }
-    const known = addresses.some(({ ipv4, ipv6 }) => ipv4.length > 0 || ipv6.length > 0);
-    const announcer = known || this.switch.hasUplink ? new Announcer(addresses, now) : undefined;
-    const resident = { port, vm, generation, addresses, announcer };
+    const before = this.#residents.get(port);
+    const all = mergeAddresses(this.#heard.get(vm) ?? [], addresses);
+    if (before?.generation === generation) {
+      before.addresses = all;
+      this.#tell(announcementOf(before));
+      return true;
+    }
+    const known = all.some(({ ipv4, ipv6 }) => ipv4.length > 0 || ipv6.length > 0);
+    const announcer = known || this.switch.hasUplink ? new Announcer(all, now) : undefined;
+    const resident = { port, vm, generation, addresses: all, announcer };
     this.#residents.set(port, resident);
     this.#tell(announcementOf(resident));
     this.#announce(now);
     return true;
+  }
+
+  /** Another switch has a VM now, and says what is known of it: we may have it next. */
+  heard({ vm, addresses }: TrunkAnnouncement): void {
+    if (vm !== 0) this.#heard.set(vm, mergeAddresses(this.#heard.get(vm) ?? [], addresses));
+  }
+
+  /** A LAN is there again: it hears where everybody is. */
+  announceAll(now: number): void {
+    for (const resident of this.#residents.values()) {
+      resident.announcer = new Announcer(resident.addresses, now);
+    }
+    this.#announce(now);
   }
 
   /** The socket behind the port has closed. */

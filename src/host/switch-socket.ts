@@ -98,6 +98,8 @@ class PortConnection {
   readonly #decoder: FrameDecoder;
   #port: Port | undefined;
   #vlan: Vlan = 0;
+  /** The generation of the last hello. */
+  #live: number | undefined;
 
   constructor(ethernet: Ethernet, socket: net.Socket, kind: SocketKind, log: Log) {
     this.#ethernet = ethernet;
@@ -132,7 +134,10 @@ class PortConnection {
     if (port.vm !== vm) throw new MalformedBytes(`VM ${vm} on the port of VM ${port.vm}`);
     if (this.#vlan !== vlan) throw new MalformedBytes(`VLAN ${vlan} on a port of ${this.#vlan}`);
     if (generation < port.generation) throw new MalformedBytes('a hello of an older generation');
+    const isNews = this.#live !== generation;
+    this.#live = generation;
     const accepted = this.#ethernet.goLive(port, generation, [addresses], now);
+    if (!isNews) return;
     this.#log.info(
       { number: vm, generation },
       accepted ? 'a VM is live here' : 'stale, kept silent',

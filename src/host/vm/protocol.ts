@@ -67,7 +67,8 @@ export type FromVm =
 /**
  * On the switch's socket, as JSON behind a length with `switchControlBit`: the copy is live in this
  * generation. Only then do frames flow, both ways. A shadow connects early and says this when it
- * goes live; the same connection may say it again with a higher generation.
+ * goes live; the same connection may say it again with a higher generation, or with more addresses
+ * in the same one.
  */
 export interface SwitchHello {
   readonly vmNumber: number;

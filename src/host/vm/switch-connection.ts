@@ -18,6 +18,9 @@ export class SwitchConnection {
   readonly #mac: string;
   readonly #vlan: number | undefined;
   #writeQueued = false;
+  /** The last hello's generation, and how much was known when it was said. */
+  #live: { readonly epoch: number; readonly generation: number } | undefined;
+  #discoveriesTold = 0;
 
   /** @param ended the switch is gone, and with it the host's daemon */
   constructor(
@@ -45,6 +48,8 @@ export class SwitchConnection {
 
   /** From now on this copy speaks for the VM. */
   announce(epoch: number, generation: number): void {
+    this.#live = { epoch, generation };
+    this.#discoveriesTold = this.#learner.discoveries;
     const addresses = this.#learner.addresses();
     const hello: SwitchHello = {
       vmNumber: this.#vmNumber,
@@ -78,8 +83,13 @@ export class SwitchConnection {
     this.#socket.destroy();
   }
 
+  /** Also tells what the guest has let slip of its addresses: others announce them one day. */
   #write(): void {
     this.#writeQueued = false;
+    if (this.#live !== undefined && this.#learner.discoveries !== this.#discoveriesTold) {
+      this.announce(this.#live.epoch, this.#live.generation);
+      return;
+    }
     if (this.#batch.length > 0 && !this.#socket.destroyed) this.#socket.write(this.#batch.take());
   }
 }
