@@ -78,7 +78,10 @@ export class HostDaemon {
       throw error;
     });
     const daemon = new HostDaemon(options, member);
-    if (device) daemon.#uplink = new Uplink(device, uplink!, member.ethernet, member.log);
+    if (device !== undefined) {
+      const reopen = (): TapDevice => TapDevice.open(uplink!);
+      daemon.#uplink = new Uplink(device, reopen, member.ethernet, member.log);
+    }
     try {
       await daemon.#start();
     } catch (error) {

@@ -33,10 +33,26 @@ const HIGHEST_LOCAL_MAC_BYTE = 0xfe;
 
 const { EAGAIN, EBUSY, EINTR, EINVAL, EIO, EOPNOTSUPP, EPERM, EACCES } = os.constants.errno;
 
-export class TapDevice {
+/** What an uplink needs of its device. */
+export interface LanDevice {
   /** The interface's name. */
   readonly name: string;
   /** The bridge whose port it was made, or undefined. */
+  readonly bridge: string | undefined;
+  /** Resolves when frames can be read, or after so many milliseconds. Never two at a time. */
+  readable(milliseconds: number): Promise<void>;
+  /**
+   * @returns the length of the frame now in `bytes`; 0 if there is none
+   * @throws UmbraError `uplink-lost` if the device has been removed
+   */
+  read(bytes: Uint8Array): number;
+  /** @returns whether the device took it */
+  write(frame: Uint8Array): boolean;
+  close(): void;
+}
+
+export class TapDevice implements LanDevice {
+  readonly name: string;
   readonly bridge: string | undefined;
   readonly #libc: Libc;
   readonly #descriptor: number;
@@ -138,17 +154,12 @@ export class TapDevice {
     }
   }
 
-  /** Resolves when frames can be read, or after so many milliseconds. Never two at a time. */
   readable(milliseconds: number): Promise<void> {
     return new Promise((resolve) => {
       this.#libc.poll(this.#pollEntry, 1, milliseconds, () => resolve());
     });
   }
 
-  /**
-   * @returns the length of the frame now in `bytes`; 0 if there is none
-   * @throws UmbraError `uplink-lost` if the device has been removed
-   */
   read(bytes: Uint8Array): number {
     if (this.#closed) return 0;
     const length = this.#libc.read(this.#descriptor, bytes, bytes.length);
@@ -162,7 +173,6 @@ export class TapDevice {
     );
   }
 
-  /** @returns whether the device took it */
   write(frame: Uint8Array): boolean {
     if (this.#closed) return false;
     return this.#libc.write(this.#descriptor, frame, frame.length) === frame.length;

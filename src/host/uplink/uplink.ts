@@ -16,7 +16,7 @@ import type { Port } from '../../network/switch.ts';
 import { Alarm, nowUs } from '../clock.ts';
 import type { Ethernet } from '../ethernet.ts';
 import type { Log } from '../log.ts';
-import { TapDevice } from './tap-device.ts';
+import type { LanDevice } from './tap-device.ts';
 
 /** The most that closing has to wait, and a process that does nothing wakes up so often. */
 const WAIT_MS = 200;
@@ -37,22 +37,22 @@ export interface UplinkCounters {
 
 export class Uplink {
   readonly counters: UplinkCounters = { sent: 0, received: 0, dropped: 0 };
-  readonly #name: string;
+  readonly #reopenDevice: () => LanDevice;
   readonly #ethernet: Ethernet;
   readonly #log: Log;
   readonly #port: Port;
   readonly #buffer = new Uint8Array(FRAME_BYTES_MAX);
   readonly #beat = new Alarm(() => this.#ethernet.turn((now) => this.#alive(now)));
   readonly #retry = new Alarm(() => this.#reopen());
-  #device: TapDevice | undefined;
+  #device: LanDevice | undefined;
   #aliveAt = nowUs();
   #silentUntil = 0;
   #closed = false;
 
-  /** @param device open, the uplink's from now on. @param name as given, to open it again */
-  constructor(device: TapDevice, name: string, ethernet: Ethernet, log: Log) {
+  /** @param device open, the uplink's from now on. @param reopen for when it has been removed */
+  constructor(device: LanDevice, reopen: () => LanDevice, ethernet: Ethernet, log: Log) {
     this.#device = device;
-    this.#name = name;
+    this.#reopenDevice = reopen;
     this.#ethernet = ethernet;
     this.#log = log;
     this.#port = ethernet.addUplink({ deliver: (frame) => this.#send(frame) });
@@ -77,7 +77,7 @@ export class Uplink {
     else this.counters.dropped++;
   }
 
-  async #receive(device: TapDevice): Promise<void> {
+  async #receive(device: LanDevice): Promise<void> {
     while (this.#device === device && !this.#closed) {
       await device.readable(WAIT_MS);
       if (this.#closed) return;
@@ -90,7 +90,7 @@ export class Uplink {
     }
   }
 
-  #drain(device: TapDevice, now: number): void {
+  #drain(device: LanDevice, now: number): void {
     this.#watch(now);
     for (let count = 0; count < FRAMES_PER_TURN; count++) {
       const length = device.read(this.#buffer);
@@ -100,8 +100,8 @@ export class Uplink {
     }
   }
 
-  #lost(device: TapDevice, error: UmbraError): void {
-    this.#log.error({ uplink: this.#name }, error.message);
+  #lost(device: LanDevice, error: UmbraError): void {
+    this.#log.error(error.message);
     device.close();
     this.#device = undefined;
     this.#retry.set(nowUs() + RETRY_US);
@@ -110,7 +110,7 @@ export class Uplink {
   #reopen(): void {
     if (this.#closed) return;
     try {
-      const device = TapDevice.open(this.#name);
+      const device = this.#reopenDevice();
       this.#device = device;
       void this.#receive(device);
       this.#say(device);
@@ -121,9 +121,9 @@ export class Uplink {
     }
   }
 
-  #say({ name, bridge }: TapDevice): void {
+  #say({ name, bridge }: LanDevice): void {
     const where = bridge === undefined ? name : `${name}, a port of ${bridge}`;
-    this.#log.info({ uplink: this.#name }, `uplink at ${where}`);
+    this.#log.info(`uplink at ${where}`);
   }
 
   #alive(now: number): void {
