@@ -86,7 +86,7 @@ export class TapDevice implements LanDevice {
         throw new UmbraError(
           'uplink-missing',
           `this machine has no network interface ${name}`,
-          `Make a bridge (ip link add ${name} type bridge) or a TAP device (ip tuntap add ${name} mode tap), or name another one.`,
+          `Make a bridge (ip link add name ${name} type bridge) or a TAP device (ip tuntap add ${name} mode tap), or name another one.`,
         );
       }
       return TapDevice.#openExisting(interfaces, name) ?? TapDevice.#addToBridge(interfaces, name);
@@ -136,7 +136,7 @@ export class TapDevice implements LanDevice {
         `${name} cannot have a MAC address`,
       );
       // A bridge takes the smallest MTU of its ports; ours is none to go by.
-      check(interfaces.copyMtu(bridge, name), `${name} cannot have the MTU of ${bridge}`);
+      const unequal = interfaces.copyMtu(bridge, name);
       const refused = interfaces.addToBridge(bridge, name);
       if (refused === EOPNOTSUPP) {
         throw new UmbraError(
@@ -145,6 +145,7 @@ export class TapDevice implements LanDevice {
           `Make a bridge and put ${bridge} into it (ip link set ${bridge} master BRIDGE), then name the bridge.`,
         );
       }
+      check(unequal, `${name} cannot have the MTU of ${bridge}`);
       check(refused, `${name} cannot become a port of the bridge ${bridge}`);
       check(interfaces.setUp(name), `${name} cannot be brought up`);
       return new TapDevice(descriptor, name, bridge);
