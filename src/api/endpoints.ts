@@ -9,7 +9,16 @@
  */
 import Type, { type Static, type TObject, type TSchema } from 'typebox';
 import { ArbiterAsk, ArbiterReply } from './arbiter-schema.ts';
-import { EventList, FtStatusView, HostView, JoinReply, JoinRequest, VmView } from './views.ts';
+import {
+  EventList,
+  FtStatusView,
+  HostView,
+  JoinCenterReply,
+  JoinCenterRequest,
+  JoinReply,
+  JoinRequest,
+  VmView,
+} from './views.ts';
 
 /** Who may call: anyone, people with a token, or daemons with a certificate of the cluster. */
 export type Access = 'anyone' | 'person' | 'daemon';
@@ -56,11 +65,20 @@ export const endpoints = {
     body: JoinRequest,
     reply: JoinReply,
   },
+  joinCenter: {
+    method: 'POST',
+    path: '/join-center',
+    access: 'anyone',
+    summary: "A further center trades a join token for the cluster's certificate authority.",
+    body: JoinCenterRequest,
+    reply: JoinCenterReply,
+  },
   createJoinToken: {
     method: 'POST',
     path: '/join-tokens',
     access: 'person',
-    summary: 'Makes a token with which one daemon may join.',
+    summary: 'Makes a token with which one daemon, or one further center, may join.',
+    body: Type.Object({ joiner: Type.Optional(Type.Enum(['daemon', 'center'])) }, strict),
     reply: Type.Object({ token: Type.String() }),
   },
   askArbiter: {

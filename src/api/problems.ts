@@ -31,6 +31,8 @@ const statuses: Readonly<Record<string, number>> = {
   'certificate-request-malformed': 400,
   bug: 500,
   'center-stopping': 503,
+  'center-follows': 503,
+  'store-unreachable': 503,
 };
 
 export function toProblem(error: UmbraError): Problem {

@@ -311,7 +311,7 @@ describe('a protected VM', () => {
     assert.equal(start.fenced, false);
     assert.equal(start.vm.vlan, 7);
     a.report(id, 'starting', { process: '', pid: 0 });
-    assert.ok((await a.ask(id, { kind: 'start' })).granted);
+    assert.ok((await a.ask(id, { kind: 'start', acceptStale: start.acceptStale })).granted);
     a.report(id, 'live', { generation: 1 });
     const place = await c.order('place');
     assert.deepEqual([place.host, place.generation, place.mac], [a.id, 1, start.vm.mac]);

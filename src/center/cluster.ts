@@ -12,23 +12,25 @@ import { randomBytes } from 'node:crypto';
 import type { CenterMessage, DaemonMessage, Peer, VmStatus } from '../api/agent.ts';
 import type { HelloMessage } from '../api/agent-link.ts';
 import type { EventView, FtStatusView } from '../api/views.ts';
-import type { Member } from '../lockstep/arbiter.ts';
+import type { Member, VmRecord } from '../lockstep/arbiter.ts';
 import { type AgentListener, Agents } from './agents.ts';
-import { ArbiterStore, type Decision, isUnused } from './arbiter-store.ts';
+import { Arbiter } from './arbiter.ts';
 import { ConsoleLog } from './console-log.ts';
 import { Events } from './events.ts';
 import { Images } from './images.ts';
 import { Inventory, type Vm } from './inventory.ts';
+import { type News, newsOf } from './news.ts';
 import type { HostState, Limits, Load } from './placement.ts';
-import { type Plan, plan, type Situation } from './protection.ts';
+import { type Command, type Plan, plan, type Situation } from './protection.ts';
 import { ftStatusOf } from './status.ts';
-import type { Store } from './store.ts';
+import type { Store } from './store/store.ts';
 
 export interface ClusterOptions {
   readonly store: Store;
   /** Where images are built: UMBRA_HOME of the center's machine. */
   readonly home: string;
-  readonly isNewCluster: boolean;
+  /** The center's folder: pinned images. */
+  readonly data: string;
   readonly limits: Limits;
   readonly onEvent?: (event: EventView) => void;
 }
@@ -40,7 +42,7 @@ const avoidMs = 10_000;
 export class Cluster implements AgentListener {
   readonly store: Store;
   readonly inventory: Inventory;
-  readonly arbiter: ArbiterStore;
+  readonly arbiter: Arbiter;
   readonly events: Events;
   readonly images: Images;
   readonly agents: Agents;
@@ -54,6 +56,7 @@ export class Cluster implements AgentListener {
   readonly #obstacles = new Map<string, string>();
   readonly #refusedHandOvers = new Map<string, string>();
   readonly #tick: NodeJS.Timeout;
+  #leads = false;
 
   constructor(options: ClusterOptions) {
     const { store } = options;
@@ -61,15 +64,37 @@ export class Cluster implements AgentListener {
     this.limits = options.limits;
     this.inventory = new Inventory(store);
     this.events = new Events(store, options.onEvent);
-    this.arbiter = new ArbiterStore(store, options.isNewCluster, (decision) =>
-      this.#record(decision),
-    );
-    this.images = new Images(options.home, store.directory);
+    this.arbiter = new Arbiter(store.arbiter);
+    store.arbiter.onChange = (vm) => {
+      // After the reply is on its way: the asker's outputs may be waiting for it.
+      setImmediate(() => this.#decided(vm));
+    };
+    this.images = new Images(options.home, options.data);
     this.agents = new Agents(this);
     this.#tick = setInterval(() => this.evaluateAll(), tickMs);
   }
 
+  /** Whether this center gives the orders. */
+  get leads(): boolean {
+    return this.#leads;
+  }
+
+  /** From now on. Daemons say by themselves what runs. */
+  lead(): void {
+    this.#leads = true;
+    this.evaluateAll();
+  }
+
+  /** Another center leads, or this one ends: daemons go where they are listened to. */
+  resign(): void {
+    this.#leads = false;
+    this.agents.close();
+    for (const memory of [this.#decidedAt, this.#avoid, this.#shown, this.#obstacles])
+      memory.clear();
+  }
+
   close(): void {
+    this.resign();
     clearInterval(this.#tick);
   }
 
@@ -84,6 +109,8 @@ export class Cluster implements AgentListener {
     });
     this.agents.broadcast(this.#peers());
     const connection = this.agents.get(daemonId)!;
+    const { centerUrls } = this.store;
+    if (centerUrls.length > 0) connection.send({ kind: 'centers', urls: centerUrls });
     if (hello.daemonKind === 'gateway') connection.send(this.#published());
     for (const vm of this.inventory.vms) {
       const place = this.#placeOf(vm);
@@ -94,6 +121,7 @@ export class Cluster implements AgentListener {
   }
 
   disconnected(daemonId: string): void {
+    if (!this.#leads) return;
     const daemon = this.inventory.daemon(daemonId);
     if (daemon === undefined) return;
     const { name } = daemon;
@@ -175,59 +203,75 @@ export class Cluster implements AgentListener {
 
   // --- the arbiter's decisions ------------------------------------------------------------------
 
-  /** Within the transaction of the decision. */
-  #record({ vm: id, ask, before, after }: Decision): void {
-    // From now on the arbiter knows a process that an older hello cannot have listed.
-    if (['start', 'makeEligible', 'claim'].includes(ask.operation.kind)) {
-      this.#decidedAt.set(id, performance.now());
-    }
-    const vm = this.inventory.vm(id)!;
-    const { name } = vm.spec;
-    const host = this.nameOf(ask.member.host);
-    const data = { vm: name, host, generation: after.generation };
-    switch (ask.operation.kind) {
-      case 'start':
-        this.inventory.putVm({ ...vm, host: ask.member.host, acceptStale: false });
-        this.events.add('vm-powered-on', `${name} is powered on, on ${host}`, data);
-        this.console(id).restart();
-        break;
-      case 'makeEligible': {
-        const shadow = this.nameOf(ask.operation.shadow.host);
-        const text = `${name} is protected: its shadow on ${shadow} may go live`;
-        this.events.add('ft-shadow-started', text, { ...data, shadow });
-        break;
-      }
-      case 'goAlone':
-        if (before.eligibleShadow !== undefined) {
-          const shadow = this.nameOf(before.eligibleShadow.host);
-          const text = `${name} has no shadow any more on ${shadow}`;
-          this.events.add('ft-shadow-lost', text, { ...data, shadow });
-        }
-        break;
-      case 'claim': {
-        const from = before.live === undefined ? undefined : this.nameOf(before.live.host);
-        this.inventory.putVm({ ...vm, host: ask.member.host, shadowHost: undefined });
-        const text = `${name} has failed over from ${from} to ${host}, generation ${after.generation}`;
-        this.events.add('ft-primary-failover', text, { ...data, from });
-        break;
-      }
-      case 'stop': {
-        // The guest may have switched itself off: it stays off until somebody starts it.
-        this.inventory.putVm({ ...vm, wanted: 'off', shadowHost: undefined });
-        const isSuspended = after.state === 'suspended';
-        const text = `${name} is ${isSuspended ? 'suspended' : 'powered off'}`;
-        this.events.add(isSuspended ? 'vm-suspended' : 'vm-powered-off', text, data);
-        break;
-      }
-    }
-  }
-
-  /** After an ask was answered: tells everybody what has changed. */
-  decided(id: string): void {
+  /** Tells everybody what the arbiter has changed. */
+  #decided(id: string): void {
     const vm = this.inventory.vm(id);
-    const place = vm === undefined ? undefined : this.#placeOf(vm);
+    const place = vm === undefined || !this.#leads ? undefined : this.#placeOf(vm);
     if (place !== undefined) this.agents.broadcast(place);
     this.evaluate(id);
+  }
+
+  /**
+   * What follows from decisions, whoever took them and whenever: the record is compared with the
+   * one that was looked at last.
+   */
+  #digest(id: string): void {
+    const after = this.arbiter.certain(id);
+    const before = this.store.get<VmRecord>('arbiterSeen', id);
+    if (after === undefined || before?.claimId === after.claimId) return;
+    this.store.transaction(() => {
+      for (const news of newsOf(before, after)) this.#record(this.inventory.vm(id)!, news, after);
+      this.store.put('arbiterSeen', id, after);
+    });
+  }
+
+  #record(vm: Vm, news: News, { generation }: VmRecord): void {
+    const { id, name } = vm.spec;
+    // From now on the arbiter knows a process that an older hello cannot have listed.
+    this.#decidedAt.set(id, performance.now());
+    const data = { vm: name, generation };
+    switch (news.kind) {
+      case 'poweredOn': {
+        const host = this.nameOf(news.host);
+        this.inventory.putVm({ ...vm, host: news.host, acceptStale: false });
+        this.events.add('vm-powered-on', `${name} is powered on, on ${host}`, { ...data, host });
+        this.console(id).restart();
+        break;
+      }
+      case 'shadowEligible': {
+        const shadow = this.nameOf(news.shadow);
+        const text = `${name} is protected: its shadow on ${shadow} may go live`;
+        this.events.add('ft-shadow-started', text, {
+          ...data,
+          host: this.nameOf(news.host),
+          shadow,
+        });
+        break;
+      }
+      case 'shadowLost': {
+        const shadow = this.nameOf(news.shadow);
+        const text = `${name} has no shadow any more on ${shadow}`;
+        this.events.add('ft-shadow-lost', text, { ...data, host: this.nameOf(news.host), shadow });
+        break;
+      }
+      case 'failedOver': {
+        const from = this.nameOf(news.from);
+        const host = this.nameOf(news.host);
+        this.inventory.putVm({ ...vm, host: news.host, shadowHost: undefined });
+        const text = `${name} has failed over from ${from} to ${host}, generation ${generation}`;
+        this.events.add('ft-primary-failover', text, { ...data, host, from });
+        break;
+      }
+      case 'stopped': {
+        // The guest may have switched itself off: it stays off until somebody starts it.
+        this.inventory.putVm({ ...vm, wanted: 'off', shadowHost: undefined });
+        const { isSuspended } = news;
+        const text = `${name} is ${isSuspended ? 'suspended' : 'powered off'}`;
+        const kind = isSuspended ? 'vm-suspended' : 'vm-powered-off';
+        this.events.add(kind, text, { ...data, host: this.nameOf(news.host) });
+        break;
+      }
+    }
   }
 
   #placeOf(vm: Vm): CenterMessage | undefined {
@@ -244,15 +288,34 @@ export class Cluster implements AgentListener {
     for (const vm of this.inventory.vms) this.evaluate(vm.spec.id);
   }
 
+  /** By name or id, with all that the arbiter has decided of it. */
+  findVm(name: string): Vm {
+    const { id } = this.inventory.findVm(name).spec;
+    if (this.#leads) this.#digest(id);
+    return this.inventory.vm(id)!;
+  }
+
   evaluate(id: string): void {
-    const vm = this.inventory.vm(id);
-    if (vm === undefined) return;
+    if (!this.#leads || this.inventory.vm(id) === undefined) return;
+    this.#digest(id);
+    const vm = this.inventory.vm(id)!;
     const next = plan(this.situation(vm));
     this.#adopt(vm, next);
-    for (const { host, message } of next.commands) {
-      this.agents.get(host)?.command(message.kind === 'start' ? this.#started(message) : message);
-    }
+    this.#order(next.commands);
     this.#noteState(this.inventory.vm(id)!);
+  }
+
+  /** Orders rest on what no other center may have forgotten: they go out when it is durable. */
+  #order(commands: readonly Command[]): void {
+    if (commands.length === 0) return;
+    const messages = commands.map(({ host, message }) => {
+      return { host, message: message.kind === 'start' ? this.#started(message) : message };
+    });
+    const send = (): void => {
+      for (const { host, message } of messages) this.agents.get(host)?.command(message);
+    };
+    // A center that leads no more gives no orders.
+    this.store.settled().then(send, () => {});
   }
 
   #adopt(vm: Vm, { host, shadowHost, obstacle, commands }: Plan): void {
@@ -262,9 +325,6 @@ export class Cluster implements AgentListener {
     const starts = commands.some(({ message }) => message.kind === 'start');
     const isRestart = commands.some(({ message }) => message.kind === 'start' && message.fenced);
     const record = this.arbiter.certain(id);
-    if (starts && host !== undefined && record !== undefined && isUnused(record)) {
-      if (!record.currentReplicas.includes(host)) this.arbiter.place(id, host);
-    }
     // One power-on, one set of power-on inputs, however often it is told.
     const generation = record?.generation ?? vm.seedGeneration;
     const isNewStart = starts && vm.seedGeneration !== generation;

@@ -3,9 +3,11 @@
  * kept in the store. Kinds follow the reference's own events (FACTS 3).
  */
 import type { EventView } from '../api/views.ts';
-import type { Store } from './store.ts';
+import type { Store } from './store/store.ts';
 
 export type EventKind =
+  | 'center-joined'
+  | 'center-leads'
   | 'host-joined'
   | 'host-connected'
   | 'host-not-responding'
@@ -34,17 +36,6 @@ export type EventKind =
 /** `vm` is the VM's name. */
 export type EventData = Readonly<Record<string, unknown>> & { readonly vm?: string };
 
-interface Row {
-  readonly sequence: number;
-  readonly time: string;
-  readonly kind: string;
-  readonly text: string;
-  readonly data: string;
-}
-
-/** Older ones are forgotten; about a year of a busy cluster. */
-const keptMax = 100_000;
-
 export class Events {
   readonly #store: Store;
   readonly #listener: (event: EventView) => void;
@@ -56,29 +47,10 @@ export class Events {
 
   add(kind: EventKind, text: string, data: EventData = {}): void {
     const time = new Date().toISOString();
-    const row = this.#store.get<{ sequence: number }>(
-      'INSERT INTO events (time, kind, vm, text, data) VALUES (?, ?, ?, ?, ?) RETURNING sequence',
-      time,
-      kind,
-      data.vm ?? null,
-      text,
-      JSON.stringify(data),
-    )!;
-    this.#store.run('DELETE FROM events WHERE sequence <= ?', row.sequence - keptMax);
-    this.#listener({ sequence: row.sequence, time, kind, text, data });
+    this.#listener(this.#store.appendEvent({ time, kind, text, data }));
   }
 
-  list(after: number, limit: number, vm: string | undefined): EventView[] {
-    const rows = this.#store.all<Row>(
-      `SELECT sequence, time, kind, text, data FROM events
-       WHERE sequence > ?1 AND (?2 IS NULL OR vm = ?2) ORDER BY sequence LIMIT ?3`,
-      after,
-      vm ?? null,
-      limit,
-    );
-    return rows.map(({ data, ...rest }) => ({
-      ...rest,
-      data: JSON.parse(data) as Record<string, unknown>,
-    }));
+  list(after: number, limit: number, vm?: string): readonly EventView[] {
+    return this.#store.events({ after, limit, ...(vm !== undefined && { vm }) });
   }
 }

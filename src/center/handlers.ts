@@ -20,7 +20,7 @@ import {
   turnFtOff,
   turnFtOn,
 } from './operations.ts';
-import { makeJoinToken, useJoinToken } from './tokens.ts';
+import { type Joiner, makeApiToken, makeJoinToken, useJoinToken } from './tokens.ts';
 import { hostView, vmView } from './views.ts';
 
 export interface Context {
@@ -44,20 +44,28 @@ type Handler<N extends EndpointName> = (
 export const handlers: { readonly [N in EndpointName]: Handler<N> } = {
   health: ({ cluster, version }) => ({ version, epoch: cluster.arbiter.epoch, pid: process.pid }),
   join,
-  createJoinToken: ({ cluster, authority }) => ({ token: newJoinToken(cluster, authority) }),
+  joinCenter: ({ cluster: { store, events }, authority }, { body }) =>
+    store.transaction(() => {
+      useJoinToken(store, body.token, 'center', 'center');
+      events.add('center-joined', 'another center has joined and has the certificate authority');
+      return { ...authority.secrets, adminToken: makeApiToken(store, 'administrator') };
+    }),
+  createJoinToken: ({ cluster, authority }, { body }) => ({
+    token: newJoinToken(cluster, authority, body.joiner),
+  }),
   askArbiter,
   listHosts: ({ cluster }) => cluster.inventory.daemons.map((daemon) => hostView(cluster, daemon)),
   showHost: ({ cluster }, { params }) =>
     hostView(cluster, cluster.inventory.findDaemon(params.host)),
-  removeHost: ({ cluster }, { params }) => {
-    removeHost(cluster, params.host);
+  removeHost: async ({ cluster }, { params }) => {
+    await removeHost(cluster, params.host);
     return null;
   },
   listVms: ({ cluster }) => cluster.inventory.vms.map((vm) => vmView(cluster, vm)),
-  createVm: ({ cluster }, { body }) => vmView(cluster, createVm(cluster, body)),
-  showVm: ({ cluster }, { params }) => vmView(cluster, cluster.inventory.findVm(params.vm)),
-  deleteVm: ({ cluster }, { params }) => {
-    deleteVm(cluster, cluster.inventory.findVm(params.vm));
+  createVm: async ({ cluster }, { body }) => vmView(cluster, await createVm(cluster, body)),
+  showVm: ({ cluster }, { params }) => vmView(cluster, cluster.findVm(params.vm)),
+  deleteVm: async ({ cluster }, { params }) => {
+    await deleteVm(cluster, cluster.findVm(params.vm));
     return null;
   },
   startVm: ({ cluster }, { params, body }) =>
@@ -68,25 +76,30 @@ export const handlers: { readonly [N in EndpointName]: Handler<N> } = {
   turnFtOn: ({ cluster }, { params }) => act(cluster, params.vm, (vm) => turnFtOn(cluster, vm)).ft,
   turnFtOff: ({ cluster }, { params }) =>
     act(cluster, params.vm, (vm) => turnFtOff(cluster, vm)).ft,
-  ftStatus: ({ cluster }, { params }) => cluster.ftStatus(cluster.inventory.findVm(params.vm)),
+  ftStatus: ({ cluster }, { params }) => cluster.ftStatus(cluster.findVm(params.vm)),
   testFailover: async ({ cluster }, { params }) => {
-    const { id } = cluster.inventory.findVm(params.vm).spec;
+    const { id } = cluster.findVm(params.vm).spec;
     await testFailover(cluster, cluster.inventory.vm(id)!);
-    return cluster.ftStatus(cluster.inventory.findVm(id));
+    return cluster.ftStatus(cluster.findVm(id));
   },
-  listEvents: ({ cluster }, { query }) =>
-    cluster.events.list(query.after ?? 0, query.limit ?? 1000, query.vm),
+  listEvents: ({ cluster }, { query }) => [
+    ...cluster.events.list(query.after ?? 0, query.limit ?? 1000, query.vm),
+  ],
 };
 
 function act(cluster: Cluster, name: string, change: (vm: Vm) => void): Output<'showVm'> {
-  const vm = cluster.inventory.findVm(name);
+  const vm = cluster.findVm(name);
   change(vm);
   return vmView(cluster, cluster.inventory.vm(vm.spec.id)!);
 }
 
 /** The secret, and what the center is to be recognised by. */
-export function newJoinToken(cluster: Cluster, authority: Authority): string {
-  return `${makeJoinToken(cluster.store)}.${authority.fingerprint}`;
+export function newJoinToken(
+  cluster: Cluster,
+  authority: Authority,
+  joiner: Joiner = 'daemon',
+): string {
+  return `${makeJoinToken(cluster.store, joiner)}.${authority.fingerprint}`;
 }
 
 async function join(
@@ -111,7 +124,7 @@ async function join(
         'Choose another with --name, or remove that one: umbra host remove NAME.',
       );
     }
-    useJoinToken(store, body.token, id);
+    useJoinToken(store, body.token, 'daemon', id);
     inventory.putDaemon({
       ...{ id, name, kind, addresses },
       maintenance: false,
@@ -126,11 +139,11 @@ async function join(
   return { daemonId: id, certificate, ca: authority.certificatePem };
 }
 
-function askArbiter(
+async function askArbiter(
   { cluster }: Context,
   { body }: Input<'askArbiter'>,
   caller: Caller,
-): Output<'askArbiter'> {
+): Promise<Output<'askArbiter'>> {
   const own = caller.kind === 'daemon' ? caller.daemon : undefined;
   if (own?.kind !== 'host' || body.member.host !== own.id) {
     throw new UmbraError(
@@ -140,10 +153,5 @@ function askArbiter(
     );
   }
   // JSON leaves out what is undefined; the arbiter reads both alike.
-  const reply = cluster.arbiter.ask(body as Ask);
-  if (body.operation.kind !== 'read') {
-    // After the reply is on its way: the asker's outputs may be waiting for it.
-    setImmediate(() => cluster.decided(body.vm));
-  }
-  return reply as Output<'askArbiter'>;
+  return (await cluster.arbiter.ask(body as Ask)) as Output<'askArbiter'>;
 }

@@ -1,12 +1,11 @@
 /**
- * What there is: daemons and VMs, as wished. In memory to read, in the store to keep; every change
- * goes to both, the store first.
+ * What there is: daemons and VMs, as wished; records of the store, by name.
  *
  * What really runs is told by the daemons (agents.ts) and, on who is live, by the arbiter.
  */
 import type { PublishedPort, VmSpec } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
-import type { Store } from './store.ts';
+import type { Store } from './store/store.ts';
 
 /** A member of the cluster, with what its last hello said. */
 export interface Daemon {
@@ -41,32 +40,22 @@ export interface Vm {
 
 export class Inventory {
   readonly #store: Store;
-  readonly #daemons = new Map<string, Daemon>();
-  readonly #vms = new Map<string, Vm>();
 
   constructor(store: Store) {
     this.#store = store;
-    for (const { entry } of store.all<{ entry: string }>('SELECT entry FROM daemons')) {
-      const daemon = JSON.parse(entry) as Daemon;
-      this.#daemons.set(daemon.id, daemon);
-    }
-    for (const { entry } of store.all<{ entry: string }>('SELECT entry FROM vms ORDER BY number')) {
-      const vm = JSON.parse(entry) as Vm;
-      this.#vms.set(vm.spec.id, vm);
-    }
   }
 
   get daemons(): readonly Daemon[] {
-    return [...this.#daemons.values()].sort(byName);
+    return [...this.#store.all<Daemon>('daemons')].sort(byName);
   }
 
   daemon(id: string): Daemon | undefined {
-    return this.#daemons.get(id);
+    return this.#store.get('daemons', id);
   }
 
   /** By name or id. */
   findDaemon(name: string): Daemon {
-    const found = this.#daemons.get(name) ?? this.daemons.find((each) => each.name === name);
+    const found = this.daemon(name) ?? this.daemons.find((each) => each.name === name);
     if (found !== undefined) return found;
     const names = this.daemons.map((each) => each.name).join(', ');
     throw new UmbraError(
@@ -77,50 +66,34 @@ export class Inventory {
   }
 
   putDaemon(daemon: Daemon): void {
-    this.#store.run(
-      'INSERT OR REPLACE INTO daemons (id, name, entry) VALUES (?, ?, ?)',
-      daemon.id,
-      daemon.name,
-      JSON.stringify(daemon),
-    );
-    this.#daemons.set(daemon.id, daemon);
+    this.#store.put('daemons', daemon.id, daemon);
   }
 
   removeDaemon(id: string): void {
-    this.#store.run('DELETE FROM daemons WHERE id = ?', id);
-    this.#daemons.delete(id);
+    this.#store.remove('daemons', id);
   }
 
   get vms(): readonly Vm[] {
-    return [...this.#vms.values()];
+    return this.#store.all('vms');
   }
 
   vm(id: string): Vm | undefined {
-    return this.#vms.get(id);
+    return this.#store.get('vms', id);
   }
 
   /** By name or id. */
   findVm(name: string): Vm {
-    const found = this.#vms.get(name) ?? this.vms.find((each) => each.spec.name === name);
+    const found = this.vm(name) ?? this.vms.find((each) => each.spec.name === name);
     if (found !== undefined) return found;
     throw new UmbraError('vm-unknown', `there is no VM "${name}"`, 'See umbra vm list.');
   }
 
   putVm(vm: Vm): void {
-    const { id, name, number } = vm.spec;
-    this.#store.run(
-      'INSERT OR REPLACE INTO vms (id, name, number, entry) VALUES (?, ?, ?, ?)',
-      id,
-      name,
-      number,
-      JSON.stringify(vm),
-    );
-    this.#vms.set(id, vm);
+    this.#store.put('vms', vm.spec.id, vm);
   }
 
   removeVm(id: string): void {
-    this.#store.run('DELETE FROM vms WHERE id = ?', id);
-    this.#vms.delete(id);
+    this.#store.remove('vms', id);
   }
 }
 

@@ -16,59 +16,63 @@ import { vmView } from './views.ts';
 const handOverMsMax = 15_000;
 const handOverLookMs = 5;
 
-export function createVm(cluster: Cluster, body: Input<'createVm'>['body']): Vm {
+export async function createVm(cluster: Cluster, body: Input<'createVm'>['body']): Promise<Vm> {
   const { inventory, store } = cluster;
-  if (inventory.vms.some((vm) => vm.spec.name === body.name)) {
-    throw new UmbraError(
-      'name-taken',
-      `there is a VM "${body.name}" already`,
-      'Choose another name, or delete that one: umbra vm delete NAME.',
-    );
-  }
+  refuseTakenName(cluster, body.name);
   const preferredHost = body.host === undefined ? undefined : hostNamed(cluster, body.host);
   const ports = body.ports ?? [];
   refuseTakenPorts(cluster, ports);
   const image = cluster.images.pin(body.image);
-  const vm = store.transaction(() => {
-    const number = store.next('vm-number');
-    const spec: VmSpec = {
-      id: randomUUID(),
-      name: body.name,
-      number,
-      image: body.image,
-      imageDigest: image.digest,
-      cpus: body.cpus ?? 1,
-      memoryBytes: body.memoryBytes ?? image.memory,
-      mac: macOf(number),
-      ...(body.vlan !== undefined && { vlan: body.vlan }),
-      ...(body.append !== undefined && { append: body.append }),
-      disks: image.disks.map(({ path, bytes }) => ({ bytes, template: path })),
-      ...powerOnInputs(),
-    };
-    const created: Vm = {
-      spec,
-      ports,
-      wanted: 'off',
-      ftWanted: body.ft ?? false,
-      preferredHost,
-      host: undefined,
-      shadowHost: undefined,
-      acceptStale: false,
-      seedGeneration: -1,
-    };
-    inventory.putVm(created);
-    cluster.arbiter.create(spec.id);
-    cluster.events.add('vm-created', `${spec.name} has been created`, { vm: spec.name });
-    return created;
-  });
-  cluster.publish();
-  return vm;
+  const id = randomUUID();
+  // First: whoever knows of the VM finds it at the arbiter.
+  await cluster.arbiter.create(id);
+  try {
+    const vm = store.transaction(() => {
+      refuseTakenName(cluster, body.name);
+      refuseTakenPorts(cluster, ports);
+      const number = store.next('vm-number');
+      const spec: VmSpec = {
+        id,
+        name: body.name,
+        number,
+        image: body.image,
+        imageDigest: image.digest,
+        cpus: body.cpus ?? 1,
+        memoryBytes: body.memoryBytes ?? image.memory,
+        mac: macOf(number),
+        ...(body.vlan !== undefined && { vlan: body.vlan }),
+        ...(body.append !== undefined && { append: body.append }),
+        disks: image.disks.map(({ path, bytes }) => ({ bytes, template: path })),
+        ...powerOnInputs(),
+      };
+      const created: Vm = {
+        spec,
+        ports,
+        wanted: 'off',
+        ftWanted: body.ft ?? false,
+        preferredHost,
+        host: undefined,
+        shadowHost: undefined,
+        acceptStale: false,
+        seedGeneration: -1,
+      };
+      inventory.putVm(created);
+      cluster.events.add('vm-created', `${spec.name} has been created`, { vm: spec.name });
+      return created;
+    });
+    cluster.publish();
+    return vm;
+  } catch (error) {
+    await cluster.arbiter.remove(id);
+    throw error;
+  }
 }
 
-export function deleteVm(cluster: Cluster, vm: Vm): void {
+export async function deleteVm(cluster: Cluster, vm: Vm): Promise<void> {
   const { id, name, imageDigest } = vm.spec;
-  const state = vmView(cluster, vm).state;
-  if (state !== 'poweredOff' && state !== 'suspended') {
+  const { state } = vmView(cluster, vm);
+  const isOff = state === 'poweredOff' || state === 'suspended';
+  if (!isOff || !(await cluster.arbiter.remove(id))) {
     throw new UmbraError(
       'vm-running',
       `${name} is not powered off (${state})`,
@@ -77,7 +81,7 @@ export function deleteVm(cluster: Cluster, vm: Vm): void {
   }
   cluster.store.transaction(() => {
     cluster.inventory.removeVm(id);
-    cluster.arbiter.remove(id);
+    cluster.store.remove('arbiterSeen', id);
     cluster.events.add('vm-deleted', `${name} has been deleted`, { vm: name });
   });
   cluster.forgetConsole(id);
@@ -206,7 +210,7 @@ export async function testFailover(cluster: Cluster, vm: Vm): Promise<void> {
 }
 
 /** The operator's word that a host is gone for good: whatever ran there has ended. */
-export function removeHost(cluster: Cluster, name: string): void {
+export async function removeHost(cluster: Cluster, name: string): Promise<void> {
   const daemon = cluster.inventory.findDaemon(name);
   const runs = cluster.agents.get(daemon.id)?.copies.size ?? 0;
   if (runs > 0) {
@@ -218,10 +222,10 @@ export function removeHost(cluster: Cluster, name: string): void {
   }
   cluster.store.transaction(() => {
     cluster.inventory.removeDaemon(daemon.id);
-    cluster.arbiter.forgetHost(daemon.id);
     const text = `${daemon.name} has been removed from the cluster`;
     cluster.events.add('host-removed', text, { host: daemon.name });
   });
+  await cluster.arbiter.forgetHost(daemon.id);
   cluster.agents.expel(daemon.id, 'host-removed', 'it has been removed from the cluster');
   cluster.announcePeers();
   cluster.evaluateAll();
@@ -234,6 +238,15 @@ function hostNamed(cluster: Cluster, name: string): string {
     'host-unknown',
     `${name} is a gateway and runs no VMs`,
     'Name a host: umbra host list.',
+  );
+}
+
+function refuseTakenName(cluster: Cluster, name: string): void {
+  if (!cluster.inventory.vms.some((vm) => vm.spec.name === name)) return;
+  throw new UmbraError(
+    'name-taken',
+    `there is a VM "${name}" already`,
+    'Choose another name, or delete that one: umbra vm delete NAME.',
   );
 }
 

@@ -99,8 +99,10 @@ function isStarting({ vm, copies }: Situation): boolean {
 /** Powers on where no acknowledged write is missing; a VM without disks starts anywhere. */
 function start(situation: Situation, record: VmRecord, fenced: boolean): Plan {
   const { vm, hosts, limits, avoid } = situation;
-  const anywhere = vm.spec.disks.length === 0 || record.generation === 0 || vm.acceptStale;
-  const allowed = anywhere ? undefined : coldStartHosts(record);
+  // Empty disks are as good anywhere as nowhere.
+  const isNew = record.generation === 0 && record.currentReplicas.length === 0;
+  const acceptStale = vm.spec.disks.length === 0 || isNew || vm.acceptStale;
+  const allowed = acceptStale ? undefined : coldStartHosts(record);
   const candidates = hosts.filter((host) => allowed === undefined || allowed.includes(host.id));
   const need = needOf(vm, false);
   const preferred = candidates.find((host) => host.id === vm.preferredHost);
@@ -113,7 +115,6 @@ function start(situation: Situation, record: VmRecord, fenced: boolean): Plan {
     const why = candidates.length === 0 ? 'no host has a current replica of its disks' : chosen.why;
     return { host: vm.host, shadowHost, commands: [], obstacle: why };
   }
-  const acceptStale = vm.spec.disks.length === 0 || vm.acceptStale;
   const message = { kind: 'start', vm: vm.spec, fenced, acceptStale } as const;
   const host = chosen.host.id;
   return { host, shadowHost, commands: [{ host, message }], obstacle: undefined };

@@ -21,6 +21,7 @@ import { assert } from '../base/assert.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { CenterTls } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
+import { forwardToLeader } from './forward.ts';
 import { type Caller, type Context, handlers } from './handlers.ts';
 import { liveOf } from './protection.ts';
 import { roleOfApiToken } from './tokens.ts';
@@ -52,6 +53,9 @@ export async function createServer(
     const remedy = `The API is below ${apiPrefix}.`;
     sendProblem(reply, new UmbraError('endpoint-unknown', `there is no ${what}`, remedy));
   });
+  // A refused upgrade leaves a socket that nobody owns: it ends when the client ends it.
+  server.server.on('upgrade', (_request, socket) => socket.once('end', () => socket.end()));
+  forwardToLeader(server, cluster.store, tls.ca);
   await server.register(websocketPlugin, { options: { maxPayload: 16 * 2 ** 20 } });
   for (const name of Object.keys(endpoints) as EndpointName[]) addEndpoint(server, context, name);
   addAgentSocket(server, cluster);
@@ -131,6 +135,8 @@ function addEndpoint(server: FastifyInstance, context: Context, name: EndpointNa
         body: body(request.body ?? {}),
       };
       const result = await handle(context, input, caller);
+      // Nobody is told what could still be forgotten.
+      await context.cluster.store.settled();
       assert(reply.Check(result), `${name} replied with what it does not promise`);
       return response.type('application/json').send(JSON.stringify(result));
     },
@@ -189,11 +195,11 @@ function addConsoleSocket(server: FastifyInstance, cluster: Cluster): void {
       websocket: true,
       preValidation: async (request) => {
         admit(callerOf(cluster, request), 'person');
-        cluster.inventory.findVm((request.params as { vm: string }).vm);
+        cluster.findVm((request.params as { vm: string }).vm);
       },
     },
     (socket: WebSocket, request) => {
-      const { id } = cluster.inventory.findVm((request.params as { vm: string }).vm).spec;
+      const { id } = cluster.findVm((request.params as { vm: string }).vm).spec;
       const say = (message: ConsoleToViewer) => socket.send(JSON.stringify(message));
       const stop = cluster.console(id).watch((output) => {
         if (output === 'poweredOn') return say({ kind: 'poweredOn' });

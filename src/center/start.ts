@@ -17,9 +17,11 @@ import { UmbraError } from '../base/errors.ts';
 import { Authority } from './certificates.ts';
 import { Cluster } from './cluster.ts';
 import { type Context, newJoinToken } from './handlers.ts';
+import { joinOtherCenters, openAuthority } from './join-center.ts';
+import { takePart } from './leadership.ts';
 import type { Limits } from './placement.ts';
 import { createServer } from './server.ts';
-import { Store } from './store.ts';
+import { type EtcdTlsFiles, openStore } from './store/open.ts';
 import { makeApiToken } from './tokens.ts';
 
 export interface CenterOptions {
@@ -28,6 +30,15 @@ export interface CenterOptions {
   readonly listen: string;
   /** UMBRA_HOME: where images are built, and where credentials go if there are none. */
   readonly home: string;
+  /** `sqlite`, or etcd's members: `etcd://HOST:PORT[,HOST:PORT...]`. */
+  readonly store?: string;
+  /** PEM files for etcd. */
+  readonly etcdTls?: EtcdTlsFiles;
+  /** A center of the cluster that this one joins at its first start, and the token for it. */
+  readonly join?: string;
+  readonly token?: string;
+  /** At which URL others reach this center; by default its address, or this machine's name. */
+  readonly advertise?: string;
   readonly limits?: Limits;
   readonly onEvent?: (event: EventView) => void;
   readonly onBug?: (error: unknown) => void;
@@ -49,21 +60,22 @@ export const defaultLimits: Limits = { ftVmsMax: 4, ftCpusMax: 8 };
 export const defaultListen = '0.0.0.0:7443';
 
 export async function startCenter(options: CenterOptions): Promise<Center> {
+  const { data } = options;
   const { address, port } = parseListen(options.listen);
-  const isNewCluster =
-    !existsSync(join(options.data, 'center.db')) && !existsSync(join(options.data, 'ca.pem'));
-  const store = new Store(options.data, options.onStoreFailure);
+  await joinOtherCenters(options);
+  const isFirstStart = !existsSync(join(data, 'center.db')) && !Authority.exists(data);
+  const store = await openStore(options);
   const cluster = new Cluster({
     store,
     home: options.home,
-    isNewCluster,
+    data,
     limits: options.limits ?? defaultLimits,
     ...(options.onEvent && { onEvent: options.onEvent }),
   });
   try {
-    const authority = await Authority.open(options.data);
+    const authority = await openAuthority(data, store);
     const context: Context = { cluster, authority, version: packageVersion() };
-    const tls = await authority.center(options.data);
+    const tls = await authority.center(data);
     const server = await createServer(context, tls, options.onBug ?? (() => {}));
     try {
       await server.listen({ host: address, port });
@@ -72,27 +84,35 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
       throw listenError(options.listen, cause as Error);
     }
     const bound = (server.server.address() as AddressInfo).port;
+    const url = options.advertise ?? publicUrl(address, bound);
+    const stop = await takePart(store, cluster, url, isFirstStart);
     const adminFile = writeCredentials(options, cluster, localUrl(address, bound), tls.ca);
-    const isFirst = store.meta('welcomed') === undefined;
-    const joinToken = isFirst ? newJoinToken(cluster, authority) : undefined;
-    store.setMeta('welcomed', 'yes');
     return {
-      url: publicUrl(address, bound),
-      joinToken,
+      url,
+      joinToken: firstToken(cluster, authority),
       adminFile,
       cluster,
       async close() {
-        cluster.agents.close();
-        await server.close();
+        stop();
         cluster.close();
-        store.close();
+        await server.close();
+        await store.settled().catch(() => {});
+        await store.close();
       },
     };
   } catch (error) {
     cluster.close();
-    store.close();
+    await store.close();
     throw error;
   }
+}
+
+/** The administrator's first, once in the life of a cluster. */
+function firstToken(cluster: Cluster, authority: Authority): string | undefined {
+  const { store } = cluster;
+  if (!store.leads || store.get('meta', 'welcomed') !== undefined) return undefined;
+  store.put('meta', 'welcomed', 'yes');
+  return newJoinToken(cluster, authority);
 }
 
 /** The administrator's file, with the address that holds now; a copy for the local user. */

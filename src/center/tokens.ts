@@ -4,45 +4,64 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { UmbraError } from '../base/errors.ts';
-import type { Store } from './store.ts';
+import type { Store } from './store/store.ts';
 
 const hash = (secret: string): string => createHash('sha256').update(secret).digest('hex');
 const newSecret = (): string => randomBytes(32).toString('base64url');
 
+/** What may join with a token: a center is given the cluster's certificate authority. */
+export type Joiner = 'daemon' | 'center';
+
+interface JoinToken {
+  readonly made: string;
+  readonly joiner?: Joiner;
+  /** The daemon that joined with it. */
+  readonly usedBy: string | null;
+}
+
+interface ApiToken {
+  readonly role: string;
+}
+
 /** @returns the secret; it is nowhere else */
-export function makeJoinToken(store: Store): string {
+export function makeJoinToken(store: Store, joiner: Joiner): string {
   const secret = newSecret();
-  const made = new Date().toISOString();
-  store.run('INSERT INTO join_tokens (hash, made) VALUES (?, ?)', hash(secret), made);
+  const token: JoinToken = { made: new Date().toISOString(), joiner, usedBy: null };
+  store.put('joinTokens', hash(secret), token);
   return secret;
 }
 
-/** Within the transaction that adds the daemon: a token serves once, however often it is tried. */
-export function useJoinToken(store: Store, secret: string, daemonId: string): void {
-  const taken = store.run(
-    'UPDATE join_tokens SET used_by = ? WHERE hash = ? AND used_by IS NULL',
-    daemonId,
-    hash(secret),
-  );
-  if (taken === 1) return;
-  const known = store.get('SELECT 1 FROM join_tokens WHERE hash = ?', hash(secret)) !== undefined;
+/** Within the transaction that adds the member: a token serves once, however often it is tried. */
+export function useJoinToken(store: Store, secret: string, joiner: Joiner, id: string): void {
+  const token = store.get<JoinToken>('joinTokens', hash(secret));
+  const isMeant = (token?.joiner ?? 'daemon') === joiner;
+  if (token?.usedBy === null && isMeant) {
+    store.put('joinTokens', hash(secret), { ...token, usedBy: id });
+    return;
+  }
+  if (token?.usedBy === null) {
+    throw new UmbraError(
+      'token-refused',
+      joiner === 'center'
+        ? 'the join token is for a host or a gateway'
+        : 'the join token is for a center',
+      'Make one for this purpose: umbra center token, with --for-center for a center.',
+    );
+  }
   throw new UmbraError(
     'token-refused',
-    known ? 'the join token has been used' : 'the join token is not of this center',
+    token ? 'the join token has been used' : 'the join token is not of this center',
     'Make another one: umbra center token.',
   );
 }
 
 export function makeApiToken(store: Store, role: 'administrator'): string {
   const secret = newSecret();
-  store.run('INSERT INTO api_tokens (hash, role) VALUES (?, ?)', hash(secret), role);
+  const token: ApiToken = { role };
+  store.put('apiTokens', hash(secret), token);
   return secret;
 }
 
 export function roleOfApiToken(store: Store, secret: string): string | undefined {
-  const row = store.get<{ role: string }>(
-    'SELECT role FROM api_tokens WHERE hash = ?',
-    hash(secret),
-  );
-  return row?.role;
+  return store.get<ApiToken>('apiTokens', hash(secret))?.role;
 }

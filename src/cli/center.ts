@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { umbraHome } from '../api/credentials.ts';
 import type { EventView } from '../api/views.ts';
+import { centerUrl } from '../api/wire.ts';
 import { defaultLimits, defaultListen, startCenter } from '../center/start.ts';
 import { centerOptions, show, withCenter } from './session.ts';
 
@@ -10,6 +11,12 @@ interface StartOptions {
   readonly data: string;
   readonly listen: string;
   readonly store: string;
+  readonly advertise?: string;
+  readonly etcdCa?: string;
+  readonly etcdCert?: string;
+  readonly etcdKey?: string;
+  readonly join?: string;
+  readonly token?: string;
   readonly ftVmsPerHost: number;
   readonly ftCpusPerHost: number;
   readonly json?: boolean;
@@ -26,6 +33,17 @@ export function registerCenter(program: Command): void {
       'folder for the store, the certificate authority and admin.json',
     )
     .option('--listen <address:port>', 'where to listen', defaultListen)
+    .option('--advertise <url>', "at which URL others reach it, if not at this machine's name")
+    .option(
+      '--store <store>',
+      'sqlite, or etcd://HOST:PORT[,HOST:PORT...] for several centers',
+      'sqlite',
+    )
+    .option('--etcd-ca <file>', 'speak TLS with etcd, which this CA (PEM) has certified')
+    .option('--etcd-cert <file>', 'own certificate (PEM) for etcd')
+    .option('--etcd-key <file>', 'its key (PEM)')
+    .option('--join <url>', 'a center of the cluster which this one joins at its first start')
+    .option('--token <token>', 'what umbra center token --for-center has made there')
     .option(
       '--ft-vms-per-host <n>',
       'protected VM copies per host, 0 = no limit',
@@ -46,12 +64,16 @@ export function registerCenter(program: Command): void {
 
   centerOptions(center.command('token'))
     .description('make a join token, good for one host or gateway')
+    .option('--for-center', 'for a further center, which is given the certificate authority')
     .option('--data <dir>', "the center's folder, to use its admin.json")
     .option('--json', 'print { token }')
-    .action(async ({ data, json, ...options }) => {
+    .action(async ({ data, json, forCenter, ...options }) => {
+      const joiner = forCenter ? 'center' : 'daemon';
       const credentials =
         data === undefined ? options : { credentials: join(data, 'admin.json'), ...options };
-      const made = await withCenter(credentials, (client) => client.call('createJoinToken'));
+      const made = await withCenter(credentials, (client) =>
+        client.call('createJoinToken', { body: { joiner } }),
+      );
       show(json, made, () => made.token);
     });
 
@@ -74,6 +96,11 @@ async function start(options: StartOptions): Promise<void> {
     data,
     listen,
     home: umbraHome(),
+    store: options.store,
+    ...(options.etcdCa && { etcdTls: etcdFiles(options.etcdCa, options) }),
+    ...(options.advertise && { advertise: centerUrl(options.advertise) }),
+    ...(options.join && { join: options.join }),
+    ...(options.token && { token: options.token }),
     limits: { ftVmsMax: options.ftVmsPerHost, ftCpusMax: options.ftCpusPerHost },
     onEvent: (event) => tell(eventLine(event)),
     onBug: (error) => console.error('umbra: a request has met a bug:', error),
@@ -93,6 +120,12 @@ async function start(options: StartOptions): Promise<void> {
   });
   await center.close();
 }
+
+const etcdFiles = (ca: string, { etcdCert, etcdKey }: StartOptions) => ({
+  ca,
+  ...(etcdCert && { certificate: etcdCert }),
+  ...(etcdKey && { key: etcdKey }),
+});
 
 function welcome(url: string, joinToken: string | undefined, adminFile: string): string {
   const ready = `The center is ready at ${url}`;

@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
 import type { Ask, Member, Operation, Reply, VmRecord } from '../lockstep/arbiter.ts';
-import { ArbiterStore } from './arbiter-store.ts';
-import { Store } from './store.ts';
+import { Arbiter } from './arbiter.ts';
+import { EmbeddedStore } from './store/embedded-store.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'umbra-arbiter-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -19,9 +19,11 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 let folders = 0;
 const newFolder = (): string => join(folder, String(folders++));
 
-function open(directory: string, isNew = false): { store: Store; arbiter: ArbiterStore } {
-  const store = new Store(directory);
-  return { store, arbiter: new ArbiterStore(store, isNew) };
+async function open(directory: string, isNew = false) {
+  const store = new EmbeddedStore(directory);
+  const arbiter = new Arbiter(store.arbiter);
+  await arbiter.open(isNew);
+  return { store, arbiter };
 }
 
 const a: Member = { host: 'a', process: 'a1' };
@@ -33,127 +35,131 @@ function ask(member: Member, { epoch, generation }: VmRecord, operation: Operati
 }
 
 /** A pair under way: a is live in generation 2, b may go live. */
-function withPair(directory: string) {
-  const opened = open(directory, true);
+async function withPair(directory: string) {
+  const opened = await open(directory, true);
   const { arbiter } = opened;
-  arbiter.create('v');
-  arbiter.place('v', 'a');
-  const start = arbiter.ask(ask(a, arbiter.entry('v')!.record, { kind: 'start' }));
+  await arbiter.create('v', ['a']);
+  const start = await arbiter.ask(ask(a, arbiter.entry('v')!.record, { kind: 'start' }));
   const eligible = ask(a, start.record!, { kind: 'makeEligible', shadow: b });
-  assert.ok(start.granted && arbiter.ask(eligible).granted);
+  assert.ok(start.granted && (await arbiter.ask(eligible)).granted);
   return opened;
 }
 
-test('records survive a restart, in the same epoch', () => {
+test('records survive a restart, in the same epoch', async () => {
   const directory = newFolder();
-  const first = withPair(directory);
+  const first = await withPair(directory);
   const before = first.arbiter.entry('v');
-  first.store.close();
-  const { store, arbiter } = open(directory);
+  await first.store.close();
+  const { store, arbiter } = await open(directory);
   assert.deepEqual(
     JSON.parse(JSON.stringify(before)),
     JSON.parse(JSON.stringify(arbiter.entry('v'))),
   );
   assert.equal(arbiter.epoch, 1);
   const claim = ask(b, arbiter.entry('v')!.record, { kind: 'claim' });
-  assert.ok(arbiter.ask(claim).granted);
+  assert.ok((await arbiter.ask(claim)).granted);
   // The very same ask again, as after a lost reply.
-  assert.ok(arbiter.ask(claim).granted);
+  assert.ok((await arbiter.ask(claim)).granted);
   assert.equal(arbiter.entry('v')!.record.generation, 3);
-  store.close();
+  await store.close();
 });
 
-test('of two claims in one generation one is granted, also across a restart', () => {
+test('of two claims in one generation one is granted, also across a restart', async () => {
   const directory = newFolder();
-  const first = withPair(directory);
+  const first = await withPair(directory);
   const { record } = first.arbiter.entry('v')!;
-  assert.ok(first.arbiter.ask(ask(b, record, { kind: 'claim' })).granted);
-  first.store.close();
-  const { store, arbiter } = open(directory);
-  const late = arbiter.ask(ask(a, record, { kind: 'goAlone' }));
+  assert.ok((await first.arbiter.ask(ask(b, record, { kind: 'claim' }))).granted);
+  await first.store.close();
+  const { store, arbiter } = await open(directory);
+  const late = await arbiter.ask(ask(a, record, { kind: 'goAlone' }));
   assert.equal(late.refusal, 'generation');
   assert.deepEqual(late.record?.live, b);
-  store.close();
+  await store.close();
 });
 
-test('a database put back from a backup begins a new epoch and waits for the hosts', () => {
+test('a database put back from a backup begins a new epoch and waits for the hosts', async () => {
   const directory = newFolder();
   const backup = newFolder();
-  const first = withPair(directory);
-  first.store.close();
+  const first = await withPair(directory);
+  await first.store.close();
   cpSync(join(directory, 'center.db'), join(backup, 'center.db'), { recursive: true });
   // After the backup: the shadow is lost, the primary goes on alone.
-  const second = open(directory);
-  const alone = second.arbiter.ask(ask(a, second.arbiter.entry('v')!.record, { kind: 'goAlone' }));
-  second.store.close();
+  const second = await open(directory);
+  const alone = await second.arbiter.ask(
+    ask(a, second.arbiter.entry('v')!.record, { kind: 'goAlone' }),
+  );
+  await second.store.close();
   cpSync(join(backup, 'center.db'), join(directory, 'center.db'));
 
-  const { store, arbiter } = open(directory);
+  const { store, arbiter } = await open(directory);
   assert.ok(arbiter.epoch > 1);
   const { record } = arbiter.entry('v')!;
   assert.equal(record.generation, 2, 'the backup has forgotten generation 3');
   const claim = ask(b, record, { kind: 'claim' });
-  assert.equal(arbiter.ask(claim).refusal, 'recovering');
+  assert.equal((await arbiter.ask(claim)).refusal, 'recovering');
   assert.equal(arbiter.certain('v'), undefined);
   const now = { ...record, epoch: arbiter.epoch, generation: 0 };
   const register = (member: Member, known: VmRecord) =>
     arbiter.ask(ask(member, now, { kind: 'register', known, intent: undefined }));
-  assert.equal(register(b, record).granted, false);
-  assert.equal(register(a, alone.record!).granted, true);
-  assert.equal(arbiter.ask(claim).refusal, 'generation');
+  assert.equal((await register(b, record)).granted, false);
+  assert.equal((await register(a, alone.record!)).granted, true);
+  assert.equal((await arbiter.ask(claim)).refusal, 'generation');
   assert.deepEqual(arbiter.certain('v')?.live, a);
-  store.close();
+  await store.close();
 });
 
-test('a folder that was copied begins a new epoch', () => {
+test('a folder that was copied begins a new epoch', async () => {
   const directory = newFolder();
-  withPair(directory).store.close();
+  await (await withPair(directory)).store.close();
   const copied = newFolder();
   cpSync(directory, copied, { recursive: true });
-  const { store, arbiter } = open(copied);
+  const { store, arbiter } = await open(copied);
   assert.ok(arbiter.epoch > 1);
-  store.close();
+  await store.close();
 });
 
-test('an asker who knows a later generation betrays a store that was put back whole', () => {
-  const { store, arbiter } = withPair(newFolder());
+test('an asker who knows a later generation betrays a store that was put back whole', async () => {
+  const { store, arbiter } = await withPair(newFolder());
   const { record } = arbiter.entry('v')!;
   const later = { ...record, generation: record.generation + 4 };
-  assert.equal(arbiter.ask(ask(b, later, { kind: 'claim' })).refusal, 'recovering');
+  assert.equal((await arbiter.ask(ask(b, later, { kind: 'claim' }))).refusal, 'recovering');
   assert.ok(arbiter.epoch > record.epoch);
-  assert.equal(arbiter.ask(ask(b, record, { kind: 'claim' })).refusal, 'recovering');
-  store.close();
+  assert.equal((await arbiter.ask(ask(b, record, { kind: 'claim' }))).refusal, 'recovering');
+  await store.close();
 });
 
-test('a VM that the arbiter does not know has no record', () => {
-  const { store, arbiter } = open(newFolder(), true);
-  const reply = arbiter.ask(ask(a, { epoch: 1, generation: 0 } as VmRecord, { kind: 'start' }));
+test('a VM that the arbiter does not know has no record', async () => {
+  const { store, arbiter } = await open(newFolder(), true);
+  const reply = await arbiter.ask(
+    ask(a, { epoch: 1, generation: 0 } as VmRecord, { kind: 'start' }),
+  );
   assert.equal(reply.refusal, 'unknown-vm');
-  store.close();
+  await store.close();
 });
 
-test('a removed host counts as heard', () => {
-  const { store, arbiter } = withPair(newFolder());
-  arbiter.newEpoch();
-  arbiter.forgetHost('a');
+test('a removed host counts as heard', async () => {
+  const { store, arbiter } = await withPair(newFolder());
+  await arbiter.newEpoch();
+  await arbiter.forgetHost('a');
   assert.equal(arbiter.certain('v'), undefined);
-  arbiter.forgetHost('b');
+  await arbiter.forgetHost('b');
   assert.ok(arbiter.certain('v'));
-  store.close();
+  await store.close();
 });
 
 /** Grants without end, each told only after `ask` has returned. */
 const asker = `
-  import { ArbiterStore } from ${JSON.stringify(new URL('./arbiter-store.ts', import.meta.url))};
-  import { Store } from ${JSON.stringify(new URL('./store.ts', import.meta.url))};
-  const arbiter = new ArbiterStore(new Store(process.argv[1]), false);
+  import { Arbiter } from ${JSON.stringify(new URL('./arbiter.ts', import.meta.url))};
+  import { EmbeddedStore } from ${JSON.stringify(new URL('./store/embedded-store.ts', import.meta.url))};
+  const arbiter = new Arbiter(new EmbeddedStore(process.argv[1]).arbiter);
+  await arbiter.open(false);
   const member = { host: 'a', process: 'a1' };
   const shadow = { host: 'b', process: 'b1' };
   for (let turn = 0; ; turn++) {
     const { epoch, generation } = arbiter.entry('v').record;
     const operation = turn % 2 ? { kind: 'goAlone' } : { kind: 'makeEligible', shadow };
     const claimId = process.pid + ':' + turn;
-    const reply = arbiter.ask({ vm: 'v', member, epoch, generation, claimId, operation });
+    const reply = await arbiter.ask({ vm: 'v', member, epoch, generation, claimId, operation });
     if (!process.stdout.write(JSON.stringify(reply) + '\\n')) {
       await new Promise((resolve) => process.stdout.once('drain', resolve));
     }
@@ -182,11 +188,11 @@ async function killInTheMiddle(directory: string, replies: number): Promise<Repl
 
 test('kill -9 in the middle of asks loses no granted reply', async () => {
   const directory = newFolder();
-  withPair(directory).store.close();
+  await (await withPair(directory)).store.close();
   let generation = 2;
   for (const replies of [1, 7, 40, 90]) {
     const last = await killInTheMiddle(directory, replies);
-    const { store, arbiter } = open(directory);
+    const { store, arbiter } = await open(directory);
     assert.equal(arbiter.epoch, 1, 'a crash is no restored backup');
     const { record } = arbiter.entry('v')!;
     // One more may have been granted whose reply was never sent.
@@ -194,6 +200,6 @@ test('kill -9 in the middle of asks loses no granted reply', async () => {
     assert.ok(last.record!.generation > generation, 'nothing was tried');
     if (record.generation === last.record!.generation) assert.equal(record.claimId, last.claimId);
     generation = record.generation;
-    store.close();
+    await store.close();
   }
 });
