@@ -211,7 +211,7 @@ export class Lab {
     name: string,
     ...options: string[]
   ): Promise<LabProcess> {
-    const { token } = await this.call('createJoinToken');
+    const { token } = await this.call('createJoinToken', { body: {} });
     const { url } = JSON.parse(readFileSync(join(this.folder, 'center/admin.json'), 'utf8'));
     const data = join(this.folder, name);
     const started = this.umbra(

@@ -47,7 +47,7 @@ async function until(what: string, look: () => boolean | Promise<boolean>): Prom
 }
 
 async function start(kind: 'host' | 'gateway', name: string, ...own: string[]): Promise<void> {
-  const { token } = await client.call('createJoinToken');
+  const { token } = await client.call('createJoinToken', { body: {} });
   const where = ['--data', join(folder.path, name), '--name', name, '--trunk-address', '127.0.0.1'];
   umbra(name, kind, 'start', '--join', url, '--token', token, ...where, ...own);
   const { pid } = children.get(name)!;
