@@ -268,6 +268,8 @@ export class Protection {
         }
         return;
       case 'closing':
+        // An order to suspend may be asking whether the arbiter is there.
+        if (this.#membership!.pending !== undefined) return;
         if (session!.sender.acknowledgedPosition >= this.#closingPosition) {
           this.#phase = 'enlisting';
           this.#membership!.ask({ kind: 'makeEligible', shadow: session!.member }, now);
