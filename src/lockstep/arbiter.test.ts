@@ -210,7 +210,8 @@ test('generations only grow, by one for each grant, and the eligible shadow is n
         if (granted && what.kind === 'start' && before.state !== 'live' && saved !== undefined) {
           assert.ok(what.discardState === true || (continued && who.host === saved.host));
         }
-        if (record.saved !== undefined) assert.ok(record.currentReplicas.includes(record.saved.host));
+        if (record.saved !== undefined)
+          assert.ok(record.currentReplicas.includes(record.saved.host));
         const named = [record.live?.host, record.eligibleShadow?.host].filter(Boolean);
         if (record.state === 'live') assert.deepEqual(record.currentReplicas, named);
       }

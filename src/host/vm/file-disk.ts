@@ -78,10 +78,20 @@ export class FileDisks implements Disks {
     });
   }
 
-  async close(): Promise<void> {
+  /** What was submitted before the call has ended and is on the disk when this resolves. */
+  async sync(): Promise<void> {
+    await this.#ended();
+    await Promise.all(this.#files.map((file) => file.datasync()));
+  }
+
+  async #ended(): Promise<void> {
     for (const underWay of this.#underWay) {
       await Promise.all([...underWay].map(({ ended }) => ended));
     }
+  }
+
+  async close(): Promise<void> {
+    await this.#ended();
     await Promise.all(this.#files.map((file) => file.close()));
   }
 

@@ -32,7 +32,13 @@ export interface VmLaunch {
   /** Where `POST arbiterUrl` takes an ask and answers it; https, mutual TLS. */
   readonly arbiterUrls: readonly string[];
   readonly role:
-    | { readonly kind: 'live'; readonly fenced: boolean; readonly acceptStale: boolean }
+    | {
+        readonly kind: 'live';
+        readonly fenced: boolean;
+        readonly acceptStale: boolean;
+        /** Power on although there is a saved state, which is lost. */
+        readonly discardState?: boolean;
+      }
     | {
         readonly kind: 'shadow';
         readonly primaryHost: string;
