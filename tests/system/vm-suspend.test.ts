@@ -176,10 +176,10 @@ test('killed at any moment of a suspend, an unprotected VM is suspended or was r
   await withHosts(t, { touchedBytes: 8 << 20 }, async (hosts) => {
     let vm = await hosts.live();
     const states = new Set<string>();
-    for (let round = 0; round < 12; round++) {
+    for (let round = 0; round < 8; round++) {
       await goesOn(hosts.a);
       vm.tell({ kind: 'stop', how: 'suspend' });
-      await pause(round * 6);
+      await pause(round * 9);
       vm.kill();
       await until('it is gone', () => vm.gone);
       const { state } = hosts.arbiter.entry.record;
@@ -191,7 +191,7 @@ test('killed at any moment of a suspend, an unprotected VM is suspended or was r
       const [first, ...rest] = numbers(hosts.a);
       // Powered on anew after a crash, or from exactly where it stood.
       assert.equal(first === 0, state === 'live', `${state}: frame ${first} came first`);
-      rest.forEach((number, at) => assert.equal(number, first! + at + 1));
+      for (const [at, number] of rest.entries()) assert.equal(number, first! + at + 1);
       assert.deepEqual(savedFolders(hosts.a), []);
     }
     t.diagnostic(`killed while ${[...states].join(' and ')}`);

@@ -54,6 +54,8 @@ export type ToVm =
   | { readonly kind: 'handOver' }
   | { readonly kind: 'stop'; readonly how: 'power-button' | 'power-off' | 'suspend' }
   | { readonly kind: 'reset' }
+  /** Of a live copy, whatever its protection; what comes of it is told by reports. */
+  | { readonly kind: 'snapshot'; readonly id: string; readonly name: string }
   | { readonly kind: 'dismiss' }
   | { readonly kind: 'consoleInput'; readonly bytes: string }
   /** Whether the trunk to a host is up: a shadow whose log and trunk both closed claims at once. */

@@ -32,6 +32,7 @@ import { Journal } from './journal.ts';
 import { KnowledgeFile } from './knowledge-file.ts';
 import { LogChannel, type LogCredentials } from './log-channel.ts';
 import type { Credentials, FromVm, ToVm, VmLaunch } from './protocol.ts';
+import { SnapshotMaker, type SnapshotReport } from './snapshot-maker.ts';
 import { StartAsk } from './start-ask.ts';
 import { tidyFolders } from './state-folder.ts';
 import { plainReport, vmStatus } from './status.ts';
@@ -53,6 +54,7 @@ export class VmProcess {
   #switch!: SwitchConnection;
   #disks: FileDisks | undefined;
   #suspending: Suspending | undefined;
+  #snapshots: SnapshotMaker | undefined;
   #arbiter!: ArbiterClient;
   #startAsk!: StartAsk;
   #probe: EpochProbe | undefined;
@@ -86,12 +88,11 @@ export class VmProcess {
     await this.#connect(credentials);
     this.#copy = new Copy(await this.#makeRole(maker, disks));
     if (this.#over) return;
-    this.#suspending = new Suspending({
-      ...{ vm, directory, configuration: maker.configuration },
-      syncDisks: () => this.#disks!.sync(),
-      wake: this.#wake,
-      note: this.#journal.note,
-    });
+    const { note } = this.#journal;
+    const own = { vm, directory, configuration: maker.configuration, note, wake: this.#wake };
+    this.#suspending = new Suspending({ ...own, syncDisks: () => this.#disks!.sync() });
+    const report = (said: SnapshotReport) => this.#tell({ kind: 'report', report: { ...said } });
+    this.#snapshots = new SnapshotMaker({ ...own, disks: this.#disks!, report });
     this.#driver = new Driver(this.#copy, () => this.#afterStep());
     for (const message of this.#early.splice(0)) this.receive(message);
     this.#log = this.#openLog(credentials);
@@ -140,6 +141,9 @@ export class VmProcess {
         break;
       case 'reset':
         primary?.control('reset');
+        break;
+      case 'snapshot':
+        void this.#snapshots?.take(primary, message);
         break;
       case 'consoleInput':
         primary?.console(Buffer.from(message.bytes, 'base64'));
@@ -314,8 +318,8 @@ export class VmProcess {
   #end(): void {
     if (this.#over) return;
     this.#stop();
-    const disks = this.#disks === undefined ? Promise.resolve() : this.#disks.close();
-    void disks.finally(this.#onEnd);
+    const given = this.#snapshots?.giveUp('the VM has ended on this host') ?? Promise.resolve();
+    void given.then(() => this.#disks?.close()).finally(this.#onEnd);
   }
 
   #stop(): void {
