@@ -54,12 +54,16 @@ export type CenterMessage =
   | { readonly kind: 'welcome'; readonly protocol: number; readonly daemonId: string }
   /** The full mesh; sent whenever it changes. */
   | { readonly kind: 'peers'; readonly peers: readonly Peer[] }
-  /** Power on as the live copy. `fenced`: the copy that was live has certainly ended. */
+  /**
+   * Power on as the live copy, or go on from the saved state that the arbiter's record names.
+   * `fenced`: the copy that was live has certainly ended. `discardState`: without that state.
+   */
   | {
       readonly kind: 'start';
       readonly vm: VmSpec;
       readonly fenced: boolean;
       readonly acceptStale: boolean;
+      readonly discardState?: boolean;
     }
   /** Become the shadow of the copy that listens at this address. */
   | {
@@ -77,6 +81,29 @@ export type CenterMessage =
       readonly how: 'power-button' | 'power-off' | 'suspend';
     }
   | { readonly kind: 'reset'; readonly vm: string }
+  /** To the live copy's host. What comes of works is told by reports of their ids. */
+  | {
+      readonly kind: 'snapshot';
+      readonly vm: string;
+      readonly id: string;
+      readonly name: string;
+    }
+  | { readonly kind: 'deleteSnapshot'; readonly vm: string; readonly snapshot: string }
+  /** Of a VM that is off. `saved`: the name of the saved state that is made, and of the work. */
+  | {
+      readonly kind: 'revert';
+      readonly vm: string;
+      readonly snapshot: string;
+      readonly saved: string;
+    }
+  /** Disks for a new VM, from one that is off, or from its snapshot. */
+  | {
+      readonly kind: 'clone';
+      readonly vm: VmSpec;
+      readonly snapshot?: string;
+      readonly newVm: string;
+      readonly work: string;
+    }
   /** End a shadow's process, or what is left of a copy that lost its claim. */
   | { readonly kind: 'dismiss'; readonly vm: string }
   /** The VM has been deleted: end whatever runs of it and remove its folder, disks included. */
@@ -123,8 +150,26 @@ export interface VmStatus {
   readonly logBytesSent: number;
   readonly fingerprintsCompared: number;
   readonly divergences: number;
+  /** Of a shadow: how far its disks are known to equal the primary's, in bytes. */
+  readonly replica?: {
+    readonly bytesTotal: number;
+    readonly bytesCompared: number;
+    readonly bytesSent: number;
+  };
   /** Why it ended. */
   readonly ended?: { readonly kind: string; readonly text: string };
+}
+
+/** A snapshot on a host's disk. */
+export interface SnapshotInfo {
+  readonly id: string;
+  readonly name: string;
+  /** The machine's count. */
+  readonly count: string;
+  readonly savedAtMs: number;
+  readonly bytes: number;
+  /** As it was powered on: going back to the snapshot means being this again. */
+  readonly vm: VmSpec;
 }
 
 export type DaemonMessage =
@@ -147,6 +192,12 @@ export type DaemonMessage =
       readonly kind: 'report';
       readonly vm: string;
       readonly report: Readonly<Record<string, unknown>>;
+    }
+  /** All snapshots of a VM that this host has; sent after a hello and whenever they change. */
+  | {
+      readonly kind: 'snapshots';
+      readonly vm: string;
+      readonly snapshots: readonly SnapshotInfo[];
     }
   /** Console bytes (base64) with their offset since power-on: each byte is shown exactly once. */
   | {

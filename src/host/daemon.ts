@@ -26,6 +26,7 @@ import type { Tier } from './tiers.ts';
 import type { ToVm, VmLaunch } from './vm/protocol.ts';
 import { VmProcesses } from './vm-processes.ts';
 import type { VmRole } from './vm-slot.ts';
+import { VmStates } from './vm-states.ts';
 
 export interface HostOptions extends MemberOptions {
   /** How this host executes its VMs; nobody else needs to know. */
@@ -44,6 +45,7 @@ export class HostDaemon {
   readonly #options: HostOptions;
   readonly #member: Member;
   readonly #vms: VmProcesses;
+  readonly #states: VmStates;
   readonly #images: ImageStore;
   readonly #wire: Wire;
   #version = '';
@@ -61,6 +63,14 @@ export class HostDaemon {
       prepare: (spec, role) => this.#prepare(spec, role),
       tell: (message) => this.#tell(message),
       ...(options.vmProgram !== undefined && { program: options.vmProgram }),
+    });
+    this.#states = new VmStates({
+      hostId: member.id,
+      vmsFolder: join(member.dataDirectory, 'vms'),
+      credentials: member.credentials,
+      arbiterUrls: [`${member.url}${apiPrefix}/arbiter`],
+      isBusy: (vm) => this.#vms.isOccupied(vm),
+      tell: (message) => this.#tell(message),
     });
   }
 
@@ -115,6 +125,11 @@ export class HostDaemon {
     if (message.kind === 'status') {
       for (const { vm, ended } of message.vms) if (ended) log.info({ vm }, `ended: ${ended.text}`);
     }
+    if (message.kind === 'report' && message.report['kind'] === 'snapshot-taken') {
+      // Whoever waits for it finds it in the list.
+      void this.#states.tellSnapshots(message.vm).finally(() => this.#member.send(message));
+      return;
+    }
     this.#member.send(message);
   }
 
@@ -142,6 +157,7 @@ export class HostDaemon {
           kind: 'live',
           fenced: message.fenced,
           acceptStale: message.acceptStale,
+          ...(message.discardState && { discardState: true }),
         });
         break;
       case 'startShadow': {
@@ -169,7 +185,21 @@ export class HostDaemon {
       case 'place':
         this.#member.place(message);
         break;
+      case 'snapshot':
+        this.#order(message.vm, { kind: 'snapshot', id: message.id, name: message.name });
+        break;
+      case 'deleteSnapshot':
+        void this.#states.deleteSnapshot(message);
+        break;
+      case 'revert':
+        this.#states.revert(message);
+        break;
+      case 'clone':
+        this.#states.clone(message);
+        break;
       case 'welcome':
+        void this.#states.tellAll();
+        break;
       case 'peers':
       case 'publish':
         break;
@@ -215,6 +245,7 @@ export class HostDaemon {
     const { caFile, certificateFile, keyFile, daemonId } = credentials;
     const imageDirectory = await this.#images.find(vm.image, vm.imageDigest);
     const directory = this.#folderOf(vm.id);
+    await this.#states.idle(vm.id);
     await mkdir(directory, { recursive: true, mode: 0o700 });
     return {
       kind: 'launch',

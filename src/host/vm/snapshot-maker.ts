@@ -131,7 +131,8 @@ export class SnapshotMaker {
       const { bytes } = await finishFolder(folder, state);
       note(`snapshot ${order.id} of position ${state.position}, pause ${pauseMicros} us`);
       const { position, count } = state;
-      report({ kind: 'snapshot-taken', ...order, position, count, pauseMicros, bytes });
+      const { id, name } = order;
+      report({ kind: 'snapshot-taken', id, name, position, count, pauseMicros, bytes });
     } catch (error) {
       await abandonFolder(folder).catch(() => {});
       this.#failed(order, abort.signal.aborted ? abort.signal.reason : error);
@@ -154,7 +155,8 @@ export class SnapshotMaker {
     });
     const pauseMicros = nowUs() - began;
     const state = {
-      ...order,
+      id: order.id,
+      name: order.name,
       vm,
       configuration: Buffer.from(configuration).toString('hex'),
       position,

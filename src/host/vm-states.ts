@@ -1,0 +1,170 @@
+/**
+ * The daemon's part in the states of its VMs: which snapshots there are, deleting one, and the works
+ * on a VM that is off (host/vm/state-work.ts), each of which keeps the VM from starting meanwhile.
+ *
+ * From: orders of the center. To: reports named by the work: `work-progress`, `work-done`,
+ * `work-failed`; and the list of snapshots whenever it changes.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CenterMessage, DaemonMessage, SnapshotInfo } from '../api/agent.ts';
+import { UmbraError } from '../base/errors.ts';
+import { ArbiterClient } from './vm/arbiter-client.ts';
+import { KnowledgeFile } from './vm/knowledge-file.ts';
+import type { Credentials } from './vm/protocol.ts';
+import { StartAsk } from './vm/start-ask.ts';
+import {
+  disownFolder,
+  listSnapshots,
+  removeFolder,
+  savedFolder,
+  snapshotFolder,
+  snapshotsFolder,
+} from './vm/state-folder.ts';
+import { cloneDisks, prepareRevert } from './vm/state-work.ts';
+
+type Order<K extends CenterMessage['kind']> = Extract<CenterMessage, { kind: K }>;
+type Tell = (message: DaemonMessage) => void;
+
+export interface VmStatesOptions {
+  readonly hostId: string;
+  /** Where the folders of all VMs are. */
+  readonly vmsFolder: string;
+  readonly credentials: Credentials;
+  readonly arbiterUrls: readonly string[];
+  /** Whether a process of the VM is here, or about to be. */
+  readonly isBusy: (vm: string) => boolean;
+  readonly tell: Tell;
+}
+
+export class VmStates {
+  readonly #options: VmStatesOptions;
+  readonly #works = new Map<string, Promise<void>>();
+
+  constructor(options: VmStatesOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when no work on this VM is under way. */
+  async idle(vm: string): Promise<void> {
+    while (this.#works.has(vm)) await this.#works.get(vm);
+  }
+
+  async tellAll(): Promise<void> {
+    const { vmsFolder } = this.#options;
+    if (!existsSync(vmsFolder)) return;
+    for (const vm of readdirSync(vmsFolder)) {
+      if (existsSync(snapshotsFolder(this.#folder(vm)))) await this.tellSnapshots(vm);
+    }
+  }
+
+  async tellSnapshots(vm: string): Promise<void> {
+    const found = await listSnapshots(this.#folder(vm));
+    const snapshots = found.map(
+      ({ id, name = id, count, savedAtMs, bytes, vm: spec }): SnapshotInfo => {
+        return { id, name, count, savedAtMs, bytes, vm: spec };
+      },
+    );
+    this.#options.tell({ kind: 'snapshots', vm, snapshots });
+  }
+
+  /** Also while the VM runs: nobody but this daemon uses what is whole. */
+  async deleteSnapshot({ vm, snapshot }: Order<'deleteSnapshot'>): Promise<void> {
+    try {
+      if (isId(snapshot)) await removeFolder(snapshotFolder(this.#folder(vm), snapshot));
+    } catch (error) {
+      this.#fail(vm, 'deleteSnapshot', failureOf(error));
+    }
+    await this.tellSnapshots(vm);
+  }
+
+  revert({ vm, snapshot, saved }: Order<'revert'>): void {
+    this.#work(vm, saved, async () => {
+      const folder = this.#folder(vm);
+      if (!isId(snapshot) || !isId(saved)) throw new Error('malformed names');
+      await prepareRevert(folder, snapshot, saved, this.#progress(vm, saved));
+      try {
+        await this.#askRevert(vm, saved);
+      } catch (error) {
+        await disownFolder(savedFolder(folder, saved));
+        throw error;
+      }
+    });
+  }
+
+  clone({ vm, snapshot, newVm, work }: Order<'clone'>): void {
+    this.#work(vm.id, work, async () => {
+      if (!isId(newVm)) throw new Error('malformed names');
+      const from = { vm, directory: this.#folder(vm.id), snapshot };
+      await cloneDisks(from, this.#folder(newVm), this.#progress(vm.id, work));
+    });
+  }
+
+  #folder(vm: string): string {
+    return join(this.#options.vmsFolder, vm);
+  }
+
+  #progress(vm: string, work: string) {
+    return (bytesDone: number, bytesTotal: number): void =>
+      this.#report(vm, { kind: 'work-progress', id: work, bytesDone, bytesTotal });
+  }
+
+  #report(vm: string, report: Readonly<Record<string, unknown>>): void {
+    this.#options.tell({ kind: 'report', vm, report });
+  }
+
+  #fail(vm: string, command: string, { code, message, remedy }: UmbraError): void {
+    this.#options.tell({ kind: 'failed', vm, command, code, message, remedy });
+  }
+
+  /** One at a time for each VM, and none beside a process of it. */
+  #work(vm: string, id: string, act: () => Promise<void>): void {
+    const refused = this.#works.has(vm) || this.#options.isBusy(vm);
+    const work = (refused ? Promise.reject(busy()) : act())
+      .then(() => this.#report(vm, { kind: 'work-done', id }))
+      .catch((error: unknown) => {
+        const { code, message, remedy } = failureOf(error);
+        this.#report(vm, { kind: 'work-failed', id, code, text: message, remedy });
+      });
+    if (refused) return;
+    const over = work.finally(() => {
+      if (this.#works.get(vm) === over) this.#works.delete(vm);
+    });
+    this.#works.set(vm, over);
+  }
+
+  async #askRevert(vm: string, saved: string): Promise<void> {
+    const { hostId, credentials, arbiterUrls } = this.#options;
+    const { caFile, certificateFile, keyFile } = credentials;
+    const files = [caFile, certificateFile, keyFile].map((file) => readFile(file, 'utf8'));
+    const [ca, certificate, key] = (await Promise.all(files)) as [string, string, string];
+    const known = await KnowledgeFile.open(this.#folder(vm), () => {});
+    const access = { urls: arbiterUrls, ca, certificate, key };
+    const client = new ArbiterClient(access, known, (reply) => ask.replied(reply));
+    // Its own name: no copy of this host is meant by what it asks.
+    const ask = new StartAsk(client, vm, { host: hostId, process: `revert-${saved}` });
+    try {
+      await ask.revert(saved);
+    } finally {
+      client.close();
+      await known.close();
+    }
+  }
+}
+
+const isId = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/.test(text);
+
+function busy(): UmbraError {
+  return new UmbraError(
+    'vm-busy',
+    'The VM runs on this host, or something else is being done with it.',
+    'Power it off first, or wait a moment.',
+  );
+}
+
+function failureOf(error: unknown): UmbraError {
+  if (error instanceof UmbraError) return error;
+  const { message } = error as Error;
+  return new UmbraError('host-work-failed', message, 'Look at the log of the host.');
+}
