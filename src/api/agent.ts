@@ -89,12 +89,16 @@ export type CenterMessage =
       readonly name: string;
     }
   | { readonly kind: 'deleteSnapshot'; readonly vm: string; readonly snapshot: string }
-  /** Of a VM that is off. `saved`: the name of the saved state that is made, and of the work. */
+  /**
+   * Of a VM that is off, or `fenced`: whose live copy has certainly ended. `saved`: the name of the
+   * saved state that is made, and of the work.
+   */
   | {
       readonly kind: 'revert';
       readonly vm: string;
       readonly snapshot: string;
       readonly saved: string;
+      readonly fenced: boolean;
     }
   /** Disks for a new VM, from one that is off, or from its snapshot. */
   | {

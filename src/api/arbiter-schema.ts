@@ -41,7 +41,7 @@ export const ArbiterOperation = Type.Union([
     currentReplicas: Type.Array(Name),
     saved: Type.Optional(Name),
   }),
-  Type.Object({ kind: kind('revert'), saved: Name }),
+  Type.Object({ kind: kind('revert'), saved: Name, fenced: Type.Optional(Type.Boolean()) }),
   Type.Object({ kind: kind('read') }),
   Type.Object({
     kind: kind('register'),

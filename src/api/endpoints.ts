@@ -9,6 +9,7 @@
  */
 import Type, { type Static, type TObject, type TSchema } from 'typebox';
 import { ArbiterAsk, ArbiterReply } from './arbiter-schema.ts';
+import { stateEndpoints } from './state-endpoints.ts';
 import { EventList, FtStatusView, HostView, JoinReply, JoinRequest, VmView } from './views.ts';
 
 /** Who may call: anyone, people with a token, or daemons with a certificate of the cluster. */
@@ -143,7 +144,7 @@ export const endpoints = {
     method: 'POST',
     path: '/vms/:vm/start',
     access: 'person',
-    summary: 'Powers a VM on.',
+    summary: 'Powers a VM on, or lets a suspended one go on.',
     params: Vm,
     body: Type.Object(
       {
@@ -151,6 +152,9 @@ export const endpoints = {
           Type.Boolean({
             description: 'start on a disk replica that may lack acknowledged writes',
           }),
+        ),
+        discardState: Type.Optional(
+          Type.Boolean({ description: 'power on without the saved state of a suspended VM' }),
         ),
       },
       strict,
@@ -206,6 +210,7 @@ export const endpoints = {
     params: Vm,
     reply: FtStatusView,
   },
+  ...stateEndpoints,
   listEvents: {
     method: 'GET',
     path: '/events',

@@ -26,6 +26,8 @@ const statuses: Readonly<Record<string, number>> = {
   'endpoint-unknown': 404,
   'host-unknown': 404,
   'vm-unknown': 404,
+  'snapshot-unknown': 404,
+  'work-unknown': 404,
   'image-unknown': 404,
   'image-file-unknown': 404,
   'certificate-request-malformed': 400,

@@ -23,6 +23,8 @@ import type { HostState, Limits, Load } from './placement.ts';
 import { type Plan, plan, type Situation } from './protection.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store.ts';
+import { keepSnapshots, reverted } from './vm-states.ts';
+import { Works } from './works.ts';
 
 export interface ClusterOptions {
   readonly store: Store;
@@ -45,6 +47,7 @@ export class Cluster implements AgentListener {
   readonly images: Images;
   readonly agents: Agents;
   readonly limits: Limits;
+  readonly works = new Works();
   readonly #consoles = new Map<string, ConsoleLog>();
   /** When the arbiter last changed a VM's record, on the process's monotonic clock. */
   readonly #decidedAt = new Map<string, number>();
@@ -96,6 +99,7 @@ export class Cluster implements AgentListener {
   disconnected(daemonId: string): void {
     const daemon = this.inventory.daemon(daemonId);
     if (daemon === undefined) return;
+    this.works.hostLost(daemonId);
     const { name } = daemon;
     this.events.add('host-not-responding', `${name} is not responding`, { host: name });
     this.evaluateAll();
@@ -112,6 +116,7 @@ export class Cluster implements AgentListener {
   copyEnded(daemonId: string, { vm: id, ended }: VmStatus): void {
     const vm = this.inventory.vm(id);
     if (vm === undefined) return;
+    this.works.copyEnded(daemonId, id);
     const host = this.nameOf(daemonId);
     const { kind, text } = ended ?? { kind: 'unknown', text: 'no reason was given' };
     const data = { vm: vm.spec.name, host, kind };
@@ -132,10 +137,14 @@ export class Cluster implements AgentListener {
         this.console(message.vm).take(BigInt(message.offset), Buffer.from(message.bytes, 'base64'));
         break;
       case 'report':
-        this.#reported(vm, host, message.report);
+        if (!this.works.reported(message.report)) this.#reported(vm, host, message.report);
+        break;
+      case 'snapshots':
+        keepSnapshots(this, daemonId, message);
         break;
       case 'failed': {
         const { command, code, remedy } = message;
+        this.works.refused(daemonId, message);
         if (code === 'hand-over-refused') this.#refusedHandOvers.set(message.vm, message.message);
         if (command === 'start' || command === 'startShadow') this.#avoidFor(message.vm, daemonId);
         const text = `${host} could not ${command} ${vm.spec.name}: ${message.message}`;
@@ -187,9 +196,16 @@ export class Cluster implements AgentListener {
     const data = { vm: name, host, generation: after.generation };
     switch (ask.operation.kind) {
       case 'start':
-        this.inventory.putVm({ ...vm, host: ask.member.host, acceptStale: false });
-        this.events.add('vm-powered-on', `${name} is powered on, on ${host}`, data);
-        this.console(id).restart();
+        this.inventory.putVm({
+          ...vm,
+          host: ask.member.host,
+          acceptStale: false,
+          discardState: false,
+        });
+        if (ask.operation.restore === undefined) {
+          this.events.add('vm-powered-on', `${name} is powered on, on ${host}`, data);
+          this.console(id).restart();
+        } else this.events.add('vm-resumed', `${name} goes on, on ${host}`, data);
         break;
       case 'makeEligible': {
         const shadow = this.nameOf(ask.operation.shadow.host);
@@ -211,6 +227,9 @@ export class Cluster implements AgentListener {
         this.events.add('ft-primary-failover', text, { ...data, from });
         break;
       }
+      case 'revert':
+        reverted(this, vm, after);
+        break;
       case 'stop': {
         // The guest may have switched itself off: it stays off until somebody starts it.
         this.inventory.putVm({ ...vm, wanted: 'off', shadowHost: undefined });
@@ -267,7 +286,9 @@ export class Cluster implements AgentListener {
     }
     // One power-on, one set of power-on inputs, however often it is told.
     const generation = record?.generation ?? vm.seedGeneration;
-    const isNewStart = starts && vm.seedGeneration !== generation;
+    // What goes on from a saved state goes on with the inputs of its power-on.
+    const goesOn = record?.saved !== undefined && vm.discardState !== true;
+    const isNewStart = starts && !goesOn && vm.seedGeneration !== generation;
     if (vm.host === host && vm.shadowHost === shadowHost && !isNewStart) return;
     this.store.transaction(() => {
       this.inventory.putVm({

@@ -22,6 +22,14 @@ import {
 } from './operations.ts';
 import { makeJoinToken, useJoinToken } from './tokens.ts';
 import { hostView, vmView } from './views.ts';
+import {
+  cloneVm,
+  deleteSnapshot,
+  revertToSnapshot,
+  snapshotViews,
+  takeSnapshot,
+  workView,
+} from './vm-states.ts';
 
 export interface Context {
   readonly cluster: Cluster;
@@ -61,7 +69,9 @@ export const handlers: { readonly [N in EndpointName]: Handler<N> } = {
     return null;
   },
   startVm: ({ cluster }, { params, body }) =>
-    act(cluster, params.vm, (vm) => startVm(cluster, vm, body.acceptStale ?? false)),
+    act(cluster, params.vm, (vm) =>
+      startVm(cluster, vm, body.acceptStale ?? false, body.discardState ?? false),
+    ),
   stopVm: ({ cluster }, { params, body }) =>
     act(cluster, params.vm, (vm) => stopVm(cluster, vm, body.how)),
   resetVm: ({ cluster }, { params }) => act(cluster, params.vm, (vm) => resetVm(cluster, vm)),
@@ -74,6 +84,21 @@ export const handlers: { readonly [N in EndpointName]: Handler<N> } = {
     await testFailover(cluster, cluster.inventory.vm(id)!);
     return cluster.ftStatus(cluster.inventory.findVm(id));
   },
+  takeSnapshot: ({ cluster }, { params, body }) =>
+    workView(cluster, takeSnapshot(cluster, cluster.inventory.findVm(params.vm), body.name)),
+  listSnapshots: ({ cluster }, { params }) =>
+    snapshotViews(cluster, cluster.inventory.findVm(params.vm)),
+  deleteSnapshot: async ({ cluster }, { params }) => {
+    await deleteSnapshot(cluster, cluster.inventory.findVm(params.vm), params.snapshot);
+    return null;
+  },
+  revertToSnapshot: ({ cluster }, { params, body }) => {
+    const vm = cluster.inventory.findVm(params.vm);
+    return workView(cluster, revertToSnapshot(cluster, vm, params.snapshot, body.start ?? false));
+  },
+  cloneVm: ({ cluster }, { params, body }) =>
+    workView(cluster, cloneVm(cluster, cluster.inventory.findVm(params.vm), body)),
+  showWork: ({ cluster }, { params }) => workView(cluster, cluster.works.find(params.work)),
   listEvents: ({ cluster }, { query }) =>
     cluster.events.list(query.after ?? 0, query.limit ?? 1000, query.vm),
 };

@@ -99,8 +99,11 @@ function isStarting({ vm, copies }: Situation): boolean {
 /** Powers on where no acknowledged write is missing; a VM without disks starts anywhere. */
 function start(situation: Situation, record: VmRecord, fenced: boolean): Plan {
   const { vm, hosts, limits, avoid } = situation;
-  const anywhere = vm.spec.disks.length === 0 || record.generation === 0 || vm.acceptStale;
-  const allowed = anywhere ? undefined : coldStartHosts(record);
+  const isNew = record.generation === 0 && vm.madeOn === undefined;
+  const anywhere = vm.spec.disks.length === 0 || isNew || vm.acceptStale;
+  const saved = vm.discardState ? undefined : record.saved;
+  const current = anywhere ? undefined : coldStartHosts(record);
+  const allowed = saved === undefined ? current : [saved.host];
   const candidates = hosts.filter((host) => allowed === undefined || allowed.includes(host.id));
   const need = needOf(vm, false);
   const preferred = candidates.find((host) => host.id === vm.preferredHost);
@@ -110,11 +113,14 @@ function start(situation: Situation, record: VmRecord, fenced: boolean): Plan {
       : choose(candidates, need, limits, avoid);
   const shadowHost = undefined;
   if (chosen.host === undefined) {
-    const why = candidates.length === 0 ? 'no host has a current replica of its disks' : chosen.why;
+    const none = 'no host has a current replica of its disks';
+    const reason = candidates.length === 0 ? none : chosen.why;
+    const why = saved === undefined ? reason : `its saved state can be had nowhere else: ${reason}`;
     return { host: vm.host, shadowHost, commands: [], obstacle: why };
   }
   const acceptStale = vm.spec.disks.length === 0 || vm.acceptStale;
-  const message = { kind: 'start', vm: vm.spec, fenced, acceptStale } as const;
+  const discard = vm.discardState ? { discardState: true } : {};
+  const message = { kind: 'start', vm: vm.spec, fenced, acceptStale, ...discard } as const;
   const host = chosen.host.id;
   return { host, shadowHost, commands: [{ host, message }], obstacle: undefined };
 }

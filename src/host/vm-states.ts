@@ -27,6 +27,9 @@ import { cloneDisks, prepareRevert } from './vm/state-work.ts';
 type Order<K extends CenterMessage['kind']> = Extract<CenterMessage, { kind: K }>;
 type Tell = (message: DaemonMessage) => void;
 
+/** Longer than a process that has ended is left alone (vm-slot.ts). */
+const leaveMsMax = 6_000;
+
 export interface VmStatesOptions {
   readonly hostId: string;
   /** Where the folders of all VMs are. */
@@ -79,13 +82,13 @@ export class VmStates {
     await this.tellSnapshots(vm);
   }
 
-  revert({ vm, snapshot, saved }: Order<'revert'>): void {
+  revert({ vm, snapshot, saved, fenced }: Order<'revert'>): void {
     this.#work(vm, saved, async () => {
       const folder = this.#folder(vm);
       if (!isId(snapshot) || !isId(saved)) throw new Error('malformed names');
       await prepareRevert(folder, snapshot, saved, this.#progress(vm, saved));
       try {
-        await this.#askRevert(vm, saved);
+        await this.#askRevert(vm, saved, fenced);
       } catch (error) {
         await disownFolder(savedFolder(folder, saved));
         throw error;
@@ -120,8 +123,8 @@ export class VmStates {
 
   /** One at a time for each VM, and none beside a process of it. */
   #work(vm: string, id: string, act: () => Promise<void>): void {
-    const refused = this.#works.has(vm) || this.#options.isBusy(vm);
-    const work = (refused ? Promise.reject(busy()) : act())
+    const refused = this.#works.has(vm);
+    const work = (refused ? Promise.reject(busy()) : this.#vacated(vm).then(act))
       .then(() => this.#report(vm, { kind: 'work-done', id }))
       .catch((error: unknown) => {
         const { code, message, remedy } = failureOf(error);
@@ -134,7 +137,15 @@ export class VmStates {
     this.#works.set(vm, over);
   }
 
-  async #askRevert(vm: string, saved: string): Promise<void> {
+  /** A process that has said its last word may need a moment to go. */
+  async #vacated(vm: string): Promise<void> {
+    for (const end = performance.now() + leaveMsMax; this.#options.isBusy(vm); ) {
+      if (performance.now() > end) throw busy();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async #askRevert(vm: string, saved: string, fenced: boolean): Promise<void> {
     const { hostId, credentials, arbiterUrls } = this.#options;
     const { caFile, certificateFile, keyFile } = credentials;
     const files = [caFile, certificateFile, keyFile].map((file) => readFile(file, 'utf8'));
@@ -145,7 +156,7 @@ export class VmStates {
     // Its own name: no copy of this host is meant by what it asks.
     const ask = new StartAsk(client, vm, { host: hostId, process: `revert-${saved}` });
     try {
-      await ask.revert(saved);
+      await ask.revert(saved, fenced);
     } finally {
       client.close();
       await known.close();

@@ -72,8 +72,8 @@ export type Operation =
       /** Of a suspended machine: its state, durable on the asker's host, and its disks with it. */
       readonly saved?: string;
     }
-  /** The asker's host has a state with disks of its own: they are the machine from now on. */
-  | { readonly kind: 'revert'; readonly saved: string }
+  /** The asker's host has a state with disks of its own: the machine is that from now on. */
+  | { readonly kind: 'revert'; readonly saved: string; readonly fenced?: boolean }
   | { readonly kind: 'read' }
   /** After a new epoch: what this host knows, and whom it may have asked to make eligible. */
   | { readonly kind: 'register'; readonly known: VmRecord; readonly intent: Member | undefined };
@@ -228,9 +228,11 @@ function changeFor(
       };
     }
     case 'revert':
-      if (record.state === 'live') return 'already-live';
+      if (record.state === 'live' && operation.fenced !== true) return 'already-live';
       return {
         state: 'suspended',
+        live: undefined,
+        eligibleShadow: undefined,
         currentReplicas: [host],
         saved: { host, id: operation.saved },
       };

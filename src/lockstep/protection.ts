@@ -392,6 +392,7 @@ export class Protection {
         return;
       case 'goAlone':
         // Refused although this copy is live: an ask before it was granted unseen. Ask once more.
+        if (this.#phase !== 'parting') return;
         if (granted || record.eligibleShadow === undefined) this.#goAlone();
         return;
       case 'read':
@@ -460,6 +461,14 @@ export class Protection {
     if (this.#phase === 'starting' || this.#phase === 'closing') this.#goAlone();
     else this.#goal = 'turn-off';
     return undefined;
+  }
+
+  /**
+   * The machine goes on from a saved state, which is gone: the arbiter's record shall not name it any
+   * longer than it takes to say so.
+   */
+  hasContinued(): void {
+    if (this.#phase === 'alone') this.#membership?.ask({ kind: 'goAlone' }, this.#now());
   }
 
   /**

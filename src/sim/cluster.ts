@@ -371,7 +371,9 @@ export class Cluster {
     this.scheduler.trace(`${process.name} goes on from ${kept.id} at ${record.generation}`);
     this.#believe(process, record.epoch, record.generation);
     const options = this.#copyOptions(process.member);
-    process.begin(new Primary(options, process.ports(), machine, 1, clock, record));
+    const primary = new Primary(options, process.ports(), machine, 1, clock, record);
+    process.begin(primary);
+    primary.protection.hasContinued();
     return true;
   }
 

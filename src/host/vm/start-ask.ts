@@ -56,8 +56,8 @@ export class StartAsk {
   }
 
   /** The VM is what has been put into this saved state. @throws revert-already-live and the like */
-  async revert(saved: string): Promise<VmRecord> {
-    return this.#settle(await this.read(), { kind: 'revert', saved });
+  async revert(saved: string, fenced: boolean): Promise<VmRecord> {
+    return this.#settle(await this.read(), { kind: 'revert', saved, fenced });
   }
 
   replied(reply: Reply): void {

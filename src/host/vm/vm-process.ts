@@ -239,7 +239,9 @@ export class VmProcess {
     const record = await this.#startAsk.start(before, { ...order, restore: state.id });
     const continued = await goOn(state, directory, saved);
     this.#journal.note(`continues from ${state.id} at count ${state.count}`);
-    return this.#live(options, continued, record);
+    const primary = this.#live(options, continued, record);
+    primary.protection.hasContinued();
+    return primary;
   }
 
   #live(options: CopyOptions, { machine, clock, nextPosition }: Continued, record: VmRecord) {

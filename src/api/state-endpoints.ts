@@ -1,0 +1,106 @@
+/** The endpoints about states of VMs: snapshots, going back, clones; rows of api/endpoints.ts. */
+import Type, { type Static } from 'typebox';
+
+const strict = { additionalProperties: false } as const;
+const Vm = Type.Object({ vm: Type.String({ minLength: 1 }) });
+const Snapshot = Type.Object({
+  vm: Type.String({ minLength: 1 }),
+  /** Its name or id. */
+  snapshot: Type.String({ minLength: 1 }),
+});
+const Name = Type.String({
+  pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$',
+  description: 'lower-case letters, digits and inner hyphens, at most 63',
+});
+const OrNull = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+export const SnapshotView = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  /** A snapshot is on one host, where its VM was live; going back to it starts the VM there. */
+  host: Type.String(),
+  hostConnected: Type.Boolean(),
+  /** RFC 3339, UTC. */
+  createdAt: Type.String(),
+  /** What it takes on that host's disk. */
+  bytes: Type.Integer(),
+  memoryBytes: Type.Integer(),
+  /** The machine's count. */
+  count: Type.String(),
+});
+export type SnapshotView = Static<typeof SnapshotView>;
+
+/** Something that takes a while, on one host. Known until the center is started anew. */
+export const WorkView = Type.Object({
+  id: Type.String(),
+  kind: Type.Enum(['snapshot', 'revert', 'clone']),
+  vm: Type.String(),
+  host: Type.String(),
+  state: Type.Enum(['running', 'done', 'failed']),
+  bytesDone: Type.Integer(),
+  /** 0 until it is known. */
+  bytesTotal: Type.Integer(),
+  /** Why it failed, and what to do about it. */
+  error: OrNull(Type.Object({ code: Type.String(), text: Type.String(), remedy: Type.String() })),
+});
+export type WorkView = Static<typeof WorkView>;
+
+export const stateEndpoints = {
+  takeSnapshot: {
+    method: 'POST',
+    path: '/vms/:vm/snapshots',
+    access: 'person',
+    summary: 'Takes a snapshot of a VM that runs, memory and disks at one moment.',
+    params: Vm,
+    body: Type.Object({ name: Name }, strict),
+    reply: WorkView,
+  },
+  listSnapshots: {
+    method: 'GET',
+    path: '/vms/:vm/snapshots',
+    access: 'person',
+    summary: 'Snapshots of a VM, oldest first, and the host on which each is.',
+    params: Vm,
+    reply: Type.Array(SnapshotView),
+  },
+  deleteSnapshot: {
+    method: 'DELETE',
+    path: '/vms/:vm/snapshots/:snapshot',
+    access: 'person',
+    summary: 'Deletes a snapshot; the VM itself is not touched.',
+    params: Snapshot,
+    reply: Type.Null(),
+  },
+  revertToSnapshot: {
+    method: 'POST',
+    path: '/vms/:vm/snapshots/:snapshot/revert',
+    access: 'person',
+    summary: 'Makes the VM what it was: powered off if it runs, its present state given up.',
+    params: Snapshot,
+    body: Type.Object(
+      { start: Type.Optional(Type.Boolean({ description: 'and let it go on from there' })) },
+      strict,
+    ),
+    reply: WorkView,
+  },
+  cloneVm: {
+    method: 'POST',
+    path: '/vms/:vm/clone',
+    access: 'person',
+    summary: 'A new VM with copies of the disks of one that is powered off, or of its snapshot.',
+    params: Vm,
+    body: Type.Object(
+      { name: Name, snapshot: Type.Optional(Type.String({ minLength: 1 })) },
+      strict,
+    ),
+    reply: WorkView,
+  },
+  showWork: {
+    method: 'GET',
+    path: '/work/:work',
+    access: 'person',
+    summary: 'How far something is that takes a while.',
+    params: Type.Object({ work: Type.String({ minLength: 1 }) }),
+    reply: WorkView,
+  },
+} as const;
