@@ -97,11 +97,14 @@ export class VmStates {
   }
 
   clone({ vm, snapshot, newVm, work }: Order<'clone'>): void {
-    this.#work(vm.id, work, async () => {
+    const act = async () => {
       if (!isId(newVm)) throw new Error('malformed names');
       const from = { vm, directory: this.#folder(vm.id), snapshot };
       await cloneDisks(from, this.#folder(newVm), this.#progress(vm.id, work));
-    });
+    };
+    // What is in a snapshot never changes: its VM may do what it likes meanwhile.
+    if (snapshot === undefined) this.#work(vm.id, work, act);
+    else void this.#settle(vm.id, work, act());
   }
 
   #folder(vm: string): string {
@@ -123,18 +126,22 @@ export class VmStates {
 
   /** One at a time for each VM, and none beside a process of it. */
   #work(vm: string, id: string, act: () => Promise<void>): void {
-    const refused = this.#works.has(vm);
-    const work = (refused ? Promise.reject(busy()) : this.#vacated(vm).then(act))
-      .then(() => this.#report(vm, { kind: 'work-done', id }))
-      .catch((error: unknown) => {
-        const { code, message, remedy } = failureOf(error);
-        this.#report(vm, { kind: 'work-failed', id, code, text: message, remedy });
-      });
-    if (refused) return;
+    if (this.#works.has(vm)) return void this.#settle(vm, id, Promise.reject(busy()));
+    const work = this.#settle(vm, id, this.#vacated(vm).then(act));
     const over = work.finally(() => {
       if (this.#works.get(vm) === over) this.#works.delete(vm);
     });
     this.#works.set(vm, over);
+  }
+
+  async #settle(vm: string, id: string, work: Promise<void>): Promise<void> {
+    try {
+      await work;
+      this.#report(vm, { kind: 'work-done', id });
+    } catch (error) {
+      const { code, message, remedy } = failureOf(error);
+      this.#report(vm, { kind: 'work-failed', id, code, text: message, remedy });
+    }
   }
 
   /** A process that has said its last word may need a moment to go. */
