@@ -8,7 +8,7 @@ import test, { type TestContext } from 'node:test';
 import { snapshotFolder } from '../../src/host/vm/state-folder.ts';
 import { prepareRevert } from '../../src/host/vm/state-work.ts';
 import { decide } from '../../src/lockstep/arbiter.ts';
-import { diskAfter, frameNumber, type VmGuest } from './vm-guest.fixture.ts';
+import { diskAfter, diskBytes, frameNumber, type VmGuest } from './vm-guest.fixture.ts';
 import { type TestHost, TestHosts, type TestVm, until } from './vm-hosts.fixture.ts';
 
 async function withHosts(
@@ -108,6 +108,10 @@ test('a protected VM: the pair goes on, and after going back it is protected aga
     const { primary, shadow } = await hosts.pair();
     await goesOn(hosts.a);
     const { generation } = hosts.arbiter.entry.record;
+    // Built from nothing: all of it compared, and sent what was written by then.
+    const { bytesTotal, bytesCompared, bytesSent } = shadow.status!.replica!;
+    assert.deepEqual([bytesTotal, bytesCompared], [diskBytes, diskBytes]);
+    assert.ok(bytesSent <= diskBytes);
     await snapshot(primary, 's1');
     const frames = hosts.a.frames.length;
     await until('fingerprints are compared', () => shadow.status!.fingerprintsCompared >= 2);
@@ -136,6 +140,10 @@ test('a protected VM: the pair goes on, and after going back it is protected aga
     await until('on both', () => readFileSync(hosts.b.diskPath).equals(expected));
     await until('fingerprints are compared', () => next.status!.fingerprintsCompared >= 1);
     assert.equal(next.status!.divergences, 0);
+    // The other host's disk was of the future that was given up: what differed had to be sent.
+    const replica = next.status!.replica!;
+    assert.equal(replica.bytesCompared, diskBytes);
+    assert.ok(replica.bytesSent > 0);
   });
 });
 

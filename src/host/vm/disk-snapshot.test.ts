@@ -1,6 +1,15 @@
 /** Copies of disks in use: exact to the request, sparse, and never at the disk's expense. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
@@ -65,6 +74,7 @@ test('a snapshot holds what was submitted before it, and nothing of what came af
         for (let turn = 0; turn < wait; turn++) await new Promise((next) => setImmediate(next));
       }
       await snapshot!.copied;
+      snapshot!.release();
       assert.equal(snapshot!.bytesDone, 9 * block + 24 * sector);
       await disks.close();
       for (const [index, path] of copies.entries()) {
@@ -92,7 +102,9 @@ test('the copy of a sparse disk is sparse', async () => {
   const disks = await FileDisks.open([file], () => {});
   disks.submit('guest', write(0, 33 << 20, 7));
   const copy = newPath();
-  await disks.snapshot([copy], noRoom).copied;
+  const snapshot = disks.snapshot([copy], noRoom);
+  await snapshot.copied;
+  snapshot.release();
   await disks.close();
   assert.equal(statSync(copy).size, file.bytes);
   assert.ok(statSync(copy).blocks * 512 <= 4 * block, `${statSync(copy).blocks} blocks`);
@@ -137,4 +149,62 @@ test('a snapshot that is given up leaves nothing, and the next one is exact', as
   assert.deepEqual([copied[0], copied[block], copied[2 * block]], [4, 5, 3]);
   await disks.close();
   assert.equal(readFileSync(file.path)[block], 6);
+});
+
+/** A file system of one megabyte, or why there can be none. */
+function smallFolder(): { readonly path: string; readonly missing?: string; close(): void } {
+  const path = mkdtempSync(join(tmpdir(), 'umbra-small-'));
+  const remove = (): void => rmSync(path, { recursive: true, force: true });
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', path], { stdio: 'ignore' });
+  } catch {
+    return { path, missing: 'needs to mount a tmpfs', close: remove };
+  }
+  const close = (): void => {
+    execFileSync('umount', ['--lazy', path]);
+    remove();
+  };
+  return { path, close };
+}
+
+test('a snapshot gives its room back before it costs the guest a write', async (t) => {
+  const small = smallFolder();
+  try {
+    if (small.missing !== undefined) return t.skip(small.missing);
+    for (const moment of ['copied', 'begun', 'in the middle'] as const) {
+      const file = { path: join(small.path, 'disk'), bytes: 2 << 20 };
+      const done: DiskCompletion[] = [];
+      const disks = await FileDisks.open([file], (_origin, completion) => done.push(completion));
+      const whole = (request: number): DiskRequest => ({
+        ...{ disk: 0, request, action: 'write', offset: request * block, length: block },
+        data: new Uint8Array(block).fill(request + 1),
+      });
+      const full = join(small.path, 'full');
+      const sooner = moment === 'in the middle' ? 11 : 7;
+      // Then it is the writes that the snapshot waits for which find no room.
+      if (sooner > 7) writeFileSync(full, Buffer.alloc(8 * block));
+      for (let request = 0; request < sooner; request++) disks.submit('guest', whole(request));
+      const copy = join(small.path, 'copy');
+      let given = 0;
+      const snapshot = disks.snapshot([copy], async () => {
+        given++;
+        await snapshot.giveUp();
+        rmSync(full, { force: true });
+      });
+      if (moment === 'copied') await snapshot.copied;
+      // Eleven blocks of the guest's and seven of the copy are more than sixteen.
+      for (let request = sooner; request < 11; request++) disks.submit('guest', whole(request));
+      await disks.close();
+      assert.equal(done.length, 11);
+      assert.ok(done.every(({ ok }) => ok));
+      assert.ok(moment === 'begun' || given === 1, 'there was room: this has shown nothing');
+      await snapshot.giveUp();
+      assert.ok(!existsSync(copy));
+      const bytes = readFileSync(file.path);
+      for (let at = 0; at < 11; at++) assert.equal(bytes[at * block], at + 1);
+      rmSync(file.path);
+    }
+  } finally {
+    small.close();
+  }
 });

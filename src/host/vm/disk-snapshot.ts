@@ -37,6 +37,8 @@ export class DiskSnapshot {
   /** Settled once it is known how the disk is copied. */
   readonly #begun: Promise<void>;
   readonly copied: Promise<void>;
+  /** Resolves when it is given up: a request it waits for may be waiting for that. */
+  readonly #givenUp = Promise.withResolvers<void>();
   #copy: FileHandle | undefined;
   #isWhole = false;
   #failure: Error | undefined;
@@ -69,13 +71,15 @@ export class DiskSnapshot {
 
   async giveUp(): Promise<void> {
     this.#failure ??= new Error('given up');
+    this.#givenUp.resolve();
     await this.copied.catch(() => {});
     await rm(this.#options.path, { force: true });
   }
 
   async #begin(): Promise<void> {
     const { source, path, bytes, before } = this.#options;
-    await Promise.all(before);
+    await Promise.race([Promise.all(before), this.#givenUp.promise]);
+    if (this.#failure !== undefined) return;
     try {
       await copyFile(source, path, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
       this.#isWhole = true;

@@ -28,7 +28,9 @@ export interface DisksSnapshot {
   readonly copied: Promise<void>;
   /** Bytes passed so far, of all disks. */
   readonly bytesDone: number;
-  /** Stops, and lets go of the files. The disks go on. */
+  /** It is complete with all that belongs to it: from now on its room is its own. */
+  release(): void;
+  /** Stops, and removes the files. The disks go on. */
   giveUp(): Promise<void>;
 }
 
@@ -47,6 +49,8 @@ export class FileDisks implements Disks {
   #snapshots: readonly DiskSnapshot[] | undefined;
   /** Gives the room that a snapshot takes back to the disks. */
   #makeRoom: (() => Promise<void>) | undefined;
+  /** When it has done so; whoever failed for want of it meanwhile tries again. */
+  #roomMade: Promise<void> | undefined;
   readonly #underWay: Set<UnderWay>[];
   readonly #done: Done;
 
@@ -118,18 +122,20 @@ export class FileDisks implements Disks {
     });
     this.#snapshots = snapshots;
     this.#makeRoom = makeRoom;
-    const forget = () => {
+    this.#roomMade = undefined;
+    const release = () => {
       if (this.#snapshots === snapshots) this.#snapshots = this.#makeRoom = undefined;
     };
     const copied = Promise.all(snapshots.map((one) => one.copied)).then(() => {});
-    copied.then(forget, () => {});
+    copied.catch(() => {});
     return {
       copied,
+      release,
       get bytesDone() {
         return snapshots.reduce((sum, one) => sum + one.bytesDone, 0);
       },
       giveUp: async () => {
-        forget();
+        release();
         await Promise.all(snapshots.map((one) => one.giveUp()));
       },
     };
@@ -162,14 +168,11 @@ export class FileDisks implements Disks {
     try {
       return await perform(file, request);
     } catch (error) {
-      const makeRoom = this.#makeRoom;
-      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC' || makeRoom === undefined) {
-        return undefined;
-      }
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') return undefined;
       // A snapshot never costs the guest a write.
-      return makeRoom()
-        .then(() => perform(file, request))
-        .catch(() => undefined);
+      this.#roomMade ??= this.#makeRoom?.();
+      if (this.#roomMade === undefined) return undefined;
+      return this.#roomMade.then(() => perform(file, request)).catch(() => undefined);
     }
   }
 }

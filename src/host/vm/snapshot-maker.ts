@@ -129,6 +129,7 @@ export class SnapshotMaker {
       await this.#copy(underWay, machinePath(path), order, abort);
       const { state, pauseMicros } = underWay;
       const { bytes } = await finishFolder(folder, state);
+      underWay.disks.release();
       note(`snapshot ${order.id} of position ${state.position}, pause ${pauseMicros} us`);
       const { position, count } = state;
       const { id, name } = order;
