@@ -85,21 +85,25 @@ export async function readMachine(
   try {
     const { size } = await stat(path);
     if (size !== bytes) throw new MalformedBytes(`it has ${size} of ${bytes} bytes`);
-    await pipeline(createReadStream(path), createZstdDecompress(), async (source) => {
-      for await (const piece of source as AsyncIterable<Buffer>) {
-        waiting = waiting.length === 0 ? piece : Buffer.concat([waiting, piece]);
-        for (;;) {
-          if (waiting.length < lengthBytes) break;
-          if (complete) throw new MalformedBytes('bytes behind its end');
-          const length = waiting.readUInt32LE(0);
-          if (length > chunkBytesMax) throw new MalformedBytes(`a chunk of ${length} bytes`);
-          if (waiting.length < lengthBytes + length) break;
-          if (length === 0) complete = true;
-          else restore.add(waiting.subarray(lengthBytes, lengthBytes + length));
-          waiting = waiting.subarray(lengthBytes + length);
+    await pipeline(
+      createReadStream(path),
+      createZstdDecompress({ chunkSize: 1 << 20 }),
+      async (source) => {
+        for await (const piece of source as AsyncIterable<Buffer>) {
+          waiting = waiting.length === 0 ? piece : Buffer.concat([waiting, piece]);
+          for (;;) {
+            if (waiting.length < lengthBytes) break;
+            if (complete) throw new MalformedBytes('bytes behind its end');
+            const length = waiting.readUInt32LE(0);
+            if (length > chunkBytesMax) throw new MalformedBytes(`a chunk of ${length} bytes`);
+            if (waiting.length < lengthBytes + length) break;
+            if (length === 0) complete = true;
+            else restore.add(waiting.subarray(lengthBytes, lengthBytes + length));
+            waiting = waiting.subarray(lengthBytes + length);
+          }
         }
-      }
-    });
+      },
+    );
     if (!complete || waiting.length > 0) throw new MalformedBytes('it has no end');
     return restore.finish();
   } catch (cause) {

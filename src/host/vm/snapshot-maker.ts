@@ -148,11 +148,10 @@ export class SnapshotMaker {
     const { machine } = primary;
     const checkpoint = machine.checkpoint();
     const machineBytes = checkpoint.bytesLeft;
-    const copies = disks.snapshot(paths, async () => {
+    const copies = disks.snapshot(paths, () => {
       // The guest's write waits for this: nothing of the snapshot may be left when it goes on.
       abort.abort(noRoom());
-      await copies.giveUp();
-      await abandonFolder(snapshotFolder(this.#options.directory, order.id));
+      return this.#over;
     });
     const pauseMicros = nowUs() - began;
     const state = {
