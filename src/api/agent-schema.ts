@@ -42,7 +42,13 @@ const VmSpec = Type.Object({
   memoryBytes: Count,
   mac: Name,
   append: Type.Optional(Type.String()),
-  disks: Type.Array(Type.Object({ bytes: Count, template: Type.Optional(Type.String()) })),
+  disks: Type.Array(
+    Type.Object({
+      bytes: Count,
+      template: Type.Optional(Type.String()),
+      formerBytes: Type.Optional(Type.Array(Count)),
+    }),
+  ),
   epochOffset: Type.String(),
   randomSeed: Type.String(),
 });

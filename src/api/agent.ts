@@ -28,7 +28,12 @@ export interface VmSpec {
   /** Overrides the image's kernel command line. */
   readonly append?: string;
   /** Bytes of each replicated disk; contents start as zeros or from the image's template. */
-  readonly disks: readonly { readonly bytes: number; readonly template?: string }[];
+  readonly disks: readonly {
+    readonly bytes: number;
+    readonly template?: string;
+    /** Sizes before it was grown: a file that still has one of them grows when it is opened. */
+    readonly formerBytes?: readonly number[];
+  }[];
   /** Power-on inputs: nanoseconds since the Unix epoch at tick 0 (decimal), and random bytes (hex). */
   readonly epochOffset: string;
   readonly randomSeed: string;
@@ -106,6 +111,13 @@ export type CenterMessage =
       readonly vm: VmSpec;
       readonly snapshot?: string;
       readonly newVm: string;
+      readonly work: string;
+    }
+  /** Writes a VM that is off into an archive on this host, under that name. */
+  | {
+      readonly kind: 'export';
+      readonly vm: VmSpec;
+      readonly file: string;
       readonly work: string;
     }
   /** End a shadow's process, or what is left of a copy that lost its claim. */

@@ -1,5 +1,6 @@
 /** The endpoints about states of VMs: snapshots, going back, clones; rows of api/endpoints.ts. */
 import Type, { type Static } from 'typebox';
+import { VmView } from './views.ts';
 
 const strict = { additionalProperties: false } as const;
 const Vm = Type.Object({ vm: Type.String({ minLength: 1 }) });
@@ -33,13 +34,15 @@ export type SnapshotView = Static<typeof SnapshotView>;
 /** Something that takes a while, on one host. Known until the center is started anew. */
 export const WorkView = Type.Object({
   id: Type.String(),
-  kind: Type.Enum(['snapshot', 'revert', 'clone']),
+  kind: Type.Enum(['snapshot', 'revert', 'clone', 'export']),
   vm: Type.String(),
   host: Type.String(),
   state: Type.Enum(['running', 'done', 'failed']),
   bytesDone: Type.Integer(),
   /** 0 until it is known. */
   bytesTotal: Type.Integer(),
+  /** Of an export: the archive, a path on the host. */
+  file: OrNull(Type.String()),
   /** Why it failed, and what to do about it. */
   error: OrNull(Type.Object({ code: Type.String(), text: Type.String(), remedy: Type.String() })),
 });
@@ -94,6 +97,44 @@ export const stateEndpoints = {
       strict,
     ),
     reply: WorkView,
+  },
+  exportVm: {
+    method: 'POST',
+    path: '/vms/:vm/export',
+    access: 'person',
+    summary: 'Writes a VM that is powered off into an archive on a host that has its disks.',
+    params: Vm,
+    body: Type.Object({}, strict),
+    reply: WorkView,
+  },
+  resizeVm: {
+    method: 'POST',
+    path: '/vms/:vm/resize',
+    access: 'person',
+    summary: 'Changes CPUs and memory of a VM that is powered off, and grows its disks.',
+    params: Vm,
+    body: Type.Object(
+      {
+        cpus: Type.Optional(Type.Integer({ minimum: 1, maximum: 8 })),
+        memoryBytes: Type.Optional(
+          Type.Integer({ minimum: 2 ** 24, maximum: 3 * 2 ** 30, multipleOf: 4096 }),
+        ),
+        /** By number; sizes in bytes, never smaller than before. */
+        disks: Type.Optional(
+          Type.Array(
+            Type.Object(
+              {
+                disk: Type.Integer({ minimum: 0 }),
+                bytes: Type.Integer({ minimum: 512, maximum: 2 ** 44, multipleOf: 512 }),
+              },
+              strict,
+            ),
+          ),
+        ),
+      },
+      strict,
+    ),
+    reply: VmView,
   },
   showWork: {
     method: 'GET',

@@ -20,6 +20,8 @@ export type EventKind =
   | 'vm-snapshot-deleted'
   | 'vm-reverted'
   | 'vm-cloned'
+  | 'vm-exported'
+  | 'vm-resized'
   | 'vm-reset'
   | 'vm-ended'
   | 'vm-restarted'

@@ -25,6 +25,8 @@ import { hostView, vmView } from './views.ts';
 import {
   cloneVm,
   deleteSnapshot,
+  exportVm,
+  resizeVm,
   revertToSnapshot,
   snapshotViews,
   takeSnapshot,
@@ -98,6 +100,10 @@ export const handlers: { readonly [N in EndpointName]: Handler<N> } = {
   },
   cloneVm: ({ cluster }, { params, body }) =>
     workView(cluster, cloneVm(cluster, cluster.inventory.findVm(params.vm), body)),
+  exportVm: ({ cluster }, { params }) =>
+    workView(cluster, exportVm(cluster, cluster.inventory.findVm(params.vm))),
+  resizeVm: ({ cluster }, { params, body }) =>
+    act(cluster, params.vm, (vm) => resizeVm(cluster, vm, body)),
   showWork: ({ cluster }, { params }) => workView(cluster, cluster.works.find(params.work)),
   listEvents: ({ cluster }, { query }) =>
     cluster.events.list(query.after ?? 0, query.limit ?? 1000, query.vm),

@@ -172,10 +172,10 @@ export function cloneVm(cluster: Cluster, vm: Vm, body: Input<'cloneVm'>['body']
   const snapshot = body.snapshot === undefined ? undefined : findSnapshot(vm, body.snapshot);
   const { state } = vmView(cluster, vm);
   if (snapshot === undefined && state !== 'poweredOff') {
-    throw new UmbraError(
-      'vm-running',
-      `${vmName} is not powered off (${state})`,
-      `Power it off first, or clone a snapshot: umbra vm clone ${vmName} NAME --snapshot S.`,
+    throw notOff(
+      vmName,
+      state,
+      `, or clone a snapshot: umbra vm clone ${vmName} NAME --snapshot S`,
     );
   }
   const host = snapshot?.host ?? hostWithDisks(cluster, vm);
@@ -234,6 +234,61 @@ function hostWithDisks(cluster: Cluster, vm: Vm): string {
   );
 }
 
+export function exportVm(cluster: Cluster, vm: Vm): Work {
+  const { id: vmId, name } = vm.spec;
+  const { state } = vmView(cluster, vm);
+  if (state !== 'poweredOff') throw notOff(name, state);
+  const host = hostWithDisks(cluster, vm);
+  const where = cluster.nameOf(host);
+  const connection = cluster.agents.get(host);
+  if (connection === undefined) throw notResponding(where);
+  const id = randomBytes(8).toString('hex');
+  const time = new Date().toISOString().replace(/[:.]/g, '-');
+  const whenDone = () =>
+    cluster.events.add('vm-exported', `${name} has been exported on ${where}`, {
+      ...{ vm: name, host: where, file: work.file },
+    });
+  const work: Work = cluster.works.begin({ id, kind: 'export', vm: vmId, host, whenDone });
+  const file = `${name}-${time}.tar.zst`;
+  connection.send({ kind: 'export', vm: vm.spec, file, work: id });
+  return work;
+}
+
+/** From the next power-on. A suspended VM is what it was saved as. */
+export function resizeVm(cluster: Cluster, vm: Vm, body: Input<'resizeVm'>['body']): void {
+  const { spec } = vm;
+  const { name } = spec;
+  const { state } = vmView(cluster, vm);
+  if (state !== 'poweredOff') throw notOff(name, state);
+  const disks = [...spec.disks];
+  for (const { disk, bytes } of body.disks ?? []) {
+    const present = disks[disk];
+    if (present === undefined || bytes < present.bytes) {
+      const has = present === undefined ? 'does not exist' : `has ${present.bytes} bytes already`;
+      const text = `disk ${disk} of ${name} ${has}: it cannot get ${bytes}`;
+      throw new UmbraError('disk-shrinks', text, 'Disks only grow; see umbra vm show.');
+    }
+    if (bytes === present.bytes) continue;
+    const formerBytes = [...(present.formerBytes ?? []), present.bytes];
+    disks[disk] = { ...present, bytes, formerBytes };
+  }
+  const { cpus = spec.cpus, memoryBytes = spec.memoryBytes } = body;
+  cluster.store.transaction(() => {
+    cluster.inventory.putVm({ ...vm, spec: { ...spec, cpus, memoryBytes, disks } });
+    const what = `${cpus} CPUs, ${memoryBytes} bytes of memory`;
+    const sizes = disks.map(({ bytes }) => bytes);
+    cluster.events.add('vm-resized', `${name} has ${what}`, { vm: name, cpus, memoryBytes, sizes });
+  });
+}
+
+function notOff(name: string, state: string, otherwise = ''): UmbraError {
+  return new UmbraError(
+    'vm-running',
+    `${name} is not powered off (${state})`,
+    `Power it off first: umbra vm stop ${name}${otherwise}.`,
+  );
+}
+
 function refuseTakenName(cluster: Cluster, name: string): void {
   if (!cluster.inventory.vms.some((vm) => vm.spec.name === name)) return;
   throw new UmbraError('name-taken', `there is a VM "${name}" already`, 'Choose another name.');
@@ -279,7 +334,8 @@ export function snapshotViews(cluster: Cluster, vm: Vm): SnapshotView[] {
 }
 
 export function workView(cluster: Cluster, work: Work): WorkView {
-  const { id, kind, state, bytesDone, bytesTotal, error } = work;
+  const { id, kind, state, bytesDone, bytesTotal, error, file } = work;
   const vm = cluster.inventory.vm(work.vm)?.spec.name ?? work.vm;
-  return { id, kind, vm, host: cluster.nameOf(work.host), state, bytesDone, bytesTotal, error };
+  const host = cluster.nameOf(work.host);
+  return { id, kind, vm, host, state, bytesDone, bytesTotal, error, file };
 }

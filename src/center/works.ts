@@ -19,6 +19,7 @@ interface Work {
   bytesDone: number;
   bytesTotal: number;
   error: WorkView['error'];
+  file: string | null;
   /** Changes what the center knows; an `UmbraError` makes the work fail after all. */
   readonly whenDone: () => void;
 }
@@ -32,7 +33,14 @@ export class Works {
   readonly #works = new Map<string, Work>();
 
   begin(work: Pick<Work, 'id' | 'kind' | 'vm' | 'host' | 'whenDone'>): Work {
-    const whole: Work = { ...work, state: 'running', bytesDone: 0, bytesTotal: 0, error: null };
+    const whole: Work = {
+      ...work,
+      state: 'running',
+      bytesDone: 0,
+      bytesTotal: 0,
+      error: null,
+      file: null,
+    };
     this.#works.set(work.id, whole);
     for (const [id, { state }] of this.#works) {
       if (this.#works.size <= keptMax) break;
@@ -59,7 +67,10 @@ export class Works {
     } else if (kind.endsWith('-failed')) {
       const [code, text, remedy] = ['code', 'text', 'remedy'].map((name) => String(report[name]));
       this.fail(work, { code: code!, text: text!, remedy: remedy! });
-    } else this.#done(work);
+    } else {
+      if (typeof report['file'] === 'string') work.file = report['file'];
+      this.#done(work);
+    }
     return true;
   }
 

@@ -1,10 +1,12 @@
-/** `umbra vm suspend`, `umbra vm snapshot create|list|revert|delete`, `umbra vm clone`. */
-import type { Command } from 'commander';
+/** `umbra vm suspend|clone|export|resize`, `umbra vm snapshot create|list|revert|delete`. */
+import { type Command, InvalidArgumentError } from 'commander';
 import type { Client } from '../api/client.ts';
 import type { SnapshotView, WorkView } from '../api/state-endpoints.ts';
 import { UmbraError } from '../base/errors.ts';
+import { wholeNumber } from './center.ts';
 import { ProgressLine } from './progress-line.ts';
 import { centerOptions, mebibytes, show, table, withCenter } from './session.ts';
+import { parseMemory } from './values.ts';
 import { noWait, waitForVm } from './wait.ts';
 
 const lookMs = 100;
@@ -39,6 +41,52 @@ export function registerVmState(vm: Command): void {
       });
       show(json, made, () => `${name} ${wait ? 'has been' : 'is being'} cloned from ${from}.`);
     });
+
+  noWait(centerOptions(vm.command('export')))
+    .description('write a VM that is powered off into an archive (.tar.zst) on its host')
+    .argument('<vm>')
+    .option('--json', 'print { host, file } and more as JSON')
+    .action(async (name: string, { json, wait, ...options }) => {
+      const work = await withCenter(options, async (client) => {
+        const begun = await client.call('exportVm', { params: { vm: name }, body: {} });
+        return wait ? finish(client, begun) : begun;
+      });
+      show(json, work, () =>
+        wait ? `${name} is in ${work.file} on ${work.host}.` : `${name} is being exported.`,
+      );
+    });
+
+  centerOptions(vm.command('resize'))
+    .description('change a VM that is powered off; disks only grow')
+    .argument('<vm>')
+    .option('--cpus <n>', 'virtual CPUs, 1 to 8', wholeNumber)
+    .option('--memory <size>', 'memory, such as 512M')
+    .option('--disk <number=size>', 'grow a disk, such as 0=20G; repeatable', addDisk, [])
+    .option('--json', 'print the VM as JSON')
+    .action(async (name: string, { json, cpus, memory, disk, ...options }) => {
+      const body = {
+        ...(cpus !== undefined && { cpus }),
+        ...(memory !== undefined && { memoryBytes: parseMemory(memory, 2 ** 24, 3 * 2 ** 30) }),
+        ...(disk.length > 0 && { disks: disk }),
+      };
+      const resized = await withCenter(options, (client) =>
+        client.call('resizeVm', { params: { vm: name }, body }),
+      );
+      show(json, resized, () => `${name} has been resized; it is so when it is started.`);
+    });
+}
+
+interface DiskSize {
+  readonly disk: number;
+  readonly bytes: number;
+}
+
+function addDisk(text: string, all: readonly DiskSize[]): readonly DiskSize[] {
+  const [, disk, size] = /^(\d{1,2})=(.+)$/.exec(text) ?? [];
+  if (disk === undefined || size === undefined) {
+    throw new InvalidArgumentError('such as 0=20G: the number of the disk, and its new size.');
+  }
+  return [...all, { disk: Number(disk), bytes: parseMemory(size, 512, 2 ** 44) }];
 }
 
 function registerSnapshot(vm: Command): void {
@@ -110,10 +158,11 @@ function registerSnapshot(vm: Command): void {
 }
 
 /** Waits, however long it takes, and tells how far it is. */
-async function finish(client: Client, begun: WorkView): Promise<void> {
+async function finish(client: Client, begun: WorkView): Promise<WorkView> {
   const line = new ProgressLine(process.stderr.isTTY === true);
   try {
-    for (let work = begun; work.state !== 'done'; ) {
+    for (let work = begun; ; ) {
+      if (work.state === 'done') return work;
       if (work.error !== null) {
         throw new UmbraError(work.error.code, work.error.text, work.error.remedy);
       }

@@ -67,6 +67,7 @@ export class HostDaemon {
     this.#states = new VmStates({
       hostId: member.id,
       vmsFolder: join(member.dataDirectory, 'vms'),
+      exportsFolder: join(member.dataDirectory, 'exports'),
       credentials: member.credentials,
       arbiterUrls: [`${member.url}${apiPrefix}/arbiter`],
       isBusy: (vm) => this.#vms.isOccupied(vm),
@@ -196,6 +197,9 @@ export class HostDaemon {
         break;
       case 'clone':
         this.#states.clone(message);
+        break;
+      case 'export':
+        this.#states.export(message);
         break;
       case 'welcome':
         void this.#states.tellAll();

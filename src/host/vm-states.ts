@@ -6,7 +6,7 @@
  * `work-failed`; and the list of snapshots whenever it changes.
  */
 import { existsSync, readdirSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CenterMessage, DaemonMessage, SnapshotInfo } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
@@ -23,6 +23,7 @@ import {
   snapshotsFolder,
 } from './vm/state-folder.ts';
 import { cloneDisks, prepareRevert } from './vm/state-work.ts';
+import { exportVm } from './vm/vm-archive.ts';
 
 type Order<K extends CenterMessage['kind']> = Extract<CenterMessage, { kind: K }>;
 type Tell = (message: DaemonMessage) => void;
@@ -34,6 +35,7 @@ export interface VmStatesOptions {
   readonly hostId: string;
   /** Where the folders of all VMs are. */
   readonly vmsFolder: string;
+  readonly exportsFolder: string;
   readonly credentials: Credentials;
   readonly arbiterUrls: readonly string[];
   /** Whether a process of the VM is here, or about to be. */
@@ -107,6 +109,17 @@ export class VmStates {
     else void this.#settle(vm.id, work, act());
   }
 
+  export({ vm, file, work }: Order<'export'>): void {
+    this.#work(vm.id, work, async () => {
+      if (!/^[a-z0-9][A-Za-z0-9.-]{0,200}$/.test(file)) throw new Error('malformed names');
+      const { exportsFolder } = this.#options;
+      const path = join(exportsFolder, file);
+      await mkdir(exportsFolder, { recursive: true, mode: 0o700 });
+      await exportVm(vm, this.#folder(vm.id), path, this.#progress(vm.id, work));
+      return path;
+    });
+  }
+
   #folder(vm: string): string {
     return join(this.#options.vmsFolder, vm);
   }
@@ -125,7 +138,7 @@ export class VmStates {
   }
 
   /** One at a time for each VM, and none beside a process of it. */
-  #work(vm: string, id: string, act: () => Promise<void>): void {
+  #work(vm: string, id: string, act: () => Promise<unknown>): void {
     if (this.#works.has(vm)) return void this.#settle(vm, id, Promise.reject(busy()));
     const work = this.#settle(vm, id, this.#vacated(vm).then(act));
     const over = work.finally(() => {
@@ -134,10 +147,11 @@ export class VmStates {
     this.#works.set(vm, over);
   }
 
-  async #settle(vm: string, id: string, work: Promise<void>): Promise<void> {
+  /** @param work may give the file that has been made */
+  async #settle(vm: string, id: string, work: Promise<unknown>): Promise<void> {
     try {
-      await work;
-      this.#report(vm, { kind: 'work-done', id });
+      const file = await work;
+      this.#report(vm, { kind: 'work-done', id, ...(typeof file === 'string' && { file }) });
     } catch (error) {
       const { code, message, remedy } = failureOf(error);
       this.#report(vm, { kind: 'work-failed', id, code, text: message, remedy });

@@ -9,7 +9,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import pino from 'pino';
-import type { SnapshotView } from '../../src/api/state-endpoints.ts';
+import type { SnapshotView, WorkView } from '../../src/api/state-endpoints.ts';
 import type { VmView } from '../../src/api/views.ts';
 import { TestCenter, until } from '../../src/center/cluster.fixture.ts';
 import { HostDaemon } from '../../src/host/daemon.ts';
@@ -187,6 +187,30 @@ test('a clone has the disks and an identity of its own', { timeout: 120_000 }, a
   const running = await json<VmView>('vm', 'start', 'two');
   assert.equal(running.host, fromSnapshot.host);
   assert.equal((await run('vm', 'stop', 'two')).code, 0);
+});
+
+test('a VM that is off is exported, resized, and runs with what it has got', async () => {
+  const { file, host } = await json<WorkView>('vm', 'export', 'one');
+  assert.match(file!, new RegExp(`/${host}/exports/one-[0-9TZ-]+\\.tar\\.zst$`));
+  assert.ok(readFileSync(file!).length > 0);
+  const shrinks = await run('vm', 'resize', 'one', '--disk', '0=512');
+  assert.match(shrinks.stderr, /it cannot get 4096/);
+  await json('vm', 'resize', 'one', '--memory', '20M', '--cpus', '2', '--disk', '0=1M');
+  const running = await json<VmView>('vm', 'start', 'one');
+  assert.deepEqual([running.cpus, running.memoryBytes], [2, 20 << 20]);
+  const resized = await run('vm', 'resize', 'one', '--cpus', '1');
+  assert.match(resized.stderr, /not powered off/);
+  // Both replicas grow, each when it is next opened.
+  await isProtected('one');
+  for (const name of ['red', 'blue']) assert.equal((await diskOf('one', name)).length, 1 << 20);
+  const grown = (await diskOf('one', running.host!)).subarray(diskBytes);
+  assert.ok(grown.every((byte) => byte === 0));
+  // Back to before: the disk is what it was then, on both.
+  const { memoryBytes } = await json<VmView>('vm', 'snapshot', 'revert', 'one', 'first', '--yes');
+  assert.equal(memoryBytes, 16 << 20);
+  await isProtected('one');
+  for (const name of ['red', 'blue']) assert.equal((await diskOf('one', name)).length, diskBytes);
+  await json('vm', 'stop', 'one');
 });
 
 test('a saved state whose host is away is waited for, or given up', {

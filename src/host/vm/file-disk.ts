@@ -18,6 +18,8 @@ export interface DiskFile {
   readonly bytes: number;
   /** What a new file begins as; zeros otherwise. */
   readonly template?: string;
+  /** A file of one of these sizes is the disk before it was grown; `any`: what is in it is stale. */
+  readonly formerBytes?: readonly number[] | 'any';
 }
 
 type Done = (origin: DiskOrigin, completion: DiskCompletion) => void;
@@ -68,7 +70,11 @@ export class FileDisks implements Disks {
       if (!existsSync(file.path)) await create(file);
       const handle = await open(file.path, 'r+');
       const { size } = await handle.stat();
-      if (size !== file.bytes) {
+      const mayAdapt = file.formerBytes === 'any' || file.formerBytes?.includes(size);
+      if (size !== file.bytes && mayAdapt) {
+        await handle.truncate(file.bytes);
+        await handle.sync();
+      } else if (size !== file.bytes) {
         throw new UmbraError(
           'disk-size',
           `The disk ${file.path} has ${size} bytes where the VM wants ${file.bytes}.`,

@@ -222,7 +222,8 @@ export class VmProcess {
     const before = await this.#startAsk.read();
     if (role.kind === 'shadow') {
       await tidyFolders(directory, undefined);
-      await this.#openDisks(files);
+      // Whatever this replica was, it is compared and made equal block by block.
+      await this.#openDisks(files.map((file) => ({ ...file, formerBytes: 'any' })));
       return new Shadow(options, this.#ports(), maker, before);
     }
     const { fenced, acceptStale, discardState = false } = role;
