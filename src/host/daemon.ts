@@ -109,6 +109,7 @@ export class HostDaemon {
     await this.#member.claim();
     this.#version = await packageVersion();
     await this.#images.open();
+    await this.#states.tidy();
     await this.#member.start({
       hello: () => this.#hello(),
       onMessage: (message) => this.#receive(message),

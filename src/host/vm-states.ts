@@ -6,7 +6,7 @@
  * `work-failed`; and the list of snapshots whenever it changes.
  */
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CenterMessage, DaemonMessage, SnapshotInfo } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
@@ -54,6 +54,17 @@ export class VmStates {
   /** Resolves when no work on this VM is under way. */
   async idle(vm: string): Promise<void> {
     while (this.#works.has(vm)) await this.#works.get(vm);
+  }
+
+  /** At the daemon's start: what an earlier one left half done. */
+  async tidy(): Promise<void> {
+    const { vmsFolder, exportsFolder } = this.#options;
+    for (const folder of [vmsFolder, exportsFolder]) {
+      if (!existsSync(folder)) continue;
+      for (const name of readdirSync(folder)) {
+        if (name.endsWith('.unfinished')) await rm(join(folder, name), { recursive: true });
+      }
+    }
   }
 
   async tellAll(): Promise<void> {
