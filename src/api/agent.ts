@@ -30,7 +30,12 @@ export interface VmSpec {
   /** Overrides the image's kernel command line. */
   readonly append?: string;
   /** Bytes of each replicated disk; contents start as zeros or from the image's template. */
-  readonly disks: readonly { readonly bytes: number; readonly template?: string }[];
+  readonly disks: readonly {
+    readonly bytes: number;
+    readonly template?: string;
+    /** Sizes before it was grown: a file that still has one of them grows when it is opened. */
+    readonly formerBytes?: readonly number[];
+  }[];
   /** Power-on inputs: nanoseconds since the Unix epoch at tick 0 (decimal), and random bytes (hex). */
   readonly epochOffset: string;
   readonly randomSeed: string;
@@ -58,12 +63,16 @@ export type CenterMessage =
   | { readonly kind: 'centers'; readonly urls: readonly string[] }
   /** The full mesh; sent whenever it changes. */
   | { readonly kind: 'peers'; readonly peers: readonly Peer[] }
-  /** Power on as the live copy. `fenced`: the copy that was live has certainly ended. */
+  /**
+   * Power on as the live copy, or go on from the saved state that the arbiter's record names.
+   * `fenced`: the copy that was live has certainly ended. `discardState`: without that state.
+   */
   | {
       readonly kind: 'start';
       readonly vm: VmSpec;
       readonly fenced: boolean;
       readonly acceptStale: boolean;
+      readonly discardState?: boolean;
     }
   /** Become the shadow of the copy that listens at this address. */
   | {
@@ -81,6 +90,40 @@ export type CenterMessage =
       readonly how: 'power-button' | 'power-off' | 'suspend';
     }
   | { readonly kind: 'reset'; readonly vm: string }
+  /** To the live copy's host. What comes of works is told by reports of their ids. */
+  | {
+      readonly kind: 'snapshot';
+      readonly vm: string;
+      readonly id: string;
+      readonly name: string;
+    }
+  | { readonly kind: 'deleteSnapshot'; readonly vm: string; readonly snapshot: string }
+  /**
+   * Of a VM that is off, or `fenced`: whose live copy has certainly ended. `saved`: the name of the
+   * saved state that is made, and of the work.
+   */
+  | {
+      readonly kind: 'revert';
+      readonly vm: string;
+      readonly snapshot: string;
+      readonly saved: string;
+      readonly fenced: boolean;
+    }
+  /** Disks for a new VM, from one that is off, or from its snapshot. */
+  | {
+      readonly kind: 'clone';
+      readonly vm: VmSpec;
+      readonly snapshot?: string;
+      readonly newVm: string;
+      readonly work: string;
+    }
+  /** Writes a VM that is off into an archive on this host, under that name. */
+  | {
+      readonly kind: 'export';
+      readonly vm: VmSpec;
+      readonly file: string;
+      readonly work: string;
+    }
   /** End a shadow's process, or what is left of a copy that lost its claim. */
   | { readonly kind: 'dismiss'; readonly vm: string }
   /** The VM has been deleted: end whatever runs of it and remove its folder, disks included. */
@@ -127,8 +170,26 @@ export interface VmStatus {
   readonly logBytesSent: number;
   readonly fingerprintsCompared: number;
   readonly divergences: number;
+  /** Of a shadow: how far its disks are known to equal the primary's, in bytes. */
+  readonly replica?: {
+    readonly bytesTotal: number;
+    readonly bytesCompared: number;
+    readonly bytesSent: number;
+  };
   /** Why it ended. */
   readonly ended?: { readonly kind: string; readonly text: string };
+}
+
+/** A snapshot on a host's disk. */
+export interface SnapshotInfo {
+  readonly id: string;
+  readonly name: string;
+  /** The machine's count. */
+  readonly count: string;
+  readonly savedAtMs: number;
+  readonly bytes: number;
+  /** As it was powered on: going back to the snapshot means being this again. */
+  readonly vm: VmSpec;
 }
 
 export type DaemonMessage =
@@ -151,6 +212,12 @@ export type DaemonMessage =
       readonly kind: 'report';
       readonly vm: string;
       readonly report: Readonly<Record<string, unknown>>;
+    }
+  /** All snapshots of a VM that this host has; sent after a hello and whenever they change. */
+  | {
+      readonly kind: 'snapshots';
+      readonly vm: string;
+      readonly snapshots: readonly SnapshotInfo[];
     }
   /** Console bytes (base64) with their offset since power-on: each byte is shown exactly once. */
   | {

@@ -28,6 +28,7 @@ import {
   UserView,
 } from './people.ts';
 import type { Role } from './roles.ts';
+import { stateEndpoints } from './state-endpoints.ts';
 import { TaskView, taskStates } from './tasks.ts';
 import {
   EventList,
@@ -233,7 +234,7 @@ export const endpoints = {
     method: 'POST',
     path: '/vms/:vm/start',
     access: 'operator',
-    summary: 'Powers a VM on.',
+    summary: 'Powers a VM on, or lets a suspended one go on.',
     params: Vm,
     body: Type.Object(
       {
@@ -241,6 +242,9 @@ export const endpoints = {
           Type.Boolean({
             description: 'start on a disk replica that may lack acknowledged writes',
           }),
+        ),
+        discardState: Type.Optional(
+          Type.Boolean({ description: 'power on without the saved state of a suspended VM' }),
         ),
       },
       strict,
@@ -296,6 +300,7 @@ export const endpoints = {
     params: Vm,
     reply: FtStatusView,
   },
+  ...stateEndpoints,
   listEvents: {
     method: 'GET',
     path: '/events',

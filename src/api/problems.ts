@@ -43,6 +43,8 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'vm-unknown': [404, 'there is no such VM'],
   'image-unknown': [404, 'there is no such image at the center'],
   'image-file-unknown': [404, 'the image has no such file'],
+  'snapshot-unknown': [404, 'the VM has no such snapshot'],
+  'work-unknown': [404, 'there is no such work'],
   'user-unknown': [404, 'there is no such user'],
   'api-token-unknown': [404, 'there is no such API token'],
   'join-token-unknown': [404, 'there is no such join token'],

@@ -31,7 +31,19 @@ export const FtStatusView = Type.Object({
   generation: Type.Integer(),
   primary: OrNull(Type.Object({ host: Type.String(), pid: OrNull(Type.Integer()) })),
   shadow: OrNull(
-    Type.Object({ host: Type.String(), pid: OrNull(Type.Integer()), lagMs: Type.Number() }),
+    Type.Object({
+      host: Type.String(),
+      pid: OrNull(Type.Integer()),
+      lagMs: Type.Number(),
+      /** Bytes of its disks: in all, known to equal the primary's, and sent for that. */
+      replica: Type.Optional(
+        Type.Object({
+          bytesTotal: Type.Integer(),
+          bytesCompared: Type.Integer(),
+          bytesSent: Type.Integer(),
+        }),
+      ),
+    }),
   ),
   logBytesSent: Type.Integer(),
   fingerprintsCompared: Type.Integer(),

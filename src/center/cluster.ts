@@ -25,6 +25,8 @@ import { type Command, type Plan, plan, type Situation } from './protection.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
 import { Tasks } from './tasks.ts';
+import { keepSnapshots, reverted, revertedTo } from './vm-states.ts';
+import { Works } from './works.ts';
 
 export interface ClusterOptions {
   readonly store: Store;
@@ -51,6 +53,7 @@ export class Cluster implements AgentListener {
   readonly limits: Limits;
   /** The center's folder. */
   readonly data: string;
+  readonly works = new Works();
   readonly #consoles = new Map<string, ConsoleLog>();
   /** When the arbiter last changed a VM's record, on the process's monotonic clock. */
   readonly #decidedAt = new Map<string, number>();
@@ -132,6 +135,7 @@ export class Cluster implements AgentListener {
     if (!this.#leads) return;
     const daemon = this.inventory.daemon(daemonId);
     if (daemon === undefined) return;
+    this.works.hostLost(daemonId);
     const { name } = daemon;
     this.events.add('host-not-responding', `${name} is not responding`, { host: name });
     this.evaluateAll();
@@ -148,6 +152,7 @@ export class Cluster implements AgentListener {
   copyEnded(daemonId: string, { vm: id, ended }: VmStatus): void {
     const vm = this.inventory.vm(id);
     if (vm === undefined) return;
+    this.works.copyEnded(daemonId, id);
     const host = this.nameOf(daemonId);
     const { kind, text } = ended ?? { kind: 'unknown', text: 'no reason was given' };
     const data = { vm: vm.spec.name, host, kind };
@@ -168,10 +173,14 @@ export class Cluster implements AgentListener {
         this.console(message.vm).take(BigInt(message.offset), Buffer.from(message.bytes, 'base64'));
         break;
       case 'report':
-        this.#reported(vm, host, message.report);
+        if (!this.works.reported(message.report)) this.#reported(vm, host, message.report);
+        break;
+      case 'snapshots':
+        keepSnapshots(this, daemonId, message);
         break;
       case 'failed': {
         const { command, code, remedy } = message;
+        this.works.refused(daemonId, message);
         if (code === 'hand-over-refused') this.#refusedHandOvers.set(message.vm, message.message);
         if (command === 'start' || command === 'startShadow') this.#avoidFor(message.vm, daemonId);
         const text = `${host} could not ${command} ${vm.spec.name}: ${message.message}`;
@@ -233,7 +242,8 @@ export class Cluster implements AgentListener {
     });
   }
 
-  #record(vm: Vm, news: News, { generation }: VmRecord): void {
+  #record(vm: Vm, news: News, record: VmRecord): void {
+    const { generation } = record;
     const { id, name } = vm.spec;
     // From now on the arbiter knows a process that an older hello cannot have listed.
     this.#decidedAt.set(id, performance.now());
@@ -241,7 +251,12 @@ export class Cluster implements AgentListener {
     switch (news.kind) {
       case 'poweredOn': {
         const host = this.nameOf(news.host);
-        this.inventory.putVm({ ...vm, host: news.host, acceptStale: false });
+        const done = { acceptStale: false, discardState: false };
+        this.inventory.putVm({ ...vm, host: news.host, ...done });
+        if (news.resumed) {
+          this.events.add('vm-resumed', `${name} goes on, on ${host}`, { ...data, host });
+          break;
+        }
         this.events.add('vm-powered-on', `${name} is powered on, on ${host}`, { ...data, host });
         this.console(id).restart();
         break;
@@ -271,6 +286,10 @@ export class Cluster implements AgentListener {
         break;
       }
       case 'stopped': {
+        if (revertedTo(vm, news.saved) !== undefined) {
+          reverted(this, vm, record);
+          break;
+        }
         // The guest may have switched itself off: it stays off until somebody starts it.
         this.inventory.putVm({ ...vm, wanted: 'off', shadowHost: undefined });
         const { isSuspended } = news;
@@ -335,7 +354,9 @@ export class Cluster implements AgentListener {
     const record = this.arbiter.certain(id);
     // One power-on, one set of power-on inputs, however often it is told.
     const generation = record?.generation ?? vm.seedGeneration;
-    const isNewStart = starts && vm.seedGeneration !== generation;
+    // What goes on from a saved state goes on with the inputs of its power-on.
+    const goesOn = record?.saved !== undefined && vm.discardState !== true;
+    const isNewStart = starts && !goesOn && vm.seedGeneration !== generation;
     if (vm.host === host && vm.shadowHost === shadowHost && !isNewStart) return;
     this.store.transaction(() => {
       this.inventory.putVm({

@@ -26,6 +26,16 @@ import { adminWish } from './people/api-tokens.ts';
 import { peopleHandlers } from './people/handlers.ts';
 import { useJoinToken } from './people/join-tokens.ts';
 import { hostView, vmView } from './views.ts';
+import {
+  cloneVm,
+  deleteSnapshot,
+  exportVm,
+  resizeVm,
+  revertToSnapshot,
+  snapshotViews,
+  takeSnapshot,
+  workView,
+} from './vm-states.ts';
 
 const readyMsMax = 2_000;
 
@@ -58,7 +68,9 @@ export const handlers: Handlers = {
     return null;
   },
   startVm: ({ cluster }, { params, body }) =>
-    act(cluster, params.vm, (vm) => startVm(cluster, vm, body.acceptStale ?? false)),
+    act(cluster, params.vm, (vm) =>
+      startVm(cluster, vm, body.acceptStale ?? false, body.discardState ?? false),
+    ),
   stopVm: ({ cluster }, { params, body }) =>
     act(cluster, params.vm, (vm) => stopVm(cluster, vm, body.how)),
   resetVm: ({ cluster }, { params }) => act(cluster, params.vm, (vm) => resetVm(cluster, vm)),
@@ -78,6 +90,24 @@ export const handlers: Handlers = {
   showTask: ({ cluster }, { params }) => cluster.tasks.show(params.task),
   cancelTask: ({ cluster }, { params }, call) =>
     cluster.tasks.cancel(params.task, nameOf(call.caller)),
+  takeSnapshot: ({ cluster }, { params, body }) =>
+    workView(cluster, takeSnapshot(cluster, cluster.findVm(params.vm), body.name)),
+  listSnapshots: ({ cluster }, { params }) => snapshotViews(cluster, cluster.findVm(params.vm)),
+  deleteSnapshot: async ({ cluster }, { params }) => {
+    await deleteSnapshot(cluster, cluster.findVm(params.vm), params.snapshot);
+    return null;
+  },
+  revertToSnapshot: ({ cluster }, { params, body }) => {
+    const vm = cluster.findVm(params.vm);
+    return workView(cluster, revertToSnapshot(cluster, vm, params.snapshot, body.start ?? false));
+  },
+  cloneVm: ({ cluster }, { params, body }) =>
+    workView(cluster, cloneVm(cluster, cluster.findVm(params.vm), body)),
+  exportVm: ({ cluster }, { params }) =>
+    workView(cluster, exportVm(cluster, cluster.findVm(params.vm))),
+  resizeVm: ({ cluster }, { params, body }) =>
+    act(cluster, params.vm, (vm) => resizeVm(cluster, vm, body)),
+  showWork: ({ cluster }, { params }) => workView(cluster, cluster.works.find(params.work)),
 };
 
 /** A write that has become durable, within a time in which a probe still waits. */

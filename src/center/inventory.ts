@@ -3,7 +3,7 @@
  *
  * What really runs is told by the daemons (agents.ts) and, on who is live, by the arbiter.
  */
-import type { PublishedPort, VmSpec } from '../api/agent.ts';
+import type { PublishedPort, SnapshotInfo, VmSpec } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Store } from './store/store.ts';
 
@@ -34,11 +34,18 @@ export interface Vm {
   /** Where its shadow is or is to be. */
   readonly shadowHost: string | undefined;
   readonly acceptStale: boolean;
+  /** The operator's word: power on although there is a saved state. */
+  readonly discardState?: boolean;
+  /** Oldest first. */
+  readonly snapshots?: readonly KeptSnapshot[];
   /** The generation at the arbiter for which the power-on inputs in `spec` were made. */
   readonly seedGeneration: number;
   /** Grows with each change of what is wished; written by `putVm` alone. */
   readonly version?: number;
 }
+
+/** A snapshot, and which host said that it has it. */
+export type KeptSnapshot = SnapshotInfo & { readonly host: string };
 
 export class Inventory {
   readonly #store: Store;

@@ -12,6 +12,7 @@ import type { Vm } from './inventory.ts';
 import { choose, obstacle, overLimit } from './placement.ts';
 import { liveOf, needOf } from './protection.ts';
 import { vmView } from './views.ts';
+import { refuseStateAway } from './vm-states.ts';
 
 const handOverMsMax = 15_000;
 const handOverLookMs = 5;
@@ -92,8 +93,14 @@ export async function deleteVm(cluster: Cluster, vm: Vm): Promise<void> {
   cluster.publish();
 }
 
-export function startVm(cluster: Cluster, vm: Vm, acceptStale: boolean): void {
+export function startVm(
+  cluster: Cluster,
+  vm: Vm,
+  acceptStale: boolean,
+  discardState = false,
+): void {
   const { id, name } = vm.spec;
+  refuseStateAway(cluster, vm, discardState);
   const hosts = cluster.hostStates(id);
   if (hosts.length === 0) {
     throw new UmbraError(
@@ -106,7 +113,7 @@ export function startVm(cluster: Cluster, vm: Vm, acceptStale: boolean): void {
     const chosen = choose(hosts, needOf(vm, false), cluster.limits);
     if (chosen.host === undefined) throw noRoom(name, chosen.why);
   }
-  cluster.inventory.putVm({ ...vm, wanted: 'on', acceptStale });
+  cluster.inventory.putVm({ ...vm, wanted: 'on', acceptStale, discardState });
   cluster.evaluate(id);
 }
 
@@ -275,7 +282,7 @@ function refuseTakenPorts(cluster: Cluster, ports: readonly PublishedPort[]): vo
 }
 
 /** Locally administered, and unique in the cluster as the VM's number is. */
-function macOf(number: number): string {
+export function macOf(number: number): string {
   const bytes = [0x52, 0x54, 0x00, (number >> 16) & 0xff, (number >> 8) & 0xff, number & 0xff];
   return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }

@@ -102,7 +102,9 @@ function start(situation: Situation, record: VmRecord, fenced: boolean): Plan {
   // Empty disks are as good anywhere as nowhere.
   const isNew = record.generation === 0 && record.currentReplicas.length === 0;
   const acceptStale = vm.spec.disks.length === 0 || isNew || vm.acceptStale;
-  const allowed = acceptStale ? undefined : coldStartHosts(record);
+  const saved = vm.discardState ? undefined : record.saved;
+  const current = acceptStale ? undefined : coldStartHosts(record);
+  const allowed = saved === undefined ? current : [saved.host];
   const candidates = hosts.filter((host) => allowed === undefined || allowed.includes(host.id));
   const need = needOf(vm, false);
   const preferred = candidates.find((host) => host.id === vm.preferredHost);
@@ -112,10 +114,13 @@ function start(situation: Situation, record: VmRecord, fenced: boolean): Plan {
       : choose(candidates, need, limits, avoid);
   const shadowHost = undefined;
   if (chosen.host === undefined) {
-    const why = candidates.length === 0 ? 'no host has a current replica of its disks' : chosen.why;
+    const none = 'no host has a current replica of its disks';
+    const reason = candidates.length === 0 ? none : chosen.why;
+    const why = saved === undefined ? reason : `its saved state can be had nowhere else: ${reason}`;
     return { host: vm.host, shadowHost, commands: [], obstacle: why };
   }
-  const message = { kind: 'start', vm: vm.spec, fenced, acceptStale } as const;
+  const discard = vm.discardState ? { discardState: true } : {};
+  const message = { kind: 'start', vm: vm.spec, fenced, acceptStale, ...discard } as const;
   const host = chosen.host.id;
   return { host, shadowHost, commands: [{ host, message }], obstacle: undefined };
 }

@@ -54,7 +54,10 @@ export function ftStatusOf(situation: Situation, nameOf: (host: string) => strin
     shadow:
       shadowHost === undefined || (shadow === undefined && eligible === undefined)
         ? null
-        : { host: nameOf(shadowHost), pid: pidOf(shadow?.status), lagMs: status?.lagMs ?? 0 },
+        : {
+            ...{ host: nameOf(shadowHost), pid: pidOf(shadow?.status), lagMs: status?.lagMs ?? 0 },
+            ...(shadow?.status.replica && { replica: shadow.status.replica }),
+          },
     logBytesSent: status?.logBytesSent ?? 0,
     fingerprintsCompared: shadow?.status.fingerprintsCompared ?? 0,
     divergences: Math.max(status?.divergences ?? 0, shadow?.status.divergences ?? 0),

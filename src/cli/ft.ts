@@ -1,7 +1,7 @@
 /** `umbra ft on|off|status|test-failover`. */
 import type { Command } from 'commander';
 import type { FtStatusView } from '../api/views.ts';
-import { centerOptions, fields, ifVersion, show, withCenter } from './session.ts';
+import { centerOptions, fields, ifVersion, mebibytes, show, withCenter } from './session.ts';
 import { noWait, waitForVm } from './wait.ts';
 
 export function registerFt(program: Command): void {
@@ -70,6 +70,12 @@ function words({ state, reason }: FtStatusView): string {
   return state === 'needShadow' && reason ? `${stateWords[state]} (${reason})` : stateWords[state];
 }
 
+function compared(replica: NonNullable<NonNullable<FtStatusView['shadow']>['replica']>): string {
+  const { bytesTotal, bytesCompared, bytesSent } = replica;
+  const share = bytesTotal === 0 ? 100 : Math.floor((100 * bytesCompared) / bytesTotal);
+  return `${share} % of ${mebibytes(bytesTotal)}, ${mebibytes(bytesSent)} sent`;
+}
+
 function panel(status: FtStatusView): string {
   const { primary, shadow } = status;
   const place = (copy: { host: string; pid: number | null } | null) =>
@@ -80,6 +86,7 @@ function panel(status: FtStatusView): string {
     ['primary', place(primary)],
     ['shadow', place(shadow)],
     ['lag', shadow === null ? '-' : `${shadow.lagMs.toFixed(1)} ms`],
+    ['disks compared', shadow?.replica === undefined ? '-' : compared(shadow.replica)],
     ['log sent', `${(status.logBytesSent / 1e6).toFixed(2)} MB`],
     ['fingerprints compared', status.fingerprintsCompared],
     ['divergences', status.divergences],

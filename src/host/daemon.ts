@@ -28,6 +28,7 @@ import { Uplink } from './uplink/uplink.ts';
 import type { ToVm, VmLaunch } from './vm/protocol.ts';
 import { VmProcesses } from './vm-processes.ts';
 import type { VmRole } from './vm-slot.ts';
+import { VmStates } from './vm-states.ts';
 
 export interface HostOptions extends MemberOptions {
   /** How this host executes its VMs; nobody else needs to know. */
@@ -48,6 +49,7 @@ export class HostDaemon {
   readonly #options: HostOptions;
   readonly #member: Member;
   readonly #vms: VmProcesses;
+  readonly #states: VmStates;
   readonly #images: ImageStore;
   /** To centers, by URL. */
   readonly #wires = new Map<string, Wire>();
@@ -66,6 +68,15 @@ export class HostDaemon {
       prepare: (spec, role) => this.#prepare(spec, role),
       tell: (message) => this.#tell(message),
       ...(options.vmProgram !== undefined && { program: options.vmProgram }),
+    });
+    this.#states = new VmStates({
+      hostId: member.id,
+      vmsFolder: join(member.dataDirectory, 'vms'),
+      exportsFolder: join(member.dataDirectory, 'exports'),
+      credentials: member.credentials,
+      arbiterUrls: () => this.#arbiterUrls(),
+      isBusy: (vm) => this.#vms.isOccupied(vm),
+      tell: (message) => this.#tell(message),
     });
   }
 
@@ -114,6 +125,7 @@ export class HostDaemon {
     await this.#member.claim();
     this.#version = await packageVersion();
     await this.#images.open();
+    await this.#states.tidy();
     await this.#member.start({
       hello: () => this.#hello(),
       onMessage: (message) => this.#receive(message),
@@ -130,6 +142,11 @@ export class HostDaemon {
       log.warn({ vm: message.vm, code: message.code }, message.message);
     if (message.kind === 'status') {
       for (const { vm, ended } of message.vms) if (ended) log.info({ vm }, `ended: ${ended.text}`);
+    }
+    if (message.kind === 'report' && message.report['kind'] === 'snapshot-taken') {
+      // Whoever waits for it finds it in the list.
+      void this.#states.tellSnapshots(message.vm).finally(() => this.#member.send(message));
+      return;
     }
     this.#member.send(message);
   }
@@ -158,6 +175,7 @@ export class HostDaemon {
           kind: 'live',
           fenced: message.fenced,
           acceptStale: message.acceptStale,
+          ...(message.discardState && { discardState: true }),
         });
         break;
       case 'startShadow': {
@@ -188,7 +206,24 @@ export class HostDaemon {
       case 'place':
         this.#member.place(message);
         break;
+      case 'snapshot':
+        this.#order(message.vm, { kind: 'snapshot', id: message.id, name: message.name });
+        break;
+      case 'deleteSnapshot':
+        void this.#states.deleteSnapshot(message);
+        break;
+      case 'revert':
+        this.#states.revert(message);
+        break;
+      case 'clone':
+        this.#states.clone(message);
+        break;
+      case 'export':
+        this.#states.export(message);
+        break;
       case 'welcome':
+        void this.#states.tellAll();
+        break;
       case 'peers':
       case 'publish':
         break;
@@ -256,6 +291,7 @@ export class HostDaemon {
     const { caFile, certificateFile, keyFile, daemonId } = credentials;
     const imageDirectory = await this.#images.find(vm.image, vm.imageDigest);
     const directory = this.#folderOf(vm.id);
+    await this.#states.idle(vm.id);
     await mkdir(directory, { recursive: true, mode: 0o700 });
     return {
       kind: 'launch',

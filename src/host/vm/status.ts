@@ -36,6 +36,7 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
     logBytesSent: status?.logBytesSent ?? 0,
     fingerprintsCompared,
     divergences,
+    ...(copy?.shadow !== undefined && { replica: copy.shadow.replica }),
     ...(ended && { ended: { kind: ended.kind, text: ended.text } }),
   };
 }
