@@ -29,6 +29,8 @@ const VmStatus = Type.Object({
   replica: Type.Optional(
     Type.Object({ bytesTotal: Count, bytesCompared: Count, bytesSent: Count }),
   ),
+  cpuMicros: Type.Optional(Type.Number({ minimum: 0 })),
+  residentBytes: Type.Optional(Type.Number({ minimum: 0 })),
   ended: Type.Optional(Type.Object({ kind: Type.String(), text: Type.String() })),
 });
 
@@ -77,6 +79,7 @@ export const DaemonMessageSchema = Type.Union([
     vms: Type.Array(VmStatus),
   }),
   Type.Object({ kind: Type.Literal('status'), vms: Type.Array(VmStatus) }),
+  Type.Object({ kind: Type.Literal('clock'), unixMs: Type.Number() }),
   Type.Object({
     kind: Type.Literal('report'),
     vm: Name,

@@ -8,7 +8,23 @@
  * placement and wishes; who is live is the arbiter's business alone.
  */
 
-export const agentProtocolVersion = 1;
+/**
+ * The newest version of this conversation. Center and daemons of neighbouring versions understand
+ * each other: they speak the older of the two, which the center names in its `welcome`, and use
+ * what the newer one has added only where both have it (docs/upgrade.md).
+ *
+ * 2: `clock` from daemons, `removeReplica` to hosts.
+ */
+export const agentProtocolVersion = 2;
+
+/** What two sides speak, or undefined if they are no neighbours. Version 0 never was. */
+export function commonAgentProtocol(
+  theirs: number,
+  ours: number = agentProtocolVersion,
+): number | undefined {
+  const common = Math.min(theirs, ours);
+  return common >= 1 && Math.abs(theirs - ours) <= 1 ? common : undefined;
+}
 
 /** Everything that decides what a VM is: the same on every host, fixed while it is powered on. */
 export interface VmSpec {
@@ -126,6 +142,8 @@ export type CenterMessage =
     }
   /** End a shadow's process, or what is left of a copy that lost its claim. */
   | { readonly kind: 'dismiss'; readonly vm: string }
+  /** The VM's disks on this host, where nothing of it runs, are of no use any more. Since 2. */
+  | { readonly kind: 'removeReplica'; readonly vm: string }
   /** The VM has been deleted: end whatever runs of it and remove its folder, disks included. */
   | { readonly kind: 'forget'; readonly vm: string }
   | { readonly kind: 'consoleInput'; readonly vm: string; readonly bytes: string }
@@ -176,6 +194,9 @@ export interface VmStatus {
     readonly bytesCompared: number;
     readonly bytesSent: number;
   };
+  /** Of the whole process since its start; what it holds of the host's memory. */
+  readonly cpuMicros?: number;
+  readonly residentBytes?: number;
   /** Why it ended. */
   readonly ended?: { readonly kind: string; readonly text: string };
 }
@@ -207,6 +228,8 @@ export type DaemonMessage =
       readonly vms: readonly VmStatus[];
     }
   | { readonly kind: 'status'; readonly vms: readonly VmStatus[] }
+  /** The host's own clock, Unix milliseconds, every few seconds. Since 2. */
+  | { readonly kind: 'clock'; readonly unixMs: number }
   /** Something happened to a VM; `report` is lockstep's (lockstep/status.ts), as JSON. */
   | {
       readonly kind: 'report';

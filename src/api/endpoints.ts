@@ -11,6 +11,7 @@
  */
 import Type, { type Static, type TObject, type TSchema } from 'typebox';
 import { ArbiterAsk, ArbiterReply } from './arbiter-schema.ts';
+import { lifecycleEndpoints } from './lifecycle-endpoints.ts';
 import {
   ApiTokenView,
   AuditView,
@@ -301,6 +302,7 @@ export const endpoints = {
     reply: FtStatusView,
   },
   ...stateEndpoints,
+  ...lifecycleEndpoints,
   listEvents: {
     method: 'GET',
     path: '/events',

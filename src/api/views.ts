@@ -20,6 +20,20 @@ export const HostView = Type.Object({
   memoryBytes: Type.Integer(),
   memoryFreeBytes: Type.Integer(),
   version: Type.String(),
+  /** In maintenance: whether it is empty, and which copies are still there, each with why. */
+  maintenance: OrNull(
+    Type.Object({
+      isEmpty: Type.Boolean(),
+      remaining: Type.Array(
+        Type.Object({
+          vm: Type.String(),
+          copy: Type.Enum(['live', 'shadow']),
+          /** null: on its way. */
+          why: OrNull(Type.String()),
+        }),
+      ),
+    }),
+  ),
 });
 export type HostView = Static<typeof HostView>;
 
@@ -45,6 +59,13 @@ export const FtStatusView = Type.Object({
       ),
     }),
   ),
+  /** null: not known yet. */
+  logMbitPerSecond: OrNull(Type.Number()),
+  /** Of one core. */
+  shadowCpuPercent: OrNull(Type.Number()),
+  shadowMemoryBytes: OrNull(Type.Number()),
+  /** While a shadow starts: how much of the disks has been compared, 0 to 1. */
+  syncFraction: OrNull(Type.Number()),
   logBytesSent: Type.Integer(),
   fingerprintsCompared: Type.Integer(),
   divergences: Type.Integer(),
@@ -76,6 +97,10 @@ export const VmView = Type.Object({
   ),
   /** Why what is wished cannot be done now. */
   obstacle: OrNull(Type.String()),
+  /** A migration under way. */
+  migration: OrNull(
+    Type.Object({ to: Type.String(), fraction: Type.Number(), text: Type.String() }),
+  ),
   ft: FtStatusView,
 });
 export type VmView = Static<typeof VmView>;

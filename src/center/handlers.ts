@@ -11,6 +11,7 @@ import { nameOf } from './callers.ts';
 import type { Cluster } from './cluster.ts';
 import type { Call, Context, Handlers } from './handler.ts';
 import type { Vm } from './inventory.ts';
+import { lifecycleHandlers } from './lifecycle-handlers.ts';
 import {
   createVm,
   deleteVm,
@@ -83,6 +84,7 @@ export const handlers: Handlers = {
     await testFailover(cluster, vm, nameOf(call.caller));
     return cluster.ftStatus(cluster.findVm(vm.spec.id));
   },
+  ...lifecycleHandlers,
   listEvents: ({ cluster }, { query }) => [
     ...cluster.events.list(query.after ?? 0, query.limit ?? 1000, query.vm),
   ],

@@ -14,6 +14,8 @@ export interface Daemon {
   readonly kind: 'host' | 'gateway';
   readonly addresses: readonly string[];
   readonly maintenance: boolean;
+  /** In maintenance, and once it was empty: that has been told. */
+  readonly evacuated?: boolean;
   readonly trunkAddress: string;
   /** 0 until the first hello. */
   readonly trunkPort: number;
@@ -33,6 +35,18 @@ export interface Vm {
   readonly host: string | undefined;
   /** Where its shadow is or is to be. */
   readonly shadowHost: string | undefined;
+  /** Protection is on, and suspended: no shadow, though its replica is kept. */
+  readonly ftSuspended?: boolean;
+  /** A migration: a shadow is wanted on this host, which then takes over (wishes.ts). */
+  readonly moveTo?: string | undefined;
+  /** The shadow is to move to this host. */
+  readonly moveShadowTo?: string | undefined;
+  /** The shadow is to end, and another to be started in its place. */
+  readonly restartShadow?: boolean;
+  /** Whose replica differs least, while there is no shadow. */
+  readonly replicaHost?: string | undefined;
+  /** Hosts whose replica is to be removed once it is not a current one. */
+  readonly discard?: readonly string[];
   readonly acceptStale: boolean;
   /** The operator's word: power on although there is a saved state. */
   readonly discardState?: boolean;

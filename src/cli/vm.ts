@@ -1,4 +1,4 @@
-/** `umbra vm create|list|show|start|stop|reset|delete|console|events`; more in vm-state.ts. */
+/** `umbra vm create|list|show|start|stop|reset|delete|console|migrate|events`; more in vm-state.ts. */
 import { type Command, Option } from 'commander';
 import type { PublishedPort } from '../api/agent.ts';
 import type { VmView } from '../api/views.ts';
@@ -6,6 +6,7 @@ import { eventLine, wholeNumber } from './center.ts';
 import { readEvents } from './events.ts';
 import { centerOptions, fields, ifVersion, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory, parsePublish } from './values.ts';
+import { registerMigrate } from './vm-migrate.ts';
 import { registerVmState } from './vm-state.ts';
 import { noWait, waitForVm } from './wait.ts';
 
@@ -18,6 +19,8 @@ export function registerVm(program: Command): void {
   registerLooking(vm);
   registerPower(vm);
   registerVmState(vm);
+
+  registerMigrate(vm);
 
   ifVersion(centerOptions(vm.command('delete')))
     .description('delete a powered-off VM with its disks')

@@ -6,6 +6,7 @@
  * decides nothing about who is live. VM processes end with it: the machine's shadow, on another
  * host, is what survives.
  */
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -43,6 +44,7 @@ export interface HostOptions extends MemberOptions {
   readonly onRefused?: (why: UmbraError) => void;
 }
 
+const clockMs = 5_000;
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/;
 
 export class HostDaemon {
@@ -54,6 +56,7 @@ export class HostDaemon {
   /** To centers, by URL. */
   readonly #wires = new Map<string, Wire>();
   #version = '';
+  #clock: NodeJS.Timeout | undefined;
   #uplink: Uplink | undefined;
 
   private constructor(options: HostOptions, member: Member) {
@@ -115,6 +118,7 @@ export class HostDaemon {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#clock);
     await this.#vms.close();
     this.#uplink?.close();
     await this.#member.close();
@@ -129,11 +133,13 @@ export class HostDaemon {
     await this.#member.start({
       hello: () => this.#hello(),
       onMessage: (message) => this.#receive(message),
+      onConnected: () => this.#sayClock(),
       onTrunk: (peer, up) => {
         if (peer.kind === 'host') this.#vms.trunk(peer.id, up);
       },
       onRefused: (why) => this.#refused(why),
     });
+    this.#clock = setInterval(() => this.#sayClock(), clockMs);
   }
 
   #tell(message: DaemonMessage): void {
@@ -149,6 +155,12 @@ export class HostDaemon {
       return;
     }
     this.#member.send(message);
+  }
+
+  /** So that the center can tell whose clock is off; guests follow the clock of their host. */
+  #sayClock(): void {
+    const { connected, protocol } = this.#member;
+    if (connected && protocol >= 2) this.#tell({ kind: 'clock', unixMs: Date.now() });
   }
 
   #hello(): HelloMessage {
@@ -193,6 +205,9 @@ export class HostDaemon {
         break;
       case 'forget':
         void this.#forget(message.vm);
+        break;
+      case 'removeReplica':
+        this.#removeReplica(message.vm);
         break;
       case 'stop':
         this.#order(message.vm, { kind: 'stop', how: message.how });
@@ -267,6 +282,19 @@ export class HostDaemon {
       await rm(this.#folderOf(vm), { recursive: true, force: true });
     } catch (error) {
       this.#member.log.error({ vm }, `its folder stays: ${(error as Error).message}`);
+    }
+  }
+
+  /** The disks alone: what this host knows at the arbiter stays. At once: a shadow may be next. */
+  #removeReplica(vm: string): void {
+    if (!idPattern.test(vm) || this.#vms.isOccupied(vm)) return;
+    const folder = this.#folderOf(vm);
+    try {
+      for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+        if (/^disk-\d+\.raw$/.test(name)) rmSync(join(folder, name), { force: true });
+      }
+    } catch (error) {
+      this.#member.log.error({ vm }, `its replica stays: ${(error as Error).message}`);
     }
   }
 

@@ -41,6 +41,7 @@ export interface MemberOptions {
 export interface MemberHandlers {
   readonly hello: () => HelloMessage;
   readonly onMessage: (message: CenterMessage) => void;
+  readonly onConnected?: () => void;
   readonly onTrunk?: (peer: Peer, up: boolean) => void;
   readonly onAnnounced?: (announcement: TrunkAnnouncement, now: number) => void;
   /** The center will not have this daemon. */
@@ -147,10 +148,22 @@ export class Member {
         if (message.kind === 'peers') this.#trunks!.setPeers(message.peers);
         else handlers.onMessage(message);
       },
-      onConnected: () => log.info('the center is there'),
+      onConnected: () => {
+        log.info('the center is there');
+        handlers.onConnected?.();
+      },
       onDisconnected: (why) => log.warn(why.message),
       onRefused: handlers.onRefused,
     });
+  }
+
+  /** What the center speaks; 0 before it was met. */
+  get protocol(): number {
+    return this.#link?.protocol ?? 0;
+  }
+
+  get connected(): boolean {
+    return this.#link?.connected === true;
   }
 
   send(message: Parameters<AgentLink['send']>[0]): void {

@@ -16,6 +16,7 @@ export const tables = [
   'daemons',
   'vms',
   'arbiterSeen',
+  'alarms',
   'users',
   'sessions',
   'audit',
