@@ -52,6 +52,8 @@ export interface Peer {
 
 export type CenterMessage =
   | { readonly kind: 'welcome'; readonly protocol: number; readonly daemonId: string }
+  /** Every center of the cluster, if there are several: any of them answers for the arbiter. */
+  | { readonly kind: 'centers'; readonly urls: readonly string[] }
   /** The full mesh; sent whenever it changes. */
   | { readonly kind: 'peers'; readonly peers: readonly Peer[] }
   /** Power on as the live copy. `fenced`: the copy that was live has certainly ended. */

@@ -14,8 +14,8 @@ import { ArbiterAsk, ArbiterReply } from './arbiter-schema.ts';
 import {
   ApiTokenView,
   AuditView,
-  DaemonKind,
   GivenPassword,
+  JoinerKind,
   JoinTokenView,
   Label,
   Lifetime,
@@ -29,7 +29,16 @@ import {
 } from './people.ts';
 import type { Role } from './roles.ts';
 import { TaskView, taskStates } from './tasks.ts';
-import { EventList, FtStatusView, HostView, JoinReply, JoinRequest, VmView } from './views.ts';
+import {
+  EventList,
+  FtStatusView,
+  HostView,
+  JoinCenterReply,
+  JoinCenterRequest,
+  JoinReply,
+  JoinRequest,
+  VmView,
+} from './views.ts';
 
 /** Who may call: anyone, daemons with a certificate of the cluster, or people of at least a role. */
 export type Access = 'anyone' | 'daemon' | Role;
@@ -103,6 +112,14 @@ export const endpoints = {
     body: JoinRequest,
     reply: JoinReply,
   },
+  joinCenter: {
+    method: 'POST',
+    path: '/join-center',
+    access: 'anyone',
+    summary: "A further center trades a join token for the cluster's certificate authority.",
+    body: JoinCenterRequest,
+    reply: JoinCenterReply,
+  },
   listJoinTokens: {
     method: 'GET',
     path: '/join-tokens',
@@ -114,10 +131,11 @@ export const endpoints = {
     method: 'POST',
     path: '/join-tokens',
     access: 'administrator',
-    summary: 'Makes a token with which one daemon may join, for 24 hours if not told otherwise.',
+    summary:
+      'Makes a token with which one daemon, or one center, may join; for a day if not told otherwise.',
     creates: true,
     body: Type.Object(
-      { ttlSeconds: Type.Optional(Lifetime), kind: Type.Optional(DaemonKind) },
+      { ttlSeconds: Type.Optional(Lifetime), kind: Type.Optional(JoinerKind) },
       strict,
     ),
     reply: Type.Object({ id: Type.String(), token: Type.String(), expires: Type.String() }),

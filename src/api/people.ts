@@ -10,7 +10,7 @@ const OrNull = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.N
 const Time = Type.String({ format: 'date-time' });
 
 export const RoleName = Type.Enum([...roles]);
-export const DaemonKind = Type.Enum(['host', 'gateway']);
+export const JoinerKind = Type.Enum(['host', 'gateway', 'center']);
 export const UserName = Type.String({
   pattern: '^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$',
   description: 'lower-case letters, digits and inner dots, hyphens and underscores, at most 63',
@@ -79,8 +79,8 @@ export type ApiTokenView = Static<typeof ApiTokenView>;
 export const JoinTokenView = Type.Object({
   id: Type.String(),
   state: Type.Enum(['good', 'used', 'expired']),
-  /** The only kind of daemon that may use it; null: either. */
-  kind: OrNull(DaemonKind),
+  /** The only kind of member that may use it; null: a host or a gateway. */
+  kind: OrNull(JoinerKind),
   made: Time,
   madeBy: Type.String(),
   expires: Time,

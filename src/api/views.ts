@@ -90,6 +90,17 @@ export const JoinRequest = Type.Object({
   /** PKCS #10, PEM. */
   certificateRequest: Type.String({ maxLength: 10_000 }),
 });
+export const JoinCenterRequest = Type.Object({
+  token: Type.String({ maxLength: 200, writeOnly: true }),
+});
+export const JoinCenterReply = Type.Object({
+  /** PEM. */
+  certificate: Type.String(),
+  key: Type.String(),
+  /** An administrator's, for the new center's admin.json. */
+  adminToken: Type.String(),
+});
+
 export const JoinReply = Type.Object({
   daemonId: Type.String(),
   certificate: Type.String(),

@@ -42,15 +42,19 @@ export class TestCenter {
   joinToken: string | null = null;
   readonly hosts: TestHost[] = [];
 
-  constructor() {
+  readonly #more: readonly string[];
+
+  /** @param more further options of `umbra center start` */
+  constructor(more: readonly string[] = []) {
+    this.#more = more;
     this.folder = mkdtempSync(join(tmpdir(), 'umbra-center-'));
     this.data = join(this.folder, 'data');
     this.home = join(this.folder, 'home');
     mkdirSync(this.home);
   }
 
-  static async start(): Promise<TestCenter> {
-    const center = new TestCenter();
+  static async start(more: readonly string[] = []): Promise<TestCenter> {
+    const center = new TestCenter(more);
     await center.start();
     return center;
   }
@@ -60,7 +64,17 @@ export class TestCenter {
     const listen = this.url === '' ? '127.0.0.1:0' : new URL(this.url).host;
     const child = spawn(
       process.execPath,
-      [program, 'center', 'start', '--data', this.data, '--listen', listen, '--json'],
+      [
+        program,
+        'center',
+        'start',
+        '--data',
+        this.data,
+        '--listen',
+        listen,
+        '--json',
+        ...this.#more,
+      ],
       { env: { ...process.env, UMBRA_HOME: this.home }, stdio: ['ignore', 'pipe', 'pipe'] },
     );
     this.#process = child;
@@ -100,8 +114,9 @@ export class TestCenter {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  async token(): Promise<string> {
-    return (await this.client.call('createJoinToken', { body: {} })).token;
+  async token(joiner: 'daemon' | 'center' = 'daemon'): Promise<string> {
+    const body = joiner === 'center' ? { kind: 'center' as const } : {};
+    return (await this.client.call('createJoinToken', { body })).token;
   }
 
   /** A host that is connected. */
@@ -140,8 +155,9 @@ export class TestHost {
   readonly name: string;
   readonly credentials: DaemonCredentials;
   readonly heard: CenterMessage[] = [];
-  readonly #url: string;
   readonly #client: Client;
+  /** Where it looks for centers. */
+  urls: () => readonly string[];
   /** By VM; what the host reports of it. */
   readonly copies = new Map<string, VmStatus>();
   #link: AgentLink | undefined;
@@ -149,7 +165,7 @@ export class TestHost {
   #claims = 0;
 
   constructor(url: string, name: string, credentials: DaemonCredentials) {
-    this.#url = url;
+    this.urls = () => [url];
     this.name = name;
     this.credentials = credentials;
     this.#client = new Client(url, daemonTrust(credentials));
@@ -181,7 +197,7 @@ export class TestHost {
   /** Connects, and waits for the welcome or the refusal. */
   async connect(protocol = agentProtocolVersion): Promise<void> {
     this.#link = connectAgent({
-      url: this.#url,
+      urls: () => this.urls(),
       credentials: this.credentials,
       hello: () => ({
         ...{ kind: 'hello', protocol, daemonKind: 'host', pid: process.pid, version: 'test' },
@@ -243,19 +259,33 @@ export class TestHost {
     this.send({ kind: 'status', vms: [status] });
   }
 
-  async ask(vm: string, operation: Operation, changes: { host?: string } = {}): Promise<Reply> {
+  /** @param changes in the name of another host; at another center */
+  async ask(
+    vm: string,
+    operation: Operation,
+    changes: { host?: string; at?: string } = {},
+  ): Promise<Reply> {
     const member = { host: changes.host ?? this.id, process: this.process(vm) };
-    const known = await this.#record(vm);
-    const { epoch, generation } = known ?? { epoch: 1, generation: 0 };
-    const claimId = `${this.process(vm)}:${this.#claims++}`;
-    const body = { vm, member, epoch, generation, claimId, operation };
-    return (await this.#client.call('askArbiter', { body: body as never })) as Reply;
+    const client = changes.at === undefined ? this.#client : this.#clientAt(changes.at);
+    try {
+      const known = await this.#record(client, vm);
+      const { epoch, generation } = known ?? { epoch: 1, generation: 0 };
+      const claimId = `${this.process(vm)}:${this.#claims++}`;
+      const body = { vm, member, epoch, generation, claimId, operation };
+      return (await client.call('askArbiter', { body: body as never })) as Reply;
+    } finally {
+      if (client !== this.#client) client.close();
+    }
   }
 
-  async #record(vm: string): Promise<VmRecord | undefined> {
+  #clientAt(url: string): Client {
+    return new Client(url, daemonTrust(this.credentials));
+  }
+
+  async #record(client: Client, vm: string): Promise<VmRecord | undefined> {
     const member = { host: this.id, process: this.process(vm) };
     const place = { vm, member, epoch: 0, generation: 0, claimId: 'read' };
     const body = { ...place, operation: { kind: 'read' as const } };
-    return ((await this.#client.call('askArbiter', { body })) as Reply).record;
+    return ((await client.call('askArbiter', { body })) as Reply).record;
   }
 }

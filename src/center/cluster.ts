@@ -58,7 +58,7 @@ export class Cluster implements AgentListener {
   readonly #obstacles = new Map<string, string>();
   readonly #refusedHandOvers = new Map<string, string>();
   readonly #tick: NodeJS.Timeout;
-  #closed = false;
+  #leads = false;
 
   constructor(options: ClusterOptions) {
     const { store } = options;
@@ -77,9 +77,29 @@ export class Cluster implements AgentListener {
     this.#tick = setInterval(() => this.evaluateAll(), tickMs);
   }
 
+  /** Whether this center gives the orders. */
+  get leads(): boolean {
+    return this.#leads;
+  }
+
+  /** From now on. Daemons say by themselves what runs. */
+  lead(): void {
+    this.#leads = true;
+    this.tasks.recover();
+    this.evaluateAll();
+  }
+
+  /** Another center leads, or this one ends: daemons go where they are listened to. */
+  resign(): void {
+    this.#leads = false;
+    this.tasks.resign();
+    this.agents.close();
+    for (const memory of [this.#decidedAt, this.#avoid, this.#shown, this.#obstacles])
+      memory.clear();
+  }
+
   close(): void {
-    this.#closed = true;
-    this.tasks.close();
+    this.resign();
     clearInterval(this.#tick);
   }
 
@@ -94,6 +114,8 @@ export class Cluster implements AgentListener {
     });
     this.agents.broadcast(this.#peers());
     const connection = this.agents.get(daemonId)!;
+    const { centerUrls } = this.store;
+    if (centerUrls.length > 0) connection.send({ kind: 'centers', urls: centerUrls });
     if (hello.daemonKind === 'gateway') connection.send(this.#published());
     for (const vm of this.inventory.vms) {
       const place = this.#placeOf(vm);
@@ -104,7 +126,7 @@ export class Cluster implements AgentListener {
   }
 
   disconnected(daemonId: string): void {
-    if (this.#closed) return;
+    if (!this.#leads) return;
     const daemon = this.inventory.daemon(daemonId);
     if (daemon === undefined) return;
     const { name } = daemon;
@@ -189,7 +211,7 @@ export class Cluster implements AgentListener {
   /** Tells everybody what the arbiter has changed. */
   #decided(id: string): void {
     const vm = this.inventory.vm(id);
-    const place = vm === undefined || this.#closed ? undefined : this.#placeOf(vm);
+    const place = vm === undefined || !this.#leads ? undefined : this.#placeOf(vm);
     if (place !== undefined) this.agents.broadcast(place);
     this.evaluate(id);
   }
@@ -274,12 +296,12 @@ export class Cluster implements AgentListener {
   /** By name or id, with all that the arbiter has decided of it. */
   findVm(name: string): Vm {
     const { id } = this.inventory.findVm(name).spec;
-    this.#digest(id);
+    if (this.#leads) this.#digest(id);
     return this.inventory.vm(id)!;
   }
 
   evaluate(id: string): void {
-    if (this.#closed || this.inventory.vm(id) === undefined) return;
+    if (!this.#leads || this.inventory.vm(id) === undefined) return;
     this.#digest(id);
     const vm = this.inventory.vm(id)!;
     const next = plan(this.situation(vm));

@@ -6,6 +6,8 @@ import type { EventView } from '../api/views.ts';
 import type { Store } from './store/store.ts';
 
 export type EventKind =
+  | 'center-joined'
+  | 'center-leads'
   | 'host-joined'
   | 'host-connected'
   | 'host-not-responding'

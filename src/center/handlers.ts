@@ -22,6 +22,7 @@ import {
   turnFtOff,
   turnFtOn,
 } from './operations.ts';
+import { localAdministrator } from './people/api-tokens.ts';
 import { peopleHandlers } from './people/handlers.ts';
 import { useJoinToken } from './people/join-tokens.ts';
 import { hostView, vmView } from './views.ts';
@@ -35,6 +36,12 @@ export const handlers: Handlers = {
   healthReady: ({ cluster }) => ready(cluster),
   openApi: ({ version }) => openApiDocument(version),
   join,
+  joinCenter: ({ cluster: { store, events }, authority, people }, { body }) =>
+    store.transaction(() => {
+      useJoinToken(store, body.token, { id: 'center', kind: 'center' });
+      events.add('center-joined', 'another center has joined and has the certificate authority');
+      return { ...authority.secrets, adminToken: people.tokens.make(localAdministrator).secret };
+    }),
   askArbiter,
   listHosts: ({ cluster }) => cluster.inventory.daemons.map((daemon) => hostView(cluster, daemon)),
   showHost: ({ cluster }, { params }) =>
@@ -75,6 +82,8 @@ export const handlers: Handlers = {
 
 /** A write that has become durable, within a time in which a probe still waits. */
 async function ready({ store, arbiter }: Cluster): Promise<Output<'healthReady'>> {
+  // A center that follows passes on what it is asked, and decides for the arbiter.
+  if (!store.leads && store.leaderUrl !== undefined) return { ready: true, epoch: arbiter.epoch };
   const impatience = new Promise<never>((_, reject) => {
     setTimeout(() => reject(new Error('its store does not answer')), readyMsMax).unref();
   });

@@ -289,7 +289,7 @@ describe('join tokens', () => {
     const directory = join(center.folder, name);
     return joinCluster({ url: center.url, token, kind, name, addresses: [], directory });
   };
-  const make = (body: { ttlSeconds?: number; kind?: 'host' | 'gateway' }) =>
+  const make = (body: { ttlSeconds?: number; kind?: 'host' | 'gateway' | 'center' }) =>
     center.client().call('createJoinToken', { body });
 
   test('used, unknown, revoked, expired, of another kind: each has its own code', async () => {
@@ -319,6 +319,35 @@ describe('join tokens', () => {
     assert.equal(listed.find(({ id }) => id === good.id)?.madeBy, 'admin.json');
     const unknown = center.client().call('revokeJoinToken', { params: { token: 'join-none' } });
     await assert.rejects(unknown, code('join-token-unknown'));
+  });
+});
+
+describe('a further center', () => {
+  test('gets the authority for a token of its own kind, which is good for no host', async () => {
+    const center = await InProcessCenter.start();
+    try {
+      const made = await center.client().call('createJoinToken', { body: { kind: 'center' } });
+      const [secret] = made.token.split('.') as [string];
+      const asHost = joinCluster({
+        ...{ url: center.url, token: made.token, kind: 'host', name: 'a', addresses: [] },
+        directory: join(center.folder, 'a'),
+      });
+      await assert.rejects(asHost, code('token-wrong-kind'));
+      const [hosts] = (await center.token()).split('.') as [string];
+      const asked = (token: string) => center.stranger().call('joinCenter', { body: { token } });
+      await assert.rejects(asked(hosts), code('token-wrong-kind'));
+      const { key, adminToken } = await asked(secret);
+      assert.match(key, /^-----BEGIN PRIVATE KEY-----/);
+      assert.equal((await center.client(adminToken).call('showSession')).role, 'administrator');
+      await assert.rejects(asked(secret), code('token-used'));
+      const records = await center.client().call('listAudit', { query: {} });
+      assert.ok(
+        records.some(({ action, outcome }) => action === 'joinCenter' && outcome === 'done'),
+      );
+      assert.ok(!JSON.stringify(records).includes(secret));
+    } finally {
+      await center.close();
+    }
   });
 });
 

@@ -18,15 +18,19 @@ import { UmbraError } from '../base/errors.ts';
 import { Audit } from './audit.ts';
 import { Authority } from './certificates.ts';
 import { Cluster } from './cluster.ts';
+import { Forwarding } from './forward.ts';
 import type { Context } from './handler.ts';
 import { Idempotency } from './idempotency.ts';
+import { joinOtherCenters, openAuthority } from './join-center.ts';
+import { takePart } from './leadership.ts';
+import { localAdministrator } from './people/api-tokens.ts';
 import { makeJoinToken } from './people/join-tokens.ts';
 import { People } from './people/people.ts';
 import { newSecret } from './people/secrets.ts';
 import type { ThrottleRule } from './people/throttle.ts';
 import type { Limits } from './placement.ts';
 import { createServer } from './server.ts';
-import { EmbeddedStore } from './store/embedded-store.ts';
+import { type EtcdTlsFiles, openStore } from './store/open.ts';
 
 export interface CenterOptions {
   readonly data: string;
@@ -34,6 +38,15 @@ export interface CenterOptions {
   readonly listen: string;
   /** UMBRA_HOME: where images are built, and where credentials go if there are none. */
   readonly home: string;
+  /** `sqlite`, or etcd's members: `etcd://HOST:PORT[,HOST:PORT...]`. */
+  readonly store?: string;
+  /** PEM files for etcd. */
+  readonly etcdTls?: EtcdTlsFiles;
+  /** A center of the cluster that this one joins at its first start, and the token for it. */
+  readonly join?: string;
+  readonly token?: string;
+  /** At which URL others reach this center; by default its address, or this machine's name. */
+  readonly advertise?: string;
   readonly limits?: Limits;
   /** `/metrics` needs no credentials. */
   readonly metricsOpen?: boolean;
@@ -62,28 +75,28 @@ export const defaultLimits: Limits = { ftVmsMax: 4, ftCpusMax: 8 };
 export const defaultListen = '0.0.0.0:7443';
 
 export async function startCenter(options: CenterOptions): Promise<Center> {
+  const { data } = options;
   const { address, port } = parseListen(options.listen);
-  const isNewCluster =
-    !existsSync(join(options.data, 'center.db')) && !existsSync(join(options.data, 'ca.pem'));
-  const store = new EmbeddedStore(options.data, options.onStoreFailure);
+  await joinOtherCenters(options);
+  const isFirstStart = !existsSync(join(data, 'center.db')) && !Authority.exists(data);
+  const store = await openStore(options);
   const cluster = new Cluster({
     store,
     home: options.home,
-    data: options.data,
+    data,
     limits: options.limits ?? defaultLimits,
     ...(options.onEvent && { onEvent: options.onEvent }),
   });
   try {
-    await cluster.arbiter.open(isNewCluster);
-    cluster.tasks.recover();
     const people = new People(store, options.loginRule);
-    const authority = await Authority.open(options.data);
+    const authority = await openAuthority(data, store);
     const context: Context = {
       ...{ cluster, authority, people, version: packageVersion() },
       audit: new Audit(store, options.onAudit),
       idempotency: new Idempotency(store),
+      forwarding: new Forwarding(authority.secrets.key),
     };
-    const tls = await authority.center(options.data);
+    const tls = await authority.center(data);
     const server = await createServer(context, tls, {
       onBug: options.onBug ?? (() => {}),
       metricsOpen: options.metricsOpen ?? false,
@@ -95,38 +108,42 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
       throw listenError(options.listen, cause as Error);
     }
     const bound = (server.server.address() as AddressInfo).port;
-    const adminFile = writeCredentials(options, people, localUrl(address, bound), tls.ca);
-    const isFirst = store.get('meta', 'welcomed') === undefined;
-    const administrator = await firstAdministrator(people);
-    const joinToken = isFirst
-      ? `${makeJoinToken(store, 'center').secret}.${authority.fingerprint}`
-      : undefined;
-    store.put('meta', 'welcomed', 'yes');
+    const url = options.advertise ?? publicUrl(address, bound);
+    const stop = await takePart(store, cluster, url, isFirstStart);
+    const adminFile = writeCredentials(options, context, localUrl(address, bound), tls.ca);
     return {
-      url: publicUrl(address, bound),
-      joinToken,
-      administrator,
+      url,
+      joinToken: firstToken(context),
+      administrator: await firstAdministrator(context),
       adminFile,
       cluster,
       async close() {
-        cluster.agents.close();
-        await server.close();
+        stop();
         cluster.close();
-        store.close();
+        await server.close();
+        await store.settled().catch(() => {});
+        await store.close();
       },
     };
   } catch (error) {
     cluster.close();
-    store.close();
+    await store.close();
     throw error;
   }
 }
 
+/** The administrator's first, once in the life of a cluster. */
+function firstToken({ cluster: { store }, authority }: Context): string | undefined {
+  if (!store.leads || store.get('meta', 'welcomed') !== undefined) return undefined;
+  store.put('meta', 'welcomed', 'yes');
+  return `${makeJoinToken(store, 'center').secret}.${authority.fingerprint}`;
+}
+
 /** A cluster without users gets one who may make the others. */
-async function firstAdministrator({ users }: People): Promise<Center['administrator']> {
-  if (users.all.length > 0) return undefined;
+async function firstAdministrator({ cluster, people }: Context): Promise<Center['administrator']> {
+  if (!cluster.store.leads || people.users.all.length > 0) return undefined;
   const [name, password] = ['admin', newSecret().slice(0, 24)];
-  await users.add(name, 'administrator', password);
+  await people.users.add(name, 'administrator', password);
   return { name, password };
 }
 
@@ -137,16 +154,17 @@ async function firstAdministrator({ users }: People): Promise<Center['administra
  */
 function writeCredentials(
   { data, home }: CenterOptions,
-  people: People,
+  { cluster, people }: Context,
   url: string,
   ca: string,
 ): string {
   const adminFile = resolve(data, 'admin.json');
   const known = existsSync(adminFile) ? readPersonCredentials(adminFile).token : undefined;
-  const nobodys = { user: null, parent: null, expires: null };
-  const wish = { name: 'admin.json', role: 'administrator', ...nobodys } as const;
-  const isGood = known !== undefined && people.tokens.upgrade(known, wish) !== undefined;
-  const token = isGood ? known : people.tokens.make(wish).secret;
+  const isGood =
+    known !== undefined &&
+    // A center that follows makes none; the one that it was given may still be on its way.
+    (!cluster.store.leads || people.tokens.upgrade(known, localAdministrator) !== undefined);
+  const token = isGood ? known : people.tokens.make(localAdministrator).secret;
   const credentials: PersonCredentials = { url, token, ca, adminFile };
   const text = `${JSON.stringify(credentials, undefined, 2)}\n`;
   writePrivateFile(adminFile, text);

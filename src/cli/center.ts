@@ -5,6 +5,7 @@ import { umbraHome } from '../api/credentials.ts';
 import { openEvents } from '../api/event-stream.ts';
 import type { JoinTokenView } from '../api/people.ts';
 import type { EventView } from '../api/views.ts';
+import { centerUrl } from '../api/wire.ts';
 import { type Center, defaultLimits, defaultListen, startCenter } from '../center/start.ts';
 import { centerLog, eventLine } from './center-log.ts';
 import { parseDuration } from './duration.ts';
@@ -17,6 +18,12 @@ interface StartOptions {
   readonly data: string;
   readonly listen: string;
   readonly store: string;
+  readonly advertise?: string;
+  readonly etcdCa?: string;
+  readonly etcdCert?: string;
+  readonly etcdKey?: string;
+  readonly join?: string;
+  readonly token?: string;
   readonly ftVmsPerHost: number;
   readonly ftCpusPerHost: number;
   readonly metricsOpen?: boolean;
@@ -35,6 +42,17 @@ export function registerCenter(program: Command): void {
       'folder for the store, the certificate authority and admin.json',
     )
     .option('--listen <address:port>', 'where to listen', defaultListen)
+    .option('--advertise <url>', "at which URL others reach it, if not at this machine's name")
+    .option(
+      '--store <store>',
+      'sqlite, or etcd://HOST:PORT[,HOST:PORT...] for several centers',
+      'sqlite',
+    )
+    .option('--etcd-ca <file>', 'speak TLS with etcd, which this CA (PEM) has certified')
+    .option('--etcd-cert <file>', 'own certificate (PEM) for etcd')
+    .option('--etcd-key <file>', 'its key (PEM)')
+    .option('--join <url>', 'a center of the cluster which this one joins at its first start')
+    .option('--token <token>', 'what umbra center token --for-center has made there')
     .option(
       '--ft-vms-per-host <n>',
       'protected VM copies per host, 0 = no limit',
@@ -79,11 +97,13 @@ function registerJoinToken(center: Command): void {
     .description('make a join token, good for one host or gateway; or list or revoke join tokens')
     .option('--ttl <time>', 'how long it is good, such as 30m or 7d', '24h')
     .addOption(new Option('--kind <kind>', 'good only for this').choices(['host', 'gateway']))
+    .option('--for-center', 'for a further center, which is given the certificate authority')
     .option('--list', 'list those of the last weeks, without their secrets')
     .option('--revoke <id>', 'revoke one; what has joined with it stays')
     .option('--data <dir>', "the center's folder, to use its admin.json")
     .option('--json', 'print { id, token, expires }, the list, or { revoked }')
-    .action(async ({ ttl, kind, list, revoke, data, json, ...options }) => {
+    .action(async ({ ttl, kind: given, forCenter, list, revoke, data, json, ...options }) => {
+      const kind = forCenter ? 'center' : given;
       const credentials =
         data === undefined ? options : { credentials: join(data, 'admin.json'), ...options };
       await withCenter(credentials, async (client) => {
@@ -137,6 +157,11 @@ async function start(options: StartOptions): Promise<void> {
     data,
     listen,
     home: umbraHome(),
+    store: options.store,
+    ...(options.etcdCa && { etcdTls: etcdFiles(options.etcdCa, options) }),
+    ...(options.advertise && { advertise: centerUrl(options.advertise) }),
+    ...(options.join && { join: options.join }),
+    ...(options.token && { token: options.token }),
     limits: { ftVmsMax: options.ftVmsPerHost, ftCpusMax: options.ftCpusPerHost },
     metricsOpen: options.metricsOpen ?? false,
     onEvent: log.event,
@@ -161,6 +186,12 @@ async function start(options: StartOptions): Promise<void> {
   });
   await center.close();
 }
+
+const etcdFiles = (ca: string, { etcdCert, etcdKey }: StartOptions) => ({
+  ca,
+  ...(etcdCert && { certificate: etcdCert }),
+  ...(etcdKey && { key: etcdKey }),
+});
 
 function welcome({ url, joinToken, administrator, adminFile }: Center): string {
   const lines = [`The center is ready at ${url}`];

@@ -19,6 +19,7 @@ import type { UmbraError } from '../base/errors.ts';
 import { portGeneration } from '../network/switch.ts';
 import type { TrunkAnnouncement } from '../network/trunk.ts';
 import { parseMacText } from '../network/wire.ts';
+import { CenterList } from './center-list.ts';
 import { Ethernet } from './ethernet.ts';
 import { daemonLog, type Log } from './log.ts';
 import { SwitchSocket } from './switch-socket.ts';
@@ -50,7 +51,7 @@ type PlaceMessage = Extract<CenterMessage, { kind: 'place' }>;
 
 export class Member {
   readonly credentials: DaemonCredentials;
-  readonly url: string;
+  readonly #centers: CenterList;
   /** Absolute. */
   readonly dataDirectory: string;
   readonly name: string;
@@ -73,7 +74,7 @@ export class Member {
     addresses: { readonly trunk: string; readonly log: string },
   ) {
     this.credentials = credentials;
-    this.url = centerUrl(options.url);
+    this.#centers = new CenterList(options.dataDirectory, centerUrl(options.url));
     this.dataDirectory = options.dataDirectory;
     this.name = name;
     this.trunkAddress = addresses.trunk;
@@ -106,6 +107,11 @@ export class Member {
     return this.credentials.daemonId;
   }
 
+  /** Of the centers, the one that was given first. */
+  get urls(): readonly string[] {
+    return this.#centers.urls;
+  }
+
   /** Known once `start` has listened. */
   get trunkPort(): number {
     return this.#trunkPort;
@@ -122,7 +128,7 @@ export class Member {
   }
 
   async start(handlers: MemberHandlers): Promise<void> {
-    const { credentials, ethernet, log, url } = this;
+    const { credentials, ethernet, log } = this;
     this.#trunks = new Trunks({
       id: this.id,
       credentials,
@@ -133,10 +139,11 @@ export class Member {
     });
     this.#trunkPort = await this.#trunks.listen(this.trunkAddress);
     this.#link = connectAgent({
-      url,
+      urls: () => this.urls,
       credentials,
       hello: handlers.hello,
       onMessage: (message) => {
+        if (message.kind === 'centers') this.#centers.learn(message.urls);
         if (message.kind === 'peers') this.#trunks!.setPeers(message.peers);
         else handlers.onMessage(message);
       },

@@ -75,7 +75,7 @@ export class VmSlot {
 
   order(message: ToVm): void {
     if (this.#vacant) return;
-    if (message.kind !== 'trunk') this.#lastOrder = message.kind;
+    if (message.kind !== 'trunk' && message.kind !== 'arbiters') this.#lastOrder = message.kind;
     const ends = message.kind === 'dismiss' || message.kind === 'stop';
     if (this.#child !== undefined) this.#send(message);
     else if (!ends) this.#waiting.push(message);

@@ -29,6 +29,11 @@ export interface ApiToken {
 
 export type ApiTokenWish = Pick<ApiToken, 'name' | 'role' | 'user' | 'parent' | 'expires'>;
 
+/** Of whoever may read the folder of a center (`admin.json`). */
+export const localAdministrator: ApiTokenWish = {
+  ...{ name: 'admin.json', role: 'administrator', user: null, parent: null, expires: null },
+};
+
 export class ApiTokens {
   readonly #store: Store;
 

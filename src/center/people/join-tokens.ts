@@ -1,5 +1,5 @@
 /**
- * Join tokens: each lets one daemon in, for a while, of one kind if it says so. The store knows only
+ * Join tokens: each lets one member in, for a while, of one kind if it says so. The store knows only
  * the hash of a secret (secrets.ts). Used and expired ones are kept for some weeks, so that whoever
  * tries one again is told what is wrong with it.
  */
@@ -11,20 +11,23 @@ import { expiryAfter, hashOf, hasPassed, newId, newSecret } from './secrets.ts';
 export const joinTtlSeconds = 24 * 60 * 60;
 const keptMs = 30 * 24 * 60 * 60 * 1000;
 
+/** A center is given the cluster's certificate authority, so it needs a token of its own kind. */
+export type Joiner = 'host' | 'gateway' | 'center';
+
 interface JoinToken {
   readonly id: string;
   readonly hash: string;
   readonly made: string;
   readonly madeBy: string;
   readonly expires: string;
-  readonly kind: 'host' | 'gateway' | null;
+  readonly kind: Joiner | null;
   /** The daemon that joined with it. */
   readonly usedBy: string | null;
 }
 
 export interface JoinTokenWish {
   readonly ttlSeconds?: number;
-  readonly kind?: 'host' | 'gateway';
+  readonly kind?: Joiner;
 }
 
 /** @returns the secret, too; it is nowhere else */
@@ -52,11 +55,11 @@ export function makeJoinToken(
   return { id: token.id, secret, expires: token.expires };
 }
 
-/** Within the transaction that adds the daemon: a token serves once, however often it is tried. */
+/** Within the transaction that adds the member: a token serves once, however often it is tried. */
 export function useJoinToken(
   store: Store,
   secret: string,
-  daemon: { readonly id: string; readonly kind: 'host' | 'gateway' },
+  joiner: { readonly id: string; readonly kind: Joiner },
 ): void {
   const token = tokenOf(store, secret);
   const remedy = 'Make another one: umbra center token.';
@@ -65,19 +68,22 @@ export function useJoinToken(
     throw new UmbraError('token-unknown', why, remedy);
   }
   if (token.usedBy !== null) {
-    throw new UmbraError('token-used', 'a daemon has joined with this join token already', remedy);
+    throw new UmbraError('token-used', 'somebody has joined with this join token already', remedy);
   }
   if (hasPassed(token.expires)) {
     throw new UmbraError('token-expired', `the join token has expired at ${token.expires}`, remedy);
   }
-  if (token.kind !== null && token.kind !== daemon.kind) {
+  const { kind } = joiner;
+  if (token.kind === null ? kind === 'center' : kind !== token.kind) {
+    const made = token.kind === null ? 'a host or a gateway' : `a ${token.kind}`;
+    const option = kind === 'center' ? '--for-center' : `--kind ${kind}`;
     throw new UmbraError(
       'token-wrong-kind',
-      `the join token is for a ${token.kind}, not for a ${daemon.kind}`,
-      `Make one for it: umbra center token --kind ${daemon.kind}.`,
+      `the join token is for ${made}, not for a ${kind}`,
+      `Make one for it: umbra center token ${option}.`,
     );
   }
-  store.put('joinTokens', token.hash, { ...token, usedBy: daemon.id });
+  store.put('joinTokens', token.hash, { ...token, usedBy: joiner.id });
 }
 
 export function listJoinTokens(store: Store, nameOf: (id: string) => string): JoinTokenView[] {

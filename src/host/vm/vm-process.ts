@@ -103,6 +103,7 @@ export class VmProcess {
 
   receive(message: ToVm): void {
     if (message.kind === 'dismiss') return this.#end();
+    if (message.kind === 'arbiters') return this.#arbiter?.moved(message.urls);
     const copy = this.#copy;
     if (copy === undefined) {
       this.#early.push(message);
