@@ -42,8 +42,11 @@ describe('three centers', { skip: hasEtcd ? false : 'etcd-server is not installe
 
   test('a token for a host is none for a center', async () => {
     const token = await centers[0]!.token();
+    const body = { token: token.split('.')[0]! };
+    const trade = centers[0]!.client.call('joinCenter', { body });
+    await assert.rejects(trade, code('token-wrong-kind'));
     const more = ['--store', `etcd://${etcd.endpoint}`, '--join', centers[0]!.url];
-    await assert.rejects(TestCenter.start([...more, '--token', token]), /is for a host/);
+    await assert.rejects(TestCenter.start([...more, '--token', token]), /is for a host or gateway/);
     const foreign = TestCenter.start(['--store', `etcd://${etcd.endpoint}`]);
     await assert.rejects(foreign, /another certificate authority/);
   });

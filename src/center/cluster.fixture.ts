@@ -114,8 +114,8 @@ export class TestCenter {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  async token(joiner: 'daemon' | 'center' = 'daemon'): Promise<string> {
-    const body = joiner === 'center' ? { kind: 'center' as const } : {};
+  async token(kind?: 'host' | 'gateway' | 'center'): Promise<string> {
+    const body = kind === undefined ? {} : { kind };
     return (await this.client.call('createJoinToken', { body })).token;
   }
 

@@ -22,7 +22,7 @@ import {
   turnFtOff,
   turnFtOn,
 } from './operations.ts';
-import { localAdministrator } from './people/api-tokens.ts';
+import { adminWish } from './people/api-tokens.ts';
 import { peopleHandlers } from './people/handlers.ts';
 import { useJoinToken } from './people/join-tokens.ts';
 import { hostView, vmView } from './views.ts';
@@ -40,7 +40,7 @@ export const handlers: Handlers = {
     store.transaction(() => {
       useJoinToken(store, body.token, { id: 'center', kind: 'center' });
       events.add('center-joined', 'another center has joined and has the certificate authority');
-      return { ...authority.secrets, adminToken: people.tokens.make(localAdministrator).secret };
+      return { ...authority.secrets, adminToken: people.tokens.make(adminWish).secret };
     }),
   askArbiter,
   listHosts: ({ cluster }) => cluster.inventory.daemons.map((daemon) => hostView(cluster, daemon)),

@@ -57,6 +57,6 @@ function notJoined(data: string): UmbraError {
   return new UmbraError(
     'center-not-joined',
     `etcd holds a cluster with another certificate authority than the one in ${data}`,
-    'Make a token at one of its centers (umbra center token --for-center) and start with --join URL --token TOKEN on an empty folder.',
+    'Make a token at one of its centers (umbra center token --kind center) and start with --join URL --token TOKEN on an empty folder.',
   );
 }

@@ -23,7 +23,7 @@ import type { Context } from './handler.ts';
 import { Idempotency } from './idempotency.ts';
 import { joinOtherCenters, openAuthority } from './join-center.ts';
 import { takePart } from './leadership.ts';
-import { localAdministrator } from './people/api-tokens.ts';
+import { adminWish } from './people/api-tokens.ts';
 import { makeJoinToken } from './people/join-tokens.ts';
 import { People } from './people/people.ts';
 import { newSecret } from './people/secrets.ts';
@@ -163,8 +163,8 @@ function writeCredentials(
   const isGood =
     known !== undefined &&
     // A center that follows makes none; the one that it was given may still be on its way.
-    (!cluster.store.leads || people.tokens.upgrade(known, localAdministrator) !== undefined);
-  const token = isGood ? known : people.tokens.make(localAdministrator).secret;
+    (!cluster.store.leads || people.tokens.upgrade(known, adminWish) !== undefined);
+  const token = isGood ? known : people.tokens.make(adminWish).secret;
   const credentials: PersonCredentials = { url, token, ca, adminFile };
   const text = `${JSON.stringify(credentials, undefined, 2)}\n`;
   writePrivateFile(adminFile, text);

@@ -52,7 +52,7 @@ export function registerCenter(program: Command): void {
     .option('--etcd-cert <file>', 'own certificate (PEM) for etcd')
     .option('--etcd-key <file>', 'its key (PEM)')
     .option('--join <url>', 'a center of the cluster which this one joins at its first start')
-    .option('--token <token>', 'what umbra center token --for-center has made there')
+    .option('--token <token>', 'what umbra center token --kind center has made there')
     .option(
       '--ft-vms-per-host <n>',
       'protected VM copies per host, 0 = no limit',
@@ -94,16 +94,18 @@ export function registerCenter(program: Command): void {
 
 function registerJoinToken(center: Command): void {
   centerOptions(center.command('token'))
-    .description('make a join token, good for one host or gateway; or list or revoke join tokens')
+    .description(
+      'make a join token, good for one host or gateway, or with --kind center for a further center; or list or revoke join tokens',
+    )
     .option('--ttl <time>', 'how long it is good, such as 30m or 7d', '24h')
-    .addOption(new Option('--kind <kind>', 'good only for this').choices(['host', 'gateway']))
-    .option('--for-center', 'for a further center, which is given the certificate authority')
+    .addOption(
+      new Option('--kind <kind>', 'good only for this').choices(['host', 'gateway', 'center']),
+    )
     .option('--list', 'list those of the last weeks, without their secrets')
     .option('--revoke <id>', 'revoke one; what has joined with it stays')
     .option('--data <dir>', "the center's folder, to use its admin.json")
     .option('--json', 'print { id, token, expires }, the list, or { revoked }')
-    .action(async ({ ttl, kind: given, forCenter, list, revoke, data, json, ...options }) => {
-      const kind = forCenter ? 'center' : given;
+    .action(async ({ ttl, kind, list, revoke, data, json, ...options }) => {
       const credentials =
         data === undefined ? options : { credentials: join(data, 'admin.json'), ...options };
       await withCenter(credentials, async (client) => {

@@ -27,12 +27,12 @@ export interface ApiToken {
   readonly lastUsed: string | null;
 }
 
-export type ApiTokenWish = Pick<ApiToken, 'name' | 'role' | 'user' | 'parent' | 'expires'>;
-
-/** Of whoever may read the folder of a center (`admin.json`). */
-export const localAdministrator: ApiTokenWish = {
+/** The administrator's on a center's machine. */
+export const adminWish: ApiTokenWish = {
   ...{ name: 'admin.json', role: 'administrator', user: null, parent: null, expires: null },
 };
+
+export type ApiTokenWish = Pick<ApiToken, 'name' | 'role' | 'user' | 'parent' | 'expires'>;
 
 export class ApiTokens {
   readonly #store: Store;

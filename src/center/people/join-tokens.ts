@@ -1,5 +1,5 @@
 /**
- * Join tokens: each lets one member in, for a while, of one kind if it says so. The store knows only
+ * Join tokens: each lets one daemon in, for a while, of one kind if it says so. The store knows only
  * the hash of a secret (secrets.ts). Used and expired ones are kept for some weeks, so that whoever
  * tries one again is told what is wrong with it.
  */
@@ -11,7 +11,6 @@ import { expiryAfter, hashOf, hasPassed, newId, newSecret } from './secrets.ts';
 export const joinTtlSeconds = 24 * 60 * 60;
 const keptMs = 30 * 24 * 60 * 60 * 1000;
 
-/** A center is given the cluster's certificate authority, so it needs a token of its own kind. */
 export type Joiner = 'host' | 'gateway' | 'center';
 
 interface JoinToken {
@@ -20,6 +19,7 @@ interface JoinToken {
   readonly made: string;
   readonly madeBy: string;
   readonly expires: string;
+  /** null: a host or a gateway. */
   readonly kind: Joiner | null;
   /** The daemon that joined with it. */
   readonly usedBy: string | null;
@@ -68,19 +68,18 @@ export function useJoinToken(
     throw new UmbraError('token-unknown', why, remedy);
   }
   if (token.usedBy !== null) {
-    throw new UmbraError('token-used', 'somebody has joined with this join token already', remedy);
+    throw new UmbraError('token-used', 'a daemon has joined with this join token already', remedy);
   }
   if (hasPassed(token.expires)) {
     throw new UmbraError('token-expired', `the join token has expired at ${token.expires}`, remedy);
   }
-  const { kind } = joiner;
-  if (token.kind === null ? kind === 'center' : kind !== token.kind) {
-    const made = token.kind === null ? 'a host or a gateway' : `a ${token.kind}`;
-    const option = kind === 'center' ? '--for-center' : `--kind ${kind}`;
+  // A center is given the certificate authority: its token must say so.
+  const isMeant = token.kind === null ? joiner.kind !== 'center' : token.kind === joiner.kind;
+  if (!isMeant) {
     throw new UmbraError(
       'token-wrong-kind',
-      `the join token is for ${made}, not for a ${kind}`,
-      `Make one for it: umbra center token ${option}.`,
+      `the join token is for a ${token.kind ?? 'host or gateway'}, not for a ${joiner.kind}`,
+      `Make one for it: umbra center token --kind ${joiner.kind}.`,
     );
   }
   store.put('joinTokens', token.hash, { ...token, usedBy: joiner.id });
