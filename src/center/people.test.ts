@@ -118,6 +118,10 @@ describe('users and sessions', () => {
     await admin.call('removeUser', { params: { user: 'gone' } });
     await assert.rejects(gone.call('showSession'), code('credentials-refused'));
     await assert.rejects(center.client(token).call('listVms'), code('credentials-refused'));
+    // Another person of the same name inherits nothing.
+    await admin.call('createUser', { body: { name: 'gone', role: 'operator', password } });
+    await assert.rejects(center.client(token).call('listVms'), code('credentials-refused'));
+    await admin.call('removeUser', { params: { user: 'gone' } });
   });
 
   test('sessions outlive a restart of the center', async () => {

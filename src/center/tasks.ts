@@ -12,7 +12,7 @@ import { toProblem } from '../api/problems.ts';
 import type { TaskView } from '../api/tasks.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Events } from './events.ts';
-import { newId } from './people/secrets.ts';
+import { clearedAtOnceMax, newId } from './people/secrets.ts';
 import type { Store } from './store/store.ts';
 
 /** Progress is written down only so often: each note is a write to the disk. */
@@ -167,7 +167,10 @@ export class Tasks {
         ...(host !== null && { host }),
       });
       const over = this.#store.all<TaskView>('tasks').filter(isOver).sort(byCreation);
-      for (const old of over.slice(0, Math.max(0, over.length - endedMax))) {
+      for (const old of over.slice(
+        0,
+        Math.min(clearedAtOnceMax, Math.max(0, over.length - endedMax)),
+      )) {
         this.#store.remove('tasks', old.id);
       }
     });
