@@ -10,6 +10,7 @@ interface Options {
   readonly name?: string;
   readonly logAddress?: string;
   readonly trunkAddress?: string;
+  readonly uplink?: string;
   readonly tier: Tier;
 }
 
@@ -24,6 +25,7 @@ export function registerHostStart(host: Command): void {
     .option('--name <name>', 'the name of this host (default: that of the machine)')
     .option('--log-address <ip>', 'where shadows connect (default: as --trunk-address)')
     .option('--trunk-address <ip>', 'where other hosts connect (default: the way to the center)')
+    .option('--uplink <device>', 'the bridge or TAP device that puts guests on a real LAN (Linux)')
     .addOption(
       new Option('--tier <tier>', 'how this host executes its VMs; they cannot tell')
         .choices(tiers)
@@ -38,9 +40,10 @@ export function registerHostStart(host: Command): void {
         name,
         logAddress,
         trunkAddress,
+        uplink,
         tier,
       } = options;
-      const given = { url, token, dataDirectory, name, logAddress, trunkAddress, tier };
+      const given = { url, token, dataDirectory, name, logAddress, trunkAddress, uplink, tier };
       await runDaemon('host', (onRefused) => HostDaemon.start({ ...given, onRefused }));
     });
 }

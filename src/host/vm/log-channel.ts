@@ -18,6 +18,8 @@ export const messageBytesMax = 16 << 20;
 /** A connection that lasted is made again at once; one that did not, after a pause. */
 const lastedMs = 1_000;
 const againMs = { lasted: 5, failed: 50 } as const;
+/** A cable that was pulled is found again by a new try: the kernel's own pauses double each time. */
+const handshakeMsMax = 1_000;
 
 export interface LogCredentials {
   readonly ca: string;
@@ -119,6 +121,7 @@ export class LogChannel {
       ...this.#trust(),
       host: address,
       port,
+      timeout: handshakeMsMax,
       checkServerIdentity: (_name, peer) =>
         peer.subject.CN === host ? undefined : new Error(`${peer.subject.CN} is not ${host}`),
     });
@@ -126,7 +129,9 @@ export class LogChannel {
       this.#owner.note(`log channel: no connection to ${host}: ${error.message}`);
     };
     socket.once('error', failed);
+    socket.once('timeout', () => socket.destroy(new Error('no answer')));
     socket.once('secureConnect', () => {
+      socket.setTimeout(0);
       if (this.#target !== target) return socket.destroy();
       socket.off('error', failed);
       joinedAt = performance.now();

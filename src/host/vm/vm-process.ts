@@ -177,7 +177,7 @@ export class VmProcess {
       this.#wake();
     };
     const ended = (): void => this.abandon();
-    this.#switch = new SwitchConnection(switchSocket, vm.number, vm.mac, onFrame, ended);
+    this.#switch = new SwitchConnection(switchSocket, vm, onFrame, ended);
   }
 
   #openLog(credentials: LogCredentials): LogChannel {
