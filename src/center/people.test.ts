@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { WebSocket } from 'ws';
 import { joinCluster } from '../api/join.ts';
+import { tlsOptions } from '../api/wire.ts';
 import type { UmbraError } from '../base/errors.ts';
 import { InProcessCenter, type RawRequest } from './in-process.fixture.ts';
 
@@ -171,6 +173,25 @@ describe('cookies', () => {
     assert.equal((await change(ours)).status, 200);
     const session = await call('/sessions/current', { headers: { cookie } });
     assert.equal(session.json['csrfToken'], csrfToken, 'a reloaded page finds it again');
+    const url = `${center.url.replace(/^https/, 'wss')}/api/v1/events/stream`;
+    const socket = (origin: string | undefined): Promise<number> => {
+      const headers = { cookie, ...(origin !== undefined && { origin }) };
+      const opened = new WebSocket(url, { ...tlsOptions({ ca: center.admin.ca }), headers });
+      return new Promise((resolve, reject) => {
+        opened.once('open', () => {
+          opened.close();
+          resolve(101);
+        });
+        opened.once('unexpected-response', (request, reply) => {
+          request.destroy();
+          resolve(reply.statusCode!);
+        });
+        opened.once('error', reject);
+      });
+    };
+    assert.equal(await socket('https://evil.example'), 403, "another page's WebSocket");
+    assert.equal(await socket(undefined), 403, 'one that does not say where it is from');
+    assert.equal(await socket(center.url), 101);
     const ended = await call('/sessions/current', {
       ...{ method: 'DELETE', headers: { cookie, ...csrf } },
     });
