@@ -77,6 +77,7 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'center-follows': [503, 'another center leads, and only it can answer this; ask that one'],
   'store-unreachable': [503, 'the store that the centers share does not answer'],
   'center-stopping': [503, 'the center stops'],
+  'backup-elsewhere': [409, 'the store is backed up by its own means'],
   'center-not-ready': [503, 'the center cannot decide anything now'],
   // Of tasks, in their `error`.
   'task-cancelled': [409, 'the task was cancelled'],

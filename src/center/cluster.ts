@@ -49,6 +49,8 @@ export class Cluster implements AgentListener {
   readonly images: Images;
   readonly agents: Agents;
   readonly limits: Limits;
+  /** The center's folder. */
+  readonly data: string;
   readonly #consoles = new Map<string, ConsoleLog>();
   /** When the arbiter last changed a VM's record, on the process's monotonic clock. */
   readonly #decidedAt = new Map<string, number>();
@@ -64,6 +66,7 @@ export class Cluster implements AgentListener {
     const { store } = options;
     this.store = store;
     this.limits = options.limits;
+    this.data = options.data;
     this.inventory = new Inventory(store);
     this.events = new Events(store, options.onEvent);
     this.tasks = new Tasks(store, this.events);

@@ -90,6 +90,7 @@ test('what is malformed ends its connection and nothing else', async () => {
     [Uint8Array.of(0x80, 0, 0, 1, 0x7b)],
     [encodeSwitchHello(hello), encodeSwitchHello({ ...hello, vmNumber: 2 })],
     [encodeSwitchHello(hello), encodeSwitchHello({ ...hello, generation: 8 })],
+    [encodeSwitchHello(hello), encodeSwitchHello({ ...hello, vlan: 7 })],
   ];
   for (const parts of rubbish) {
     const end = plug(vmPath);

@@ -130,6 +130,13 @@ export class Machine {
   }
 }
 
+/** A host that was struck, by its processes. */
+export interface Struck {
+  readonly host: string;
+  readonly pids: readonly number[];
+  readonly vms: readonly number[];
+}
+
 /** A process that the laboratory started, and what it has written. */
 export interface LabProcess {
   readonly child: ChildProcess;
@@ -256,6 +263,23 @@ export class Lab {
     const { pid, vmPids } = await this.call('showHost', { params: { host } });
     for (const each of [pid!, ...vmPids]) this.#pids.add(each);
     return { daemon: pid!, vms: vmPids };
+  }
+
+  /**
+   * A signal to all processes of the host where a VM is live, while it is protected: a busy machine
+   * may have lost its shadow for a moment, and then nobody could go on.
+   */
+  async strike(vm: string, signal: NodeJS.Signals): Promise<Struck> {
+    return until(`${vm} to be protected, and stay so`, async () => {
+      const before = await this.call('ftStatus', { params: { vm } });
+      const host = before.primary?.host;
+      if (before.state !== 'running' || host === undefined) return false;
+      const { daemon, vms } = await this.pidsOf(host);
+      const now = await this.call('ftStatus', { params: { vm } });
+      if (now.state !== 'running' || now.generation !== before.generation) return false;
+      for (const pid of [daemon, ...vms]) process.kill(pid, signal);
+      return { host, pids: [daemon, ...vms], vms };
+    });
   }
 
   /** A client of the guest at an address, in a machine of its own. */

@@ -51,6 +51,11 @@ test('no such device, or one that is neither bridge nor TAP device', options, ()
   assert.match(start('a name/with slashes'), /cannot be the name of a network interface/);
 });
 
+test('a bridge that is down', options, () => {
+  machine.ip('link', 'add', 'name', 'br1', 'type', 'bridge');
+  assert.match(start('br1'), /br1 is down.*ip link set br1 up/s);
+});
+
 test('no rights', options, () => {
   const said = start('br0', powerless);
   assert.match(said, /this process may not \(EPERM\)/);

@@ -88,10 +88,8 @@ test(
   async (t) => {
     const client = lab.client(desk, address());
     await client.progress(50);
-    const lost = (await lab.primaryOf('counter'))!;
-    const { daemon, vms } = await lab.pidsOf(lost);
     mislead(address6());
-    for (const pid of [daemon, ...vms]) process.kill(pid, 'SIGKILL');
+    const { host: lost } = await lab.strike('counter', 'SIGKILL');
     const report = await client.progress(200);
     t.diagnostic(`the longest time without an answer: ${report.longestGapMs} ms`);
     assert.equal(report.problem, undefined);
@@ -111,11 +109,8 @@ test(
 test('silent: the same, and the host that wakes up turns nothing back', options, async (t) => {
   const client = lab.client(desk, address6());
   await client.progress(50);
-  const lost = (await lab.primaryOf('counter'))!;
-  const { daemon, vms } = await lab.pidsOf(lost);
-  const pids = [daemon, ...vms];
   mislead(address());
-  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+  const { host: lost, pids, vms } = await lab.strike('counter', 'SIGSTOP');
   const report = await client.progress(200);
   t.diagnostic(`the longest time without an answer: ${report.longestGapMs} ms`);
   const now = await until('the other host to be known', async () => {

@@ -125,6 +125,13 @@ export class TapDevice implements LanDevice {
   }
 
   static #addToBridge(interfaces: Interfaces, bridge: string): TapDevice {
+    if (!interfaces.isUp(bridge)) {
+      throw new UmbraError(
+        'uplink-down',
+        `the interface ${bridge} is down, nothing would pass`,
+        `Bring it up: ip link set ${bridge} up.`,
+      );
+    }
     const descriptor = openTun();
     try {
       const request = new InterfaceRequest(NEW_NAME);
