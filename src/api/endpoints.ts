@@ -134,7 +134,7 @@ export const endpoints = {
     path: '/join-tokens',
     access: 'administrator',
     summary:
-      'Makes a token with which one daemon or one further center may join, for 24 hours if not told otherwise.',
+      'Makes a token with which one daemon, or one center, may join; for a day if not told otherwise.',
     creates: true,
     body: Type.Object(
       { ttlSeconds: Type.Optional(Lifetime), kind: Type.Optional(JoinerKind) },

@@ -68,8 +68,15 @@ export function openEvents(client: Client, options: EventStreamOptions): EventSt
       options.onEvent(event);
     });
     own.on('unexpected-response', (_request, response) => {
+      // Once the reply has been read nobody owns the connection.
+      const connection = response.socket;
+      const status = response.statusCode!;
       readText(response).then(
-        (text) => end(refusal(url, response.statusCode!, text)),
+        (text) => {
+          connection.destroy();
+          if (status < 500 || !hasOpened) return end(refusal(url, status, text));
+          if (!isOver) retry = setTimeout(open, retryMs);
+        },
         (error: Error) => end(connectionError(url, error)),
       );
     });

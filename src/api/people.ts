@@ -79,7 +79,7 @@ export type ApiTokenView = Static<typeof ApiTokenView>;
 export const JoinTokenView = Type.Object({
   id: Type.String(),
   state: Type.Enum(['good', 'used', 'expired']),
-  /** The only kind of daemon that may use it; null: either. */
+  /** The only kind of member that may use it; null: a host or a gateway. */
   kind: OrNull(JoinerKind),
   made: Time,
   madeBy: Type.String(),

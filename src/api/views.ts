@@ -129,7 +129,9 @@ export const JoinRequest = Type.Object({
   /** PKCS #10, PEM. */
   certificateRequest: Type.String({ maxLength: 10_000 }),
 });
-export const JoinCenterRequest = Type.Object({ token: Type.String({ maxLength: 200 }) });
+export const JoinCenterRequest = Type.Object({
+  token: Type.String({ maxLength: 200, writeOnly: true }),
+});
 export const JoinCenterReply = Type.Object({
   /** PEM. */
   certificate: Type.String(),

@@ -12,8 +12,9 @@ import type { FastifyRequest } from 'fastify';
 import type { Access } from '../api/endpoints.ts';
 import { mayAct } from '../api/roles.ts';
 import { UmbraError } from '../base/errors.ts';
+import type { Context } from './handler.ts';
 import type { Daemon, Inventory } from './inventory.ts';
-import type { People, Person } from './people/people.ts';
+import type { Person } from './people/people.ts';
 import { csrfTokenOf, sessionTtlSeconds } from './people/sessions.ts';
 
 /** Who calls; of a daemon, which. */
@@ -41,13 +42,12 @@ function cookie(value: string, maxAge: number): string {
  *   keep anybody from logging in again.
  */
 export function callerOf(
-  inventory: Inventory,
-  people: People,
+  { cluster, people, forwarding }: Context,
   request: FastifyRequest,
   access: Access,
 ): Caller {
-  const { headers, method } = request;
-  const daemon = daemonOf(inventory, request.raw.socket as TLSSocket);
+  const { headers } = request;
+  const daemon = daemonOf(cluster.inventory, request.raw.socket as TLSSocket);
   if (daemon !== undefined) return { kind: 'daemon', daemon };
   if (access === 'anyone') return { kind: 'anyone' };
   const given = headers.authorization;
@@ -63,7 +63,7 @@ export function callerOf(
   const secret = cookieOf(request.raw);
   if (secret === undefined) return { kind: 'anyone' };
   const person = people.personOf(secret);
-  refuseForgery(headers, method, secret);
+  refuseForgery(request, forwarding.originOf(request).host, secret);
   return person;
 }
 
@@ -95,11 +95,11 @@ function cookieOf({ headers }: IncomingMessage): string | undefined {
   return undefined;
 }
 
-function refuseForgery(headers: FastifyRequest['headers'], method: string, secret: string): void {
+function refuseForgery({ headers, method }: FastifyRequest, host: string, secret: string): void {
   const isOwnOrigin =
     headers.origin === undefined
       ? headers.upgrade === undefined
-      : headers.origin === `https://${headers.host}`;
+      : headers.origin === `https://${host}`;
   const isReading = method === 'GET' || method === 'HEAD';
   if (isOwnOrigin && (isReading || headers['x-csrf-token'] === csrfTokenOf(secret))) return;
   throw new UmbraError(

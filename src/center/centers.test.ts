@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { Client } from '../api/client.ts';
 import type { Operation } from '../lockstep/arbiter.ts';
 import { TestCenter, type TestHost, until } from './cluster.fixture.ts';
 import { hasEtcd, TestEtcd } from './store/etcd.fixture.ts';
@@ -66,6 +67,28 @@ describe('three centers', { skip: hasEtcd ? false : 'etcd-server is not installe
     );
     await assert.rejects(client.call('showVm', { params: { vm: 'none' } }), code('vm-unknown'));
     assert.equal((await centers[2]!.client.call('listVms')).length, 1);
+  });
+
+  test('people log in at any of them, and are known at all', async () => {
+    const password = 'correct horse battery';
+    const [leader, follower, other] = centers as [TestCenter, TestCenter, TestCenter];
+    const user = { name: 'otto', role: 'operator', password } as const;
+    await follower.client.call('createUser', { body: user });
+    const { ca } = follower.client.wire.trust;
+    const stranger = new Client(follower.url, { ca });
+    const { token } = await stranger.call('login', { body: { user: 'otto', password } });
+    stranger.close();
+    for (const center of [leader, follower, other]) {
+      const client = new Client(center.url, { ca, token: token! });
+      assert.equal((await client.call('showSession')).name, 'otto');
+      await client.call('healthReady');
+      client.close();
+    }
+    const audit = await other.client.call('listAudit', { query: { who: 'otto' } });
+    assert.deepEqual(
+      audit.map(({ action, outcome }) => [action, outcome]),
+      [['login', 'done']],
+    );
   });
 
   test('hosts hear of all centers', async () => {

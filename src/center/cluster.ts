@@ -145,6 +145,7 @@ export class Cluster implements AgentListener {
   resign(): void {
     this.#leads = false;
     this.maintenance.close();
+    this.tasks.resign();
     this.agents.close();
     for (const memory of [this.#decidedAt, this.#avoid, this.#shown, this.#obstacles])
       memory.clear();
@@ -152,7 +153,6 @@ export class Cluster implements AgentListener {
 
   close(): void {
     this.resign();
-    this.tasks.close();
     clearInterval(this.#tick);
   }
 

@@ -16,6 +16,8 @@ const pingMs = 10_000;
 const atOnceMax = 500;
 const unsentBytesMax = 2 ** 20;
 
+const elsewhere = new Set(['center-follows', 'store-unreachable']);
+
 export interface EventsAsked {
   readonly after: number;
   readonly vm: string | undefined;
@@ -85,7 +87,9 @@ export function watchOver(socket: WebSocket, check: () => void): void {
     } catch (error) {
       const { code, message } =
         error instanceof UmbraError ? error : { code: 'bug', message: String(error) };
-      socket.close(closeRefused, closeReason(code, message));
+      // Another center leads: the reader asks again.
+      if (elsewhere.has(code)) socket.close(1012, 'ask again');
+      else socket.close(closeRefused, closeReason(code, message));
     }
   }, lookMs);
   socket.on('error', () => socket.terminate());

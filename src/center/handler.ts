@@ -4,6 +4,7 @@ import type { Audit } from './audit.ts';
 import type { Caller } from './callers.ts';
 import type { Authority } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
+import type { Forwarding } from './forward.ts';
 import type { Idempotency } from './idempotency.ts';
 import type { People } from './people/people.ts';
 
@@ -13,6 +14,7 @@ export interface Context {
   readonly people: People;
   readonly audit: Audit;
   readonly idempotency: Idempotency;
+  readonly forwarding: Forwarding;
   readonly version: string;
 }
 

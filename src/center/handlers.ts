@@ -114,6 +114,8 @@ export const handlers: Handlers = {
 
 /** A write that has become durable, within a time in which a probe still waits. */
 async function ready({ store, arbiter }: Cluster): Promise<Output<'healthReady'>> {
+  // A center that follows passes on what it is asked, and decides for the arbiter.
+  if (!store.leads && store.leaderUrl !== undefined) return { ready: true, epoch: arbiter.epoch };
   const impatience = new Promise<never>((_, reject) => {
     setTimeout(() => reject(new Error('its store does not answer')), readyMsMax).unref();
   });

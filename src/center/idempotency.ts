@@ -11,11 +11,10 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
 import { UmbraError } from '../base/errors.ts';
 import type { Person } from './people/people.ts';
-import { expiryAfter, hasPassed } from './people/secrets.ts';
+import { clearedAtOnceMax, expiryAfter, hasPassed } from './people/secrets.ts';
 import type { Store } from './store/store.ts';
 
 const keptSeconds = 24 * 60 * 60;
-const purgeMs = 60_000;
 
 interface KeptReply {
   readonly key: string;
@@ -31,7 +30,6 @@ export class Idempotency {
   readonly #store: Store;
   /** Calls that are under way, with what they ask for. */
   readonly #pending = new Map<string, { request: string; reply: Promise<unknown> }>();
-  #purgedAt = Number.NEGATIVE_INFINITY;
 
   constructor(store: Store) {
     this.#store = store;
@@ -79,12 +77,9 @@ export class Idempotency {
 
   #put(reply: KeptReply): void {
     this.#store.transaction(() => {
-      if (performance.now() - this.#purgedAt > purgeMs) {
-        this.#purgedAt = performance.now();
-        for (const { key, expires } of this.#store.all<KeptReply>('replies')) {
-          if (hasPassed(expires)) this.#store.remove('replies', key);
-        }
-      }
+      const isOld = ({ expires }: KeptReply) => hasPassed(expires);
+      const old = this.#store.all<KeptReply>('replies').filter(isOld);
+      for (const { key } of old.slice(0, clearedAtOnceMax)) this.#store.remove('replies', key);
       this.#store.put('replies', reply.key, reply);
     });
   }

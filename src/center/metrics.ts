@@ -33,7 +33,7 @@ export function addMetrics(server: FastifyInstance, context: Context, isOpen: bo
   });
   server.get('/metrics', { exposeHeadRoute: false }, async (request, reply) => {
     const access = isOpen ? 'anyone' : 'viewer';
-    admit(callerOf(context.cluster.inventory, context.people, request, access), access);
+    admit(callerOf(context, request, access), access);
     const families = [
       ...clusterFamilies(context.cluster),
       ...centerFamilies(context),

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { WebSocket } from 'ws';
 import { joinCluster } from '../api/join.ts';
+import { tlsOptions } from '../api/wire.ts';
 import type { UmbraError } from '../base/errors.ts';
 import { InProcessCenter, type RawRequest } from './in-process.fixture.ts';
 
@@ -118,6 +120,10 @@ describe('users and sessions', () => {
     await admin.call('removeUser', { params: { user: 'gone' } });
     await assert.rejects(gone.call('showSession'), code('credentials-refused'));
     await assert.rejects(center.client(token).call('listVms'), code('credentials-refused'));
+    // Another person of the same name inherits nothing.
+    await admin.call('createUser', { body: { name: 'gone', role: 'operator', password } });
+    await assert.rejects(center.client(token).call('listVms'), code('credentials-refused'));
+    await admin.call('removeUser', { params: { user: 'gone' } });
   });
 
   test('sessions outlive a restart of the center', async () => {
@@ -167,6 +173,25 @@ describe('cookies', () => {
     assert.equal((await change(ours)).status, 200);
     const session = await call('/sessions/current', { headers: { cookie } });
     assert.equal(session.json['csrfToken'], csrfToken, 'a reloaded page finds it again');
+    const url = `${center.url.replace(/^https/, 'wss')}/api/v1/events/stream`;
+    const socket = (origin: string | undefined): Promise<number> => {
+      const headers = { cookie, ...(origin !== undefined && { origin }) };
+      const opened = new WebSocket(url, { ...tlsOptions({ ca: center.admin.ca }), headers });
+      return new Promise((resolve, reject) => {
+        opened.once('open', () => {
+          opened.close();
+          resolve(101);
+        });
+        opened.once('unexpected-response', (request, reply) => {
+          request.destroy();
+          resolve(reply.statusCode!);
+        });
+        opened.once('error', reject);
+      });
+    };
+    assert.equal(await socket('https://evil.example'), 403, "another page's WebSocket");
+    assert.equal(await socket(undefined), 403, 'one that does not say where it is from');
+    assert.equal(await socket(center.url), 101);
     const ended = await call('/sessions/current', {
       ...{ method: 'DELETE', headers: { cookie, ...csrf } },
     });
@@ -289,7 +314,7 @@ describe('join tokens', () => {
     const directory = join(center.folder, name);
     return joinCluster({ url: center.url, token, kind, name, addresses: [], directory });
   };
-  const make = (body: { ttlSeconds?: number; kind?: 'host' | 'gateway' }) =>
+  const make = (body: { ttlSeconds?: number; kind?: 'host' | 'gateway' | 'center' }) =>
     center.client().call('createJoinToken', { body });
 
   test('used, unknown, revoked, expired, of another kind: each has its own code', async () => {
@@ -319,6 +344,35 @@ describe('join tokens', () => {
     assert.equal(listed.find(({ id }) => id === good.id)?.madeBy, 'admin.json');
     const unknown = center.client().call('revokeJoinToken', { params: { token: 'join-none' } });
     await assert.rejects(unknown, code('join-token-unknown'));
+  });
+});
+
+describe('a further center', () => {
+  test('gets the authority for a token of its own kind, which is good for no host', async () => {
+    const center = await InProcessCenter.start();
+    try {
+      const made = await center.client().call('createJoinToken', { body: { kind: 'center' } });
+      const [secret] = made.token.split('.') as [string];
+      const asHost = joinCluster({
+        ...{ url: center.url, token: made.token, kind: 'host', name: 'a', addresses: [] },
+        directory: join(center.folder, 'a'),
+      });
+      await assert.rejects(asHost, code('token-wrong-kind'));
+      const [hosts] = (await center.token()).split('.') as [string];
+      const asked = (token: string) => center.stranger().call('joinCenter', { body: { token } });
+      await assert.rejects(asked(hosts), code('token-wrong-kind'));
+      const { key, adminToken } = await asked(secret);
+      assert.match(key, /^-----BEGIN PRIVATE KEY-----/);
+      assert.equal((await center.client(adminToken).call('showSession')).role, 'administrator');
+      await assert.rejects(asked(secret), code('token-used'));
+      const records = await center.client().call('listAudit', { query: {} });
+      assert.ok(
+        records.some(({ action, outcome }) => action === 'joinCenter' && outcome === 'done'),
+      );
+      assert.ok(!JSON.stringify(records).includes(secret));
+    } finally {
+      await center.close();
+    }
   });
 });
 

@@ -33,11 +33,11 @@ export function addEndpoint(server: FastifyInstance, context: Context, name: End
   const handle = handlers[name] as Handle;
   const check = requestChecker(endpoint);
   const reply = Compile(endpoint.reply);
-  const { audit, cluster, people } = context;
+  const { audit, cluster } = context;
   const isAudited = endpoint.method !== 'GET' && !endpoint.isUnaudited;
 
   const perform = async (call: Call, request: FastifyRequest): Promise<unknown> => {
-    call.caller = callerOf(cluster.inventory, people, request, endpoint.access);
+    call.caller = callerOf(context, request, endpoint.access);
     admit(call.caller, endpoint.access);
     const input = check(request);
     if (endpoint.method !== 'GET') refuseIfChanged(cluster, request, input.params);
@@ -62,13 +62,13 @@ export function addEndpoint(server: FastifyInstance, context: Context, name: End
       const began = performance.now();
       const call: Call = {
         caller: { kind: 'anyone' },
-        address: request.ip,
+        address: context.forwarding.originOf(request).address,
         setHeader: (header, value) => response.header(header, value),
       };
       const note = (outcome: string): void => {
         if (!isAudited) return;
         const record = {
-          ...{ who: nameOf(call.caller), role: roleOf(call.caller), address: request.ip },
+          ...{ who: nameOf(call.caller), role: roleOf(call.caller), address: call.address },
           ...{ action: name, outcome },
           input: auditedInput(endpoint, request.params, request.body),
           milliseconds: Math.round(performance.now() - began),

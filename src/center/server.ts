@@ -77,12 +77,12 @@ export async function createServer(
     const remedy = `The API is below ${apiPrefix}; for reading, see /api/reference.`;
     sendProblem(reply, new UmbraError('endpoint-unknown', `there is no ${what}`, remedy));
   });
-  // A refused upgrade leaves a socket that nobody owns: it ends when the client ends it.
-  server.server.on('upgrade', (_request, socket) => socket.once('end', () => socket.end()));
-  forwardToLeader(server, context.cluster.store, tls.ca);
   server.addHook('onSend', async (_request, reply) => {
     reply.header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');
   });
+  // A refused upgrade leaves a socket that nobody owns: it ends when the client ends it.
+  server.server.on('upgrade', (_request, socket) => socket.once('end', () => socket.end()));
+  forwardToLeader(server, context.cluster.store, tls.ca, context.forwarding);
   await server.register(websocketPlugin, { options: { maxPayload: 16 * 2 ** 20 } });
   addMetrics(server, context, metricsOpen);
   for (const name of Object.keys(endpoints) as EndpointName[]) addEndpoint(server, context, name);
@@ -97,8 +97,8 @@ export async function createServer(
 }
 
 /** @throws UmbraError where the caller may not */
-function admitted({ cluster, people }: Context, request: FastifyRequest, access: Access): Caller {
-  const caller = callerOf(cluster.inventory, people, request, access);
+function admitted(context: Context, request: FastifyRequest, access: Access): Caller {
+  const caller = callerOf(context, request, access);
   admit(caller, access);
   return caller;
 }

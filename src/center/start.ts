@@ -18,6 +18,7 @@ import { UmbraError } from '../base/errors.ts';
 import { Audit } from './audit.ts';
 import { Authority } from './certificates.ts';
 import { Cluster } from './cluster.ts';
+import { Forwarding } from './forward.ts';
 import type { Context } from './handler.ts';
 import { Idempotency } from './idempotency.ts';
 import { joinOtherCenters, openAuthority } from './join-center.ts';
@@ -93,6 +94,7 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
       ...{ cluster, authority, people, version: packageVersion() },
       audit: new Audit(store, options.onAudit),
       idempotency: new Idempotency(store),
+      forwarding: new Forwarding(authority.secrets.key),
     };
     const tls = await authority.center(data);
     const server = await createServer(context, tls, {
@@ -108,12 +110,11 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
     const bound = (server.server.address() as AddressInfo).port;
     const url = options.advertise ?? publicUrl(address, bound);
     const stop = await takePart(store, cluster, url, isFirstStart);
-    const adminFile = writeCredentials(options, people, localUrl(address, bound), tls.ca);
-    const administrator = store.leads ? await firstAdministrator(people) : undefined;
+    const adminFile = writeCredentials(options, context, localUrl(address, bound), tls.ca);
     return {
       url,
-      joinToken: firstToken(cluster, authority),
-      administrator,
+      joinToken: firstToken(context),
+      administrator: await firstAdministrator(context),
       adminFile,
       cluster,
       async close() {
@@ -132,18 +133,17 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
 }
 
 /** The administrator's first, once in the life of a cluster. */
-function firstToken(cluster: Cluster, authority: Authority): string | undefined {
-  const { store } = cluster;
+function firstToken({ cluster: { store }, authority }: Context): string | undefined {
   if (!store.leads || store.get('meta', 'welcomed') !== undefined) return undefined;
   store.put('meta', 'welcomed', 'yes');
   return `${makeJoinToken(store, 'center').secret}.${authority.fingerprint}`;
 }
 
 /** A cluster without users gets one who may make the others. */
-async function firstAdministrator({ users }: People): Promise<Center['administrator']> {
-  if (users.all.length > 0) return undefined;
+async function firstAdministrator({ cluster, people }: Context): Promise<Center['administrator']> {
+  if (!cluster.store.leads || people.users.all.length > 0) return undefined;
   const [name, password] = ['admin', newSecret().slice(0, 24)];
-  await users.add(name, 'administrator', password);
+  await people.users.add(name, 'administrator', password);
   return { name, password };
 }
 
@@ -154,13 +154,16 @@ async function firstAdministrator({ users }: People): Promise<Center['administra
  */
 function writeCredentials(
   { data, home }: CenterOptions,
-  people: People,
+  { cluster, people }: Context,
   url: string,
   ca: string,
 ): string {
   const adminFile = resolve(data, 'admin.json');
   const known = existsSync(adminFile) ? readPersonCredentials(adminFile).token : undefined;
-  const isGood = known !== undefined && people.tokens.upgrade(known, adminWish) !== undefined;
+  const isGood =
+    known !== undefined &&
+    // A center that follows makes none; the one that it was given may still be on its way.
+    (!cluster.store.leads || people.tokens.upgrade(known, adminWish) !== undefined);
   const token = isGood ? known : people.tokens.make(adminWish).secret;
   const credentials: PersonCredentials = { url, token, ca, adminFile };
   const text = `${JSON.stringify(credentials, undefined, 2)}\n`;

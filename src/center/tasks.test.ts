@@ -126,7 +126,7 @@ test('tasks of one queue run one after the other, whatever came of the one befor
 test('what ran when the center ended has failed for the next one', async () => {
   const work = pending();
   const { id } = tasks.run(wish, work.act);
-  tasks.close();
+  tasks.resign();
   assert.ok(work.task().signal.aborted);
   work.reject(new Error('too late'));
   await sleep(0);

@@ -12,7 +12,7 @@ import { toProblem } from '../api/problems.ts';
 import type { TaskView } from '../api/tasks.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Events } from './events.ts';
-import { newId } from './people/secrets.ts';
+import { clearedAtOnceMax, newId } from './people/secrets.ts';
 import type { Store } from './store/store.ts';
 
 /** Progress is written down only so often: each note is a write to the disk. */
@@ -52,6 +52,8 @@ interface Running {
   view: TaskView;
   readonly abort: AbortController;
   notedAt: number;
+  /** This center leads no more: whoever leads has written what became of it. */
+  isAbandoned: boolean;
 }
 
 export class Tasks {
@@ -59,7 +61,6 @@ export class Tasks {
   readonly #events: Events;
   readonly #running = new Map<string, Running>();
   readonly #queues = new Map<string, Promise<unknown>>();
-  #closed = false;
 
   constructor(store: Store, events: Events) {
     this.#store = store;
@@ -83,7 +84,12 @@ export class Tasks {
       ...{ by: wish.by, progress: 0, message: '', isCancellable: wish.isCancellable ?? true },
       ...{ error: null, created: new Date().toISOString(), started: null, ended: null },
     };
-    const running: Running = { view, abort: new AbortController(), notedAt: performance.now() };
+    const running: Running = {
+      view,
+      abort: new AbortController(),
+      notedAt: performance.now(),
+      isAbandoned: false,
+    };
     this.#running.set(id, running);
     this.#put(view);
     const before = wish.after === undefined ? undefined : this.#queues.get(wish.after);
@@ -129,7 +135,7 @@ export class Tasks {
   }
 
   #progress(running: Running, fraction: number, message = running.view.message): void {
-    if (isOver(running.view)) return;
+    if (isOver(running.view) || running.isAbandoned) return;
     const progress = Math.min(1, Math.max(0, fraction));
     running.view = { ...running.view, progress, message };
     if (performance.now() - running.notedAt < notedMs) return;
@@ -139,14 +145,13 @@ export class Tasks {
 
   #change(running: Running, changes: Partial<TaskView>): void {
     running.view = { ...running.view, ...changes };
-    this.#put(running.view);
+    if (!running.isAbandoned) this.#put(running.view);
   }
 
   #end(running: Running, changes: Partial<TaskView>): void {
     running.view = { ...running.view, ...changes };
     this.#running.delete(running.view.id);
-    // A center that stops leaves it to the next one.
-    if (!this.#closed) this.#ended(running.view);
+    if (!running.isAbandoned) this.#ended(running.view);
   }
 
   #ended(view: TaskView): void {
@@ -162,14 +167,17 @@ export class Tasks {
         ...(host !== null && { host }),
       });
       const over = this.#store.all<TaskView>('tasks').filter(isOver).sort(byCreation);
-      for (const old of over.slice(0, Math.max(0, over.length - endedMax))) {
+      for (const old of over.slice(
+        0,
+        Math.min(clearedAtOnceMax, Math.max(0, over.length - endedMax)),
+      )) {
         this.#store.remove('tasks', old.id);
       }
     });
   }
 
   #put(view: TaskView): void {
-    if (!this.#closed) this.#store.put('tasks', view.id, view);
+    this.#store.put('tasks', view.id, view);
   }
 
   list(query: { state?: TaskView['state']; vm?: string; limit?: number } = {}): TaskView[] {
@@ -202,11 +210,14 @@ export class Tasks {
     return this.show(id);
   }
 
-  /** The center stops: those that listen to their signal end, none writes any more. */
-  close(): void {
-    this.#closed = true;
+  /** This center stops, or leads no more: what runs is the next one's to recover. */
+  resign(): void {
     const why = new UmbraError('center-stopping', 'the center stops', 'Ask again when it is back.');
-    for (const { abort } of this.#running.values()) abort.abort(why);
+    for (const running of this.#running.values()) {
+      running.isAbandoned = true;
+      running.abort.abort(why);
+    }
+    this.#running.clear();
   }
 }
 

@@ -1,8 +1,8 @@
 /** `umbra audit`. */
 import type { Command } from 'commander';
 import type { AuditView } from '../api/people.ts';
-import { wholeNumber } from './center.ts';
 import { centerOptions, show, table, withCenter } from './session.ts';
+import { wholeNumber } from './whole-number.ts';
 
 export function registerAudit(program: Command): void {
   centerOptions(program.command('audit'))

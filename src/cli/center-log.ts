@@ -5,6 +5,7 @@
 import { pino } from 'pino';
 import type { AuditView } from '../api/people.ts';
 import type { EventView } from '../api/views.ts';
+import { eventLine } from './events.ts';
 
 export interface CenterLog {
   event(event: EventView): void;
@@ -12,9 +13,6 @@ export interface CenterLog {
   /** Something has failed that must not. */
   failure(text: string, error: unknown): void;
 }
-
-export const eventLine = ({ sequence, time, kind, text }: EventView): string =>
-  `${String(sequence).padStart(5)}  ${time}  ${kind.padEnd(20)}  ${text}`;
 
 /** @param fd 1, or 2 where standard output carries a document */
 export function centerLog(format: 'text' | 'json', fd: 1 | 2): CenterLog {

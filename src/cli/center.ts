@@ -1,6 +1,6 @@
 /** `umbra center start|token|events`. */
 import { join } from 'node:path';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { umbraHome } from '../api/credentials.ts';
 import { openEvents } from '../api/event-stream.ts';
 import type { JoinTokenView } from '../api/people.ts';
@@ -8,12 +8,11 @@ import type { EventView } from '../api/views.ts';
 import { centerUrl } from '../api/wire.ts';
 import { type Center, defaultLimits, defaultListen, startCenter } from '../center/start.ts';
 import { registerBackup } from './center-backup.ts';
-import { centerLog, eventLine } from './center-log.ts';
+import { centerLog } from './center-log.ts';
 import { parseDuration } from './duration.ts';
-import { readEvents } from './events.ts';
+import { eventLine, readEvents } from './events.ts';
 import { centerOptions, type SessionOptions, show, table, withCenter } from './session.ts';
-
-export { eventLine };
+import { wholeNumber } from './whole-number.ts';
 
 interface StartOptions {
   readonly data: string;
@@ -212,9 +211,4 @@ function welcome({ url, joinToken, administrator, adminFile }: Center): string {
     );
   }
   return lines.join('\n');
-}
-
-export function wholeNumber(text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('Give a whole number.');
-  return Number(text);
 }

@@ -18,3 +18,6 @@ export async function readEvents(
     if (page.length < pageMax) return events;
   }
 }
+
+export const eventLine = ({ sequence, time, kind, text }: EventView): string =>
+  `${String(sequence).padStart(5)}  ${time}  ${kind.padEnd(20)}  ${text}`;

@@ -7,7 +7,7 @@
  */
 import { existsSync } from 'node:fs';
 import Table from 'cli-table3';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { Client } from '../api/client.ts';
 import {
   type PersonCredentials,
@@ -16,6 +16,7 @@ import {
   sessionFile,
   umbraHome,
 } from '../api/credentials.ts';
+import { wholeNumber } from './whole-number.ts';
 
 export interface SessionOptions {
   readonly center?: string;
@@ -34,10 +35,7 @@ export const ifVersion = (command: Command): Command =>
   command.option(
     '--if-version <n>',
     'only if the VM still has the version that you have seen (umbra vm show)',
-    (text) => {
-      if (/^\d{1,15}$/.test(text)) return Number(text);
-      throw new InvalidArgumentError('Give a whole number.');
-    },
+    wholeNumber,
   );
 
 /** The login's, if there is one, or those of the center on this machine. */

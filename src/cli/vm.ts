@@ -2,13 +2,13 @@
 import { type Command, Option } from 'commander';
 import type { PublishedPort } from '../api/agent.ts';
 import type { VmView } from '../api/views.ts';
-import { eventLine, wholeNumber } from './center.ts';
-import { readEvents } from './events.ts';
+import { eventLine, readEvents } from './events.ts';
 import { centerOptions, fields, ifVersion, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory, parsePublish } from './values.ts';
 import { registerMigrate } from './vm-migrate.ts';
 import { registerVmState } from './vm-state.ts';
 import { noWait, waitForVm } from './wait.ts';
+import { wholeNumber } from './whole-number.ts';
 
 const memoryMin = 2 ** 24;
 const memoryMax = 3 * 2 ** 30;

@@ -79,12 +79,10 @@ export class ApiTokens {
     throw new UmbraError('api-token-unknown', why, 'See umbra token list.');
   }
 
-  /** With all that were made with it. */
+  /** With all that were made with it; those first, so that none is left without its parent. */
   revoke(token: ApiToken): void {
-    this.#store.transaction(() => {
-      this.#store.remove('apiTokens', token.hash);
-      for (const child of this.all) if (child.parent === token.id) this.revoke(child);
-    });
+    for (const child of this.all) if (child.parent === token.id) this.revoke(child);
+    this.#store.remove('apiTokens', token.hash);
   }
 
   revokeAllOf(user: string): void {

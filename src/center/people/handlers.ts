@@ -35,9 +35,9 @@ export const peopleHandlers = {
 
   listUsers: ({ people }) => people.users.all.map(userView),
   createUser: async ({ people }, { body: { name, role, password } }) =>
-    userView(await people.users.add(name, role, password)),
-  removeUser: ({ cluster, people }, { params: { user } }) => {
-    cluster.store.transaction(() => people.removeUser(user));
+    userView(await people.addUser(name, role, password)),
+  removeUser: ({ people }, { params: { user } }) => {
+    people.removeUser(user);
     return null;
   },
   setUserRole: ({ people }, { params, body }) =>

@@ -6,7 +6,7 @@
 import type { JoinTokenView } from '../../api/people.ts';
 import { UmbraError } from '../../base/errors.ts';
 import type { Store } from '../store/store.ts';
-import { expiryAfter, hashOf, hasPassed, newId, newSecret } from './secrets.ts';
+import { clearedAtOnceMax, expiryAfter, hashOf, hasPassed, newId, newSecret } from './secrets.ts';
 
 export const joinTtlSeconds = 24 * 60 * 60;
 const keptMs = 30 * 24 * 60 * 60 * 1000;
@@ -47,8 +47,9 @@ export function makeJoinToken(
     usedBy: null,
   };
   store.transaction(() => {
-    for (const old of all(store)) {
-      if (Date.parse(old.expires) + keptMs < Date.now()) store.remove('joinTokens', old.hash);
+    const isOld = ({ expires }: JoinToken) => Date.parse(expires) + keptMs < Date.now();
+    for (const old of all(store).filter(isOld).slice(0, clearedAtOnceMax)) {
+      store.remove('joinTokens', old.hash);
     }
     store.put('joinTokens', token.hash, token);
   });

@@ -10,7 +10,7 @@ import { type ApiToken, ApiTokens } from './api-tokens.ts';
 import { hasPassed } from './secrets.ts';
 import { csrfTokenOf, isOver, type Session, Sessions } from './sessions.ts';
 import { addressRule, Throttle, type ThrottleRule, userRule } from './throttle.ts';
-import { Users } from './users.ts';
+import { type User, Users } from './users.ts';
 
 /** Somebody who has shown a secret. */
 export interface Person {
@@ -119,8 +119,20 @@ export class People {
     return { person: this.#ofSession(session, secret), secret };
   }
 
+  /** Whatever an earlier user of this name had is worth nothing to the new one. */
+  async addUser(name: string, role: Role, password: string): Promise<User> {
+    const isNew = this.users.get(name) === undefined;
+    if (isNew) this.#endAllOf(name);
+    return this.users.add(name, role, password);
+  }
+
+  /** From then on all that the user had is worth nothing; then it is cleared away. */
   removeUser(name: string): void {
     this.users.remove(name);
+    this.#endAllOf(name);
+  }
+
+  #endAllOf(name: string): void {
     this.sessions.endAllOf(name);
     this.tokens.revokeAllOf(name);
   }

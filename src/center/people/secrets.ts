@@ -18,3 +18,6 @@ export function expiryAfter(ttlSeconds: number | undefined): string | null {
 
 export const hasPassed = (time: string | null): boolean =>
   time !== null && Date.parse(time) <= Date.now();
+
+/** How many old records are cleared away at a time: a transaction takes only so many changes. */
+export const clearedAtOnceMax = 20;

@@ -4,7 +4,7 @@
  */
 import { createHmac } from 'node:crypto';
 import type { Store } from '../store/store.ts';
-import { expiryAfter, hashOf, hasPassed, newId, newSecret } from './secrets.ts';
+import { clearedAtOnceMax, expiryAfter, hashOf, hasPassed, newId, newSecret } from './secrets.ts';
 
 export const sessionTtlSeconds = 12 * 60 * 60;
 /** Of one user; the oldest ends when there is one more. */
@@ -41,9 +41,8 @@ export class Sessions {
     };
     this.#store.transaction(() => {
       const all = this.#store.all<Session>('sessions');
-      for (const old of all) {
-        if (Date.parse(old.expires) + keptMs < Date.now()) this.end(old);
-      }
+      const isOld = ({ expires }: Session) => Date.parse(expires) + keptMs < Date.now();
+      for (const old of all.filter(isOld).slice(0, clearedAtOnceMax)) this.end(old);
       const own = all
         .filter((each) => each.user === user)
         .sort((a, b) => (a.made < b.made ? -1 : 1));
