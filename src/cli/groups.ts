@@ -22,6 +22,5 @@ export const groups: Readonly<Record<string, () => Promise<Register>>> = {
   user: async () => (await import('./user.ts')).registerUser,
   token: async () => (await import('./token.ts')).registerToken,
   'support-bundle': async () => (await import('./support-bundle.ts')).registerSupportBundle,
-  'support-bundle': async () => (await import('./support-bundle.ts')).registerSupportBundle,
   audit: async () => (await import('./audit.ts')).registerAudit,
 };

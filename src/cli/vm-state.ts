@@ -3,11 +3,11 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { Client } from '../api/client.ts';
 import type { SnapshotView, WorkView } from '../api/state-endpoints.ts';
 import { UmbraError } from '../base/errors.ts';
-import { wholeNumber } from './center.ts';
 import { ProgressLine } from './progress-line.ts';
 import { centerOptions, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory } from './values.ts';
 import { noWait, waitForVm } from './wait.ts';
+import { wholeNumber } from './whole-number.ts';
 
 const lookMs = 100;
 
