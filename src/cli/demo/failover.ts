@@ -31,7 +31,7 @@ export interface FailoverReport {
   readonly repeated: number;
   readonly connectionsReset: number;
   /** From the fault until the VM was protected again. */
-  readonly reprotectedMs: number | null;
+  readonly reprotectedMs: number;
 }
 
 export interface FailoverScene {
