@@ -24,8 +24,8 @@ const valueBytes = 100_000;
 const tests = { receive: 'set', send: 'get' } as const;
 type Way = keyof typeof tests;
 const ways = Object.keys(tests) as Way[];
-const bulk = { clients: 1, pipeline: 4, requests: 800, bytes: valueBytes } as const;
-const oneAtATime = { test: 'incr', clients: 1, pipeline: 1, requests: 2_000 } as const;
+const bulk = { clients: 1, pipeline: 4, requests: 300, bytes: valueBytes } as const;
+const oneAtATime = { test: 'incr', clients: 1, pipeline: 1, requests: 1_000 } as const;
 
 interface WayDocument {
   readonly unprotectedMbit: number;
