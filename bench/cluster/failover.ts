@@ -4,9 +4,9 @@
  * each round.
  *
  * Three hosts, so that the VM is protected again before the lost one is back. `gapMs` is the longest
- * interval between replies that touches the five seconds after the fault; `detectMs` from the fault
- * to the arbiter's decision, `reprotectedMs` from the fault to the next shadow's eligibility, both by
- * the center's events.
+ * interval between replies that touches the five seconds after the fault, `interruptionMs` the one in
+ * which the other copy went live; `detectMs` from the fault to the arbiter's decision,
+ * `reprotectedMs` from the fault to the next shadow's eligibility, both by the center's events.
  */
 import type { EventView } from '../../src/api/views.ts';
 import { CounterClient } from '../../src/cli/demo/counter-client.ts';
@@ -28,6 +28,8 @@ export interface FailoverDocument {
   readonly repeated: number;
   readonly connectionsReset: number;
   readonly gapMs: WithTail;
+  /** The interval between replies in which the other copy went live: `gapMs` less what follows. */
+  readonly interruptionMs: WithTail;
   readonly detectMs: WithTail;
   readonly reprotectedMs: WithTail;
   readonly divergences: number;
@@ -101,6 +103,7 @@ export function documentOf(
     repeated: sum(({ repeated }) => repeated),
     connectionsReset: sum(({ connectionsReset }) => connectionsReset),
     gapMs: spread(reports.map(({ gapMs }) => gapMs)),
+    interruptionMs: spread(reports.map(({ interruptionMs }) => interruptionMs)),
     detectMs: spread(reports.map(({ detectMs }) => detectMs)),
     reprotectedMs: spread(reports.map(({ reprotectedMs }) => reprotectedMs)),
     divergences: diverged,
@@ -114,6 +117,7 @@ function show({ kind, rounds, lost, repeated, connectionsReset, ...figures }: Fa
     `${rounds} rounds of ${kind}: ${lost} lost, ${repeated} repeated, ${connectionsReset} connections reset, ${figures.divergences} divergences`,
     `${'milliseconds'.padEnd(24)}    median       99 %       min       max`,
     line('client waits', figures.gapMs),
+    line('of it the failover', figures.interruptionMs),
     line('live elsewhere', figures.detectMs),
     line('protected again', figures.reprotectedMs),
   ].join('\n');

@@ -23,6 +23,11 @@ export interface FailoverReport {
   readonly fingerprintsCompared: number;
   /** The longest interval between replies within 5 s of the fault. */
   readonly gapMs: number;
+  /**
+   * The part of it that is the failover alone: the longest interval until the other copy was live.
+   * The longest within 5 s may lie behind it, where a new shadow starts on the same CPUs.
+   */
+  readonly interruptionMs: number;
   /** From the fault to the moment at which the arbiter made the other copy live. */
   readonly detectMs: number;
   readonly requestsBefore: number;
@@ -70,6 +75,8 @@ export async function failOver(kind: FaultKind, scene: FailoverScene): Promise<F
   const gapMs = client.longestGapMs(faultAt, faultAt + watchMs);
   const requestsAfter = client.repliesSince(faultAt);
   const live = await awaitEvent(scene, after, 'ft-primary-failover', 'to be live elsewhere');
+  const detectMs = Date.parse(live.time) - faultTime;
+  const interruptionMs = client.longestGapMs(faultAt, faultAt + Math.max(0, detectMs));
   const now = (await status()).primary?.host;
   say(
     `live on ${by(now)}: the client waited ${Math.round(gapMs)} ms; ${requestsAfter} replies since`,
@@ -86,7 +93,8 @@ export async function failOver(kind: FaultKind, scene: FailoverScene): Promise<F
     to: now ?? 'no host',
     fingerprintsCompared: before.fingerprintsCompared,
     gapMs: Math.round(gapMs * 10) / 10,
-    detectMs: Date.parse(live.time) - faultTime,
+    interruptionMs: Math.round(interruptionMs * 10) / 10,
+    detectMs,
     requestsBefore,
     requestsAfter,
     lost: client.lost - lostBefore,
