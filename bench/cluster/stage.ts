@@ -61,6 +61,7 @@ interface VmOptions {
 
 const bootMsMax = 240_000;
 const protectMsMax = 120_000;
+const lastWordsMs = 500;
 
 export class StagedVm {
   readonly name: string;
@@ -135,10 +136,12 @@ export async function onStage<T>(
   for (const image of images) await builtImage(image);
   const folder = mkdtempSync(join(tmpdir(), 'umbra-bench-'));
   const cluster = new DemoCluster(folder, imagesHome, umbra);
+  const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
   const kill = (): void => {
     cluster.kill();
-    // Processes that are on their way out may still write a line.
-    rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+    // VM processes see that their daemons are gone, and write their last lines.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lastWordsMs);
+    remove();
   };
   process.once('exit', kill);
   try {
@@ -150,7 +153,7 @@ export async function onStage<T>(
   } finally {
     await cluster.stop();
     process.removeListener('exit', kill);
-    kill();
+    remove();
   }
 }
 
