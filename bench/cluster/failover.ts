@@ -16,6 +16,8 @@ import { type Distribution, distribution, percentile } from '../statistics.ts';
 import { onStage, type RedisVm, type Stage } from './stage.ts';
 
 const roundsDefault = 5;
+/** A wait is one between two replies. */
+const repliesFirst = 100;
 
 export interface WithTail extends Distribution {
   readonly p99: number;
@@ -42,6 +44,7 @@ async function measure(options: BenchOptions): Promise<FailoverDocument> {
     await vm.protected();
     progress('Redis answers and is protected');
     const client = await CounterClient.connect(vm.port);
+    await stage.cluster.until('the client to count', () => client.replies >= repliesFirst);
     const reports: FailoverReport[] = [];
     for (let round = 1; round <= rounds; round++) {
       const report = await oneRound(stage, vm, client, kind);

@@ -10,7 +10,7 @@ import { layoutFor, pageBytes } from '../../src/machine/layout.ts';
 /** Seconds on a CPU so far, of all threads; V8's compilers and collectors are among them. */
 export function cpuSeconds(pid: number): number {
   let nanoseconds = 0;
-  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+  for (const thread of threadsOf(pid)) {
     try {
       nanoseconds += Number(
         readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0],
@@ -20,6 +20,15 @@ export function cpuSeconds(pid: number): number {
     }
   }
   return nanoseconds / 1e9;
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch (cause) {
+    const why = 'a copy that gets no CPU for half a second counts as lost';
+    throw new Error(`the process ${pid} is gone: is this machine too busy? ${why}`, { cause });
+  }
 }
 
 export interface Memory {

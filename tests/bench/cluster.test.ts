@@ -81,6 +81,7 @@ test('CPU time is that of all threads, and grows with work', () => {
   for (const end = performance.now() + 60; performance.now() < end; );
   const used = cpuSeconds(process.pid) - before;
   assert.ok(used > 0 && used < 5, `${used} s`);
+  assert.throws(() => cpuSeconds(2 ** 30), /is gone/);
 });
 
 test('rounds of failovers: sums of what must be none, distributions of the rest', () => {
