@@ -109,7 +109,7 @@ export class DemoCluster {
       if (performance.now() > deadline) {
         throw new UmbraError(
           'demo-timeout',
-          `The demo waited ${Math.round(ms / 1000)} s for ${what} in vain.`,
+          `Waited ${Math.round(ms / 1000)} s for ${what} in vain.`,
           `Look at the logs in ${this.#folder}.`,
         );
       }
