@@ -147,7 +147,11 @@ async function logMbit(primary: number, shadow: number, act: () => Promise<void>
   const start = performance.now();
   await act();
   const seconds = (performance.now() - start) / 1000;
-  return ((wireBytes(sockets(), primary, shadow) - before) * 8) / seconds / 1e6;
+  const after = wireBytes(sockets(), primary, shadow);
+  if (before === 0 || after < before) {
+    throw new Error('the shadow was lost in the middle of the bench: is this machine too busy?');
+  }
+  return ((after - before) * 8) / seconds / 1e6;
 }
 
 function roundText(off: Side, on: Side): string {
