@@ -1,5 +1,6 @@
 /**
- * `npm run bench -- NAME [ROW]... [--rounds N] [--json]`: measures, and prints one document.
+ * `npm run bench -- NAME [ROW]... [--rounds N] [--kind kill|silence] [--vms N] [--json]`: measures,
+ * and prints one document.
  *
  * Every bench runs all sides of its comparison in turn, in the same run, and only ratios are worth
  * comparing between machines. Names of rows narrow it. Exit 1 if a side fails, 2 on wrong usage.
@@ -13,12 +14,18 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   programs: async () => (await import('./machine/programs.ts')).programs,
   record: async () => (await import('./machine/record.ts')).record,
   debian: async () => (await import('./machine/debian.ts')).debian,
+  ft: async () => (await import('./cluster/ft.ts')).ft,
+  network: async () => (await import('./cluster/network.ts')).network,
+  failover: async () => (await import('./cluster/failover.ts')).failover,
+  snapshot: async () => (await import('./cluster/snapshot.ts')).snapshot,
+  scale: async () => (await import('./cluster/scale.ts')).scale,
 };
 
 function usage(problem?: string): never {
   const names = Object.keys(benches).join('|');
   if (problem !== undefined) console.error(problem);
-  console.error(`usage: npm run bench -- ${names} [ROW]... [--rounds N] [--json]`);
+  const options = '[ROW]... [--rounds N] [--kind kill|silence] [--vms N] [--json]';
+  console.error(`usage: npm run bench -- ${names} ${options}`);
   process.exit(2);
 }
 
@@ -26,21 +33,37 @@ function parse() {
   try {
     return parseArgs({
       allowPositionals: true,
-      options: { rounds: { type: 'string' }, json: { type: 'boolean' } },
+      options: {
+        rounds: { type: 'string' },
+        kind: { type: 'string' },
+        vms: { type: 'string' },
+        json: { type: 'boolean' },
+      },
     });
   } catch (error) {
     return usage((error as Error).message);
   }
 }
 
+function positive(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  return usage(`--${option} takes a positive number, not "${text}".`);
+}
+
 const { positionals, values } = parse();
 const [name = '', ...only] = positionals;
 const load = Object.hasOwn(benches, name) ? benches[name] : undefined;
-const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
 if (load === undefined) usage();
-if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0)) {
-  usage(`--rounds takes a positive number, not "${values.rounds}".`);
+const rounds = positive('rounds', values.rounds);
+const vms = positive('vms', values.vms);
+const { kind } = values;
+if (kind !== undefined && kind !== 'kill' && kind !== 'silence') {
+  usage(`--kind is kill or silence, not "${kind}".`);
 }
+if (kind !== undefined && name !== 'failover') usage('--kind is an option of failover.');
+if (vms !== undefined && name !== 'scale') usage('--vms is an option of scale.');
 const progress = (line: string): void => {
   if (process.stderr.isTTY) console.error(line);
 };
@@ -48,9 +71,10 @@ try {
   const bench = await load();
   const unknown = only.filter((row) => !bench.rows.includes(row));
   if (unknown.length > 0) {
-    usage(`${name} has no row ${unknown.join(', ')}; its rows are ${bench.rows.join(', ')}.`);
+    const rows = bench.rows.length === 0 ? 'it has none' : `its rows are ${bench.rows.join(', ')}`;
+    usage(`${name} has no row ${unknown.join(', ')}; ${rows}.`);
   }
-  const document = await bench.measure({ rounds, only, progress });
+  const document = await bench.measure({ rounds, only, kind, vms, progress });
   console.log(values.json ? JSON.stringify(document) : bench.show(document as never));
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);

@@ -31,9 +31,6 @@ const children = new Set<ChildProcess>();
 process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL');
 });
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => process.exit(1));
-}
 
 /** Runs to the end, or until the console has said `until`: then the process is asked to end. */
 export async function watchConsole(command: Command, until?: string): Promise<ConsoleRun> {

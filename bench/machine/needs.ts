@@ -9,6 +9,8 @@ const packages = {
   'qemu-system-misc': () => answers('qemu-system-riscv64'),
   'gcc-riscv64-unknown-elf': () => answers('riscv64-unknown-elf-gcc'),
   'gcc-riscv64-linux-gnu': () => answers('riscv64-linux-gnu-gcc'),
+  'redis-tools': () => answers('redis-benchmark'),
+  iproute2: () => spawnSync('ss', ['-V']).status === 0,
   'libc6-dev-riscv64-cross': () => existsSync('/usr/riscv64-linux-gnu/lib/libc.a'),
 } satisfies Record<string, () => boolean>;
 

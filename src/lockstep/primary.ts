@@ -262,10 +262,8 @@ export class Primary implements Guarded {
   }
 
   flush(now: Micros): number {
-    const { count } = this.machine;
-    const { at, count: last } = this.#fingerprint;
-    if (this.recorder.listening && now - at >= timing.fingerprintMicros && count > last) {
-      this.#fingerprint = { at: now, count };
+    if (this.recorder.listening && this.#fingerprintDue(now)) {
+      this.#fingerprint = { at: now, count: this.machine.count };
       this.recorder.note({ kind: 'fingerprint', value: this.machine.fingerprint() });
     }
     const position = this.#progress(now);
@@ -296,6 +294,16 @@ export class Primary implements Guarded {
     if (batch === undefined) return;
     this.protection.send(batch, now);
     this.#ports.recording?.(batch.firstPosition, batch.entries);
+  }
+
+  /**
+   * Not while a checkpoint is copied: the first fingerprint of a machine that ran without has all
+   * that it ever wrote to hash, and the machine stands still meanwhile. Copying does it in passing.
+   */
+  #fingerprintDue(now: Micros): boolean {
+    if (this.protection.session?.copying === true) return false;
+    const { at, count } = this.#fingerprint;
+    return now - at >= timing.fingerprintMicros && this.machine.count > count;
   }
 
   hostTicks(now: Micros): Ticks {

@@ -71,6 +71,11 @@ export class ShadowSession {
     return this.#link;
   }
 
+  /** The checkpoint has not been copied out of the machine yet. */
+  get copying(): boolean {
+    return this.#checkpoint !== undefined;
+  }
+
   get nextCopyRequest(): number {
     return this.#source.nextRequest;
   }

@@ -419,15 +419,24 @@ export class Shadow {
     }
   }
 
-  /** From here on nothing is acknowledged. The arbiter says whether this copy is eligible. */
+  /**
+   * From here on nothing is acknowledged. The arbiter says whether this copy is eligible: whether the
+   * message `eligible` got here is chance. One that has it claims in that generation at once; where
+   * the generation has moved on, the refusal tells the record as the answer to `read` does.
+   */
   #claim(now: Micros): void {
     this.#phase = 'claiming';
     if (!this.#consented) {
       this.#link?.close();
       this.#link = undefined;
     }
-    // Whether the message `eligible` got here is chance; what the arbiter has recorded is not.
-    this.#membership.ask({ kind: 'read' }, now);
+    this.#membership.ask({ kind: this.#isEligible() ? 'claim' : 'read' }, now);
+  }
+
+  /** By the last record that is known here. */
+  #isEligible(): boolean {
+    const { record, member } = this.#membership;
+    return record.state === 'live' && sameMember(record.eligibleShadow, member);
   }
 
   arbiterRecovers(epoch: number): void {
@@ -437,12 +446,10 @@ export class Shadow {
   arbiterReplied(reply: Reply): void {
     const settled = this.#membership.receive(reply);
     if (settled === undefined || this.#phase !== 'claiming') return;
-    const { record, member } = this.#membership;
     const now = this.#ports.clock.now();
     if (settled.operation.kind === 'claim' && settled.granted) return this.#goLive(now);
-    if (record.state === 'live' && sameMember(record.eligibleShadow, member)) {
-      return this.#membership.ask({ kind: 'claim' }, now);
-    }
+    if (this.#isEligible()) return this.#membership.ask({ kind: 'claim' }, now);
+    const { record } = this.#membership;
     const who = record.live?.host ?? 'nobody';
     const text = `not eligible at generation ${record.generation}: ${who} is live`;
     this.#end({ kind: 'lost-claim', text });

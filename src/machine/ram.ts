@@ -59,23 +59,27 @@ export class Ram implements GuestMemory {
     }
   }
 
-  /** 64 bits over all of RAM; only pages written since the last call are hashed again. */
+  /**
+   * 64 bits over all of RAM; only pages written since they were hashed last are hashed again. That
+   * may be nearly all of them, and takes as long, if neither this nor a checkpoint was asked for.
+   */
   hash(): bigint {
-    const { ramPages, pageFlagsAt } = this.#layout;
-    let sum = this.#sum;
-    for (let page = 0; page < ramPages; page++) {
-      const flags = this.#memory[pageFlagsAt + page]!;
-      if ((flags & pageFlag.hashed) !== 0) continue;
-      const own = BigInt.asUintN(64, this.#engine.hashPage(page) - this.#zeroHash);
-      const scaled = BigInt.asUintN(64, own * (((BigInt(page) * placeFactor) << 1n) | 1n));
-      sum += scaled - this.#hashes[page]!;
-      this.#hashes[page] = scaled;
-      // All write translations are dropped below, so no page may stand in them any more.
-      this.#memory[pageFlagsAt + page] = (flags | pageFlag.hashed) & ~pageFlag.writable;
-    }
+    // All write translations are dropped below, so no page stands in them any more.
+    for (let page = 0; page < this.#layout.ramPages; page++) this.#hashAgain(page);
     this.#engine.flushTranslations();
-    this.#sum = BigInt.asUintN(64, sum);
     return this.#sum;
+  }
+
+  /** Only for a page that stands in no write translation, or will not when the machine runs again. */
+  #hashAgain(page: number): void {
+    const flagsAt = this.#layout.pageFlagsAt + page;
+    const flags = this.#memory[flagsAt]!;
+    if ((flags & pageFlag.hashed) !== 0) return;
+    const own = BigInt.asUintN(64, this.#engine.hashPage(page) - this.#zeroHash);
+    const scaled = BigInt.asUintN(64, own * (((BigInt(page) * placeFactor) << 1n) | 1n));
+    this.#sum = BigInt.asUintN(64, this.#sum + scaled - this.#hashes[page]!);
+    this.#hashes[page] = scaled;
+    this.#memory[flagsAt] = (flags | pageFlag.hashed) & ~pageFlag.writable;
   }
 
   // --- Checkpoints
@@ -83,7 +87,10 @@ export class Ram implements GuestMemory {
   beginCheckpoint(): RamCheckpoint {
     this.#flagAll(pageFlag.checkpoint);
     this.#engine.flushTranslations();
-    const checkpoint = new RamCheckpoint(this.#memory, this.#layout, this.#checkpoints);
+    // A page that nobody has touched since stands in no write translation: it is hashed where it is
+    // read anyway, a few at a time, so that the first fingerprint behind it finds little to do.
+    const passed = (page: number): void => this.#hashAgain(page);
+    const checkpoint = new RamCheckpoint(this.#memory, this.#layout, passed, this.#checkpoints);
     this.#checkpoints.add(checkpoint);
     return checkpoint;
   }
@@ -101,6 +108,8 @@ export class Ram implements GuestMemory {
       if (page >= this.#layout.ramPages) throw new MalformedBytes(`no page ${page} in this RAM`);
       const bytes = reader.raw(pageBytes);
       this.write(BigInt(ramBase + page * pageBytes), bytes);
+      // Nothing has run yet, so there are no translations.
+      this.#hashAgain(page);
     }
   }
 
@@ -119,8 +128,8 @@ export class Ram implements GuestMemory {
   }
 }
 
-/** Pages read for one chunk at most: four megabytes, about a millisecond. */
-const pagesReadMax = 1024;
+/** Pages read and hashed for one chunk at most: a megabyte, about a millisecond. */
+const pagesReadMax = 256;
 
 /**
  * RAM as it was when the checkpoint began. The cursor copies pages that nobody has touched since;
@@ -129,14 +138,22 @@ const pagesReadMax = 1024;
 export class RamCheckpoint {
   readonly #memory: Uint8Array;
   readonly #layout: Layout;
+  readonly #passed: (page: number) => void;
   /** All that are under way, this one included. */
   readonly #all: Set<RamCheckpoint>;
   readonly #preserved = new Map<number, Uint8Array>();
   #cursor = 0;
 
-  constructor(memory: Uint8Array, layout: Layout, all: Set<RamCheckpoint>) {
+  /** @param passed told of each page that is copied as it stands in RAM */
+  constructor(
+    memory: Uint8Array,
+    layout: Layout,
+    passed: (page: number) => void,
+    all: Set<RamCheckpoint>,
+  ) {
     this.#memory = memory;
     this.#layout = layout;
+    this.#passed = passed;
     this.#all = all;
   }
 
@@ -169,7 +186,9 @@ export class RamCheckpoint {
       const bytes = kept ?? this.#page(page);
       if (!isZero(bytes)) chunk.varint(page).raw(bytes);
       this.#preserved.delete(page);
-      if (kept === undefined) this.#unflag(page);
+      if (kept !== undefined) continue;
+      this.#passed(page);
+      this.#unflag(page);
     }
     if (this.#cursor >= this.#layout.ramPages) this.#all.delete(this);
     return chunk.finish();

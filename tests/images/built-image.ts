@@ -9,11 +9,11 @@ import { type Image, imagesFolder, loadImage } from '../../src/images/image.ts';
 import { alone } from '../../src/images/lock.ts';
 import { loadRecipe, type Recipe } from '../../src/images/recipe.ts';
 
-const home = resolve(import.meta.dirname, '../../.cache/images-home');
+export const imagesHome = resolve(import.meta.dirname, '../../.cache/images-home');
 
 async function current(recipe: Recipe): Promise<Image | undefined> {
-  if (!existsSync(join(imagesFolder(home), recipe.name))) return undefined;
-  const image = await loadImage(home, recipe.name);
+  if (!existsSync(join(imagesFolder(imagesHome), recipe.name))) return undefined;
+  const image = await loadImage(imagesHome, recipe.name);
   return image.recipe === recipe.digest ? image : undefined;
 }
 
@@ -21,7 +21,7 @@ async function current(recipe: Recipe): Promise<Image | undefined> {
 export async function builtImage(recipe: string): Promise<Image> {
   const wanted = loadRecipe(recipe);
   const find = async (): Promise<Image> =>
-    (await current(wanted)) ?? (await buildImage(wanted, { home }));
+    (await current(wanted)) ?? (await buildImage(wanted, { home: imagesHome }));
   // A lock of its own, so that whoever waited finds the image that the other one has built.
-  return alone(join(home, 'tests'), find, { onWait: () => {} });
+  return alone(join(imagesHome, 'tests'), find, { onWait: () => {} });
 }

@@ -137,7 +137,7 @@ function inWords(report: DemoReport): string {
     lines.push(
       `  ${what}: longest wait ${Math.round(one.gapMs)} ms, ${one.lost} lost, ` +
         `${one.repeated} repeated, ${one.connectionsReset} connections reset, ` +
-        `protected again after ${((one.reprotectedMs ?? 0) / 1000).toFixed(1)} s`,
+        `protected again after ${(one.reprotectedMs / 1000).toFixed(1)} s`,
     );
   }
   const { idleMbitPerSecond, busyMbitPerSecond } = report.log;

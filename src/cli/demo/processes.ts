@@ -1,6 +1,6 @@
 /**
- * The demo's cluster as separate processes on loopback: a center, a gateway and hosts, each started
- * with the same commands that a user would type, and ended by id.
+ * A cluster as separate processes on loopback, for the demo and for benches: a center, a gateway and
+ * hosts, each started with the same commands that a user would type, and ended by id.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
@@ -18,9 +18,6 @@ import { readPersonCredentials } from '../../api/credentials.ts';
 import { UmbraError } from '../../base/errors.ts';
 import { imagesFolder } from '../../images/image.ts';
 
-/** This very program, as TypeScript in the repository and as JavaScript in a package. */
-const program = process.argv[1]!;
-
 interface Daemon {
   readonly name: string;
   process: ChildProcess;
@@ -29,13 +26,21 @@ interface Daemon {
 export class DemoCluster {
   readonly #folder: string;
   readonly #home: string;
+  readonly #program: string;
   readonly #daemons = new Map<string, Daemon>();
+  /** Processes that a fault has stopped: whoever ends the cluster lets them go on to their end. */
+  readonly #frozen = new Set<number>();
   #client: Client | undefined;
   #url = '';
 
-  /** @param folder of its own, for everything the cluster writes; @param home where images are */
-  constructor(folder: string, home: string) {
+  /**
+   * @param folder of its own, for everything the cluster writes
+   * @param home where images are
+   * @param program umbra's: by default this very one, TypeScript here and JavaScript in a package
+   */
+  constructor(folder: string, home: string, program = process.argv[1]!) {
     this.#folder = folder;
+    this.#program = program;
     // A home of its own with the user's images: the user's credentials stay as they are.
     this.#home = join(folder, 'home');
     mkdirSync(this.#home, { recursive: true });
@@ -55,9 +60,10 @@ export class DemoCluster {
     return join(this.#folder, `${name}.log`);
   }
 
-  async startCenter(): Promise<void> {
+  async startCenter(options: readonly string[] = []): Promise<void> {
     const data = join(this.#folder, 'center');
-    this.#spawn('center', ['center', 'start', '--data', data, '--listen', '127.0.0.1:0']);
+    const args = ['center', 'start', '--data', data, '--listen', '127.0.0.1:0'];
+    this.#spawn('center', [...args, ...options]);
     const admin = join(data, 'admin.json');
     await this.until('the center', () => existsSync(admin) && readFileSync(admin).length > 0);
     const credentials = readPersonCredentials(admin);
@@ -103,7 +109,7 @@ export class DemoCluster {
       if (performance.now() > deadline) {
         throw new UmbraError(
           'demo-timeout',
-          `The demo waited ${Math.round(ms / 1000)} s for ${what} in vain.`,
+          `Waited ${Math.round(ms / 1000)} s for ${what} in vain.`,
           `Look at the logs in ${this.#folder}.`,
         );
       }
@@ -111,9 +117,25 @@ export class DemoCluster {
     }
   }
 
+  /** A fault of a host: its processes are killed, frozen, or go on. */
+  signal(pids: readonly number[], name: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void {
+    for (const pid of pids) {
+      if (name === 'SIGSTOP') this.#frozen.add(pid);
+      else this.#frozen.delete(pid);
+      signal(pid, name);
+    }
+  }
+
+  /** Ends the cluster without waiting: VM processes end when they see that their daemon is gone. */
+  kill(): void {
+    this.signal([...this.#frozen], 'SIGCONT');
+    for (const { process: child } of this.#daemons.values()) child.kill('SIGKILL');
+  }
+
   /** Ends every process of the cluster, frozen ones too. */
   async stop(): Promise<void> {
     this.#client?.close();
+    this.signal([...this.#frozen], 'SIGCONT');
     for (const { process: child } of this.#daemons.values()) {
       child.kill('SIGCONT');
       child.kill('SIGTERM');
@@ -139,11 +161,19 @@ export class DemoCluster {
   #spawn(name: string, args: readonly string[]): void {
     mkdirSync(this.#folder, { recursive: true });
     const log = openSync(this.logOf(name), 'a');
-    const child = spawn(process.execPath, [program, ...args], {
+    const child = spawn(process.execPath, [this.#program, ...args], {
       stdio: ['ignore', log, log],
       env: { ...process.env, UMBRA_HOME: this.#home },
     });
     closeSync(log);
     this.#daemons.set(name, { name, process: child });
+  }
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }

@@ -6,32 +6,12 @@
  * published port and the processes. Nothing here knows how a failover works.
  */
 
-import type { FtStatusView, HostView } from '../../api/views.ts';
-import { UmbraError } from '../../base/errors.ts';
+import type { FtStatusView } from '../../api/views.ts';
 import type { Tier } from '../../host/tiers.ts';
 import { CounterClient } from './counter-client.ts';
+import { type FailoverReport, type FaultKind, failOver } from './failover.ts';
 import { answersPing, freePort } from './ports.ts';
 import type { DemoCluster } from './processes.ts';
-
-export interface FailoverReport {
-  readonly kind: 'kill' | 'silence';
-  /** The host that was lost, and the one that went on. */
-  readonly from: string;
-  readonly to: string;
-  /** By the copy that went on, while it was the shadow. */
-  readonly fingerprintsCompared: number;
-  /** The longest interval between replies within 5 s of the fault. */
-  readonly gapMs: number;
-  /** From the fault to the moment at which the other copy was live. */
-  readonly detectMs: number;
-  readonly requestsBefore: number;
-  readonly requestsAfter: number;
-  readonly lost: number;
-  readonly repeated: number;
-  readonly connectionsReset: number;
-  /** From the fault until the VM was protected again; null where no host had room. */
-  readonly reprotectedMs: number | null;
-}
 
 export interface DemoReport {
   readonly ok: boolean;
@@ -57,7 +37,6 @@ export interface StoryOptions {
 
 const vmName = 'redis';
 const image = 'redis';
-const watchMs = 5_000;
 
 export class Story {
   readonly #cluster: DemoCluster;
@@ -134,77 +113,20 @@ export class Story {
     return (performance.now() - started) / 1000;
   }
 
-  async #failover(kind: 'kill' | 'silence', client: CounterClient): Promise<FailoverReport> {
-    const { say } = this.#options;
-    const before = await this.#status();
-    const lost = before.primary!.host;
-    const host = await this.#host(lost);
-    const pids = [...host.vmPids, ...(host.pid === null ? [] : [host.pid])];
-    const requestsBefore = client.replies;
-    const [lostBefore, repeatedBefore] = [client.lost, client.repeated];
-    const resetBefore = client.connectionsReset;
-    say(
-      kind === 'kill'
-        ? `SIGKILL to all ${pids.length} processes of ${lost}, where the VM is live`
-        : `SIGSTOP to all ${pids.length} processes of ${lost}: a host that goes silent`,
-    );
-    const faultAt = performance.now();
-    for (const pid of pids) signal(pid, kind === 'kill' ? 'SIGKILL' : 'SIGSTOP');
-    await this.#cluster.until(`the VM to be live elsewhere than on ${lost}`, async () => {
-      const { primary } = await this.#status();
-      return primary !== null && primary.host !== lost;
+  #failover(kind: FaultKind, client: CounterClient): Promise<FailoverReport> {
+    return failOver(kind, {
+      cluster: this.#cluster,
+      vm: vmName,
+      client,
+      status: () => this.#status(),
+      restart: (host) => this.#startHost(host),
+      say: this.#options.say,
+      by: (host) => this.#by(host),
     });
-    const detectMs = performance.now() - faultAt;
-    const wait = faultAt + watchMs - performance.now();
-    const third = this.#options.hosts > 2 && kind === 'kill';
-    const reprotectedAt = third ? this.#protectedAt() : undefined;
-    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-    const gapMs = client.longestGapMs(faultAt, faultAt + watchMs);
-    const requestsAfter = client.repliesSince(faultAt);
-    const now = (await this.#status()).primary?.host ?? 'no host';
-    const waited = `the client waited ${Math.round(gapMs)} ms; ${requestsAfter} replies since`;
-    say(`live on ${this.#by(now)}: ${waited}`);
-    if (kind === 'kill') await this.#startHost(lost);
-    else await this.#wakeStale(lost, pids, host.vmPids);
-    const protectedAt = await (reprotectedAt ?? this.#protectedAt());
-    const { shadow } = await this.#status();
-    say(`protected again: shadow on ${this.#by(shadow?.host)}`);
-    return {
-      kind,
-      from: lost,
-      to: now,
-      fingerprintsCompared: before.fingerprintsCompared,
-      gapMs: round(gapMs),
-      detectMs: round(detectMs),
-      requestsBefore,
-      requestsAfter,
-      lost: client.lost - lostBefore,
-      repeated: client.repeated - repeatedBefore,
-      connectionsReset: client.connectionsReset - resetBefore,
-      reprotectedMs: round(protectedAt - faultAt),
-    };
-  }
-
-  /** Lets a frozen host go on: its copy of the VM is stale, must say nothing, and ends. */
-  async #wakeStale(
-    name: string,
-    pids: readonly number[],
-    vmPids: readonly number[],
-  ): Promise<void> {
-    for (const pid of pids) signal(pid, 'SIGCONT');
-    await this.#cluster.until(`the stale copy on ${name} to end`, () =>
-      vmPids.every((pid) => !isAlive(pid)),
-    );
-    this.#options.say(`${name} goes on: its stale copy said nothing and has ended`);
   }
 
   async #protected(what: string): Promise<void> {
     await this.#cluster.until(what, async () => (await this.#status()).state === 'running');
-  }
-
-  async #protectedAt(): Promise<number> {
-    await this.#protected('the VM to be protected again');
-    return performance.now();
   }
 
   async #status(): Promise<FtStatusView> {
@@ -230,37 +152,11 @@ export class Story {
     return said;
   }
 
-  async #host(name: string): Promise<HostView> {
-    const hosts = await this.#cluster.client.call('listHosts');
-    const host = hosts.find((one) => one.name === name);
-    if (host === undefined) throw new UmbraError('demo-failed', `No host ${name}.`, 'Report this.');
-    return host;
-  }
-
   /** Mbit/s of log from the primary to the shadow, heartbeats included. */
   async #logRate(ms: number): Promise<number> {
     const [before, from] = [(await this.#status()).logBytesSent, performance.now()];
     await new Promise((resolve) => setTimeout(resolve, ms));
     const [after, to] = [(await this.#status()).logBytesSent, performance.now()];
     return Math.round((((after - before) * 8) / ((to - from) * 1000)) * 1000) / 1000;
-  }
-}
-
-const round = (value: number): number => Math.round(value * 10) / 10;
-
-function signal(pid: number, name: NodeJS.Signals): void {
-  try {
-    process.kill(pid, name);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -1,0 +1,212 @@
+/**
+ * `ft`: what protection costs a guest, on two hosts of one machine.
+ *
+ * One VM (the recipe `redis`) is protected and unprotected in turn; each round measures it both ways,
+ * the first of them in turn, so a round gives one ratio of one and the same process. The live copy is
+ * held to one CPU and the shadow to another where the machine has two; clients, gateway and daemons
+ * run where the kernel puts them.
+ *
+ * `cpuRatio`: seconds unprotected over seconds protected of a computation in the guest (`compute`).
+ * `redisRatio`: requests a second protected over unprotected, 50 clients with 16 requests each under
+ * way. `gateLatencyMs`: what protection adds to the median reply of one client with one request at a
+ * time. `roundTripMs`: of a message over mutual TLS between two processes here, as the log channel
+ * has it. Log rates are of bytes on the wire from the primary to the shadow, by the kernel's
+ * counters: idle, and while the guest computes. `lagMs`: as the center tells it while it computes.
+ */
+import type { Bench, BenchOptions } from '../bench.ts';
+import { need } from '../machine/needs.ts';
+import { allowedCpus, pin } from '../machine/pinning.ts';
+import {
+  type Distribution,
+  distribution,
+  type Interval,
+  median,
+  medianInterval,
+} from '../statistics.ts';
+import { cpuSeconds } from './processes.ts';
+import { compute, type LoadResult, redisBenchmark } from './redis.ts';
+import { roundTrips } from './round-trip.ts';
+import { onStage, type RedisVm, sleep } from './stage.ts';
+import { sockets, wireBytes } from './wire.ts';
+
+const roundsDefault = 5;
+/** About a second of work. */
+const hashes = 40_000;
+const idleMs = 4_000;
+/** A shadow begins with nothing translated, and slows its primary until it keeps up. */
+const warmUpMs = 8_000;
+const oneAtATime = { test: 'incr', clients: 1, pipeline: 1, requests: 1_000 } as const;
+const pipelined = { test: 'incr', clients: 50, pipeline: 16, requests: 20_000 } as const;
+
+interface FtDocument {
+  readonly cpuRatio: number;
+  readonly redisRatio: number;
+  readonly gateLatencyMs: Distribution;
+  readonly roundTripMs: number;
+  readonly idleLogMbitPerSecond: number;
+  readonly busyLogMbitPerSecond: number;
+  readonly lagMs: Distribution;
+  readonly rounds: number;
+  /** Of `cpuRatio`, by the sign test. */
+  readonly cpuRatioInterval: Interval;
+  /** As `cpuRatio`, by CPU time of the primary's process: what waits for a CPU does not count. */
+  readonly coreSecondsRatio: number;
+  /** Requests a second of one client with one request at a time, protected over unprotected. */
+  readonly redisOneAtATimeRatio: number;
+  /** Median reply of that client, milliseconds. */
+  readonly replyMs: { readonly unprotected: number; readonly protected: number };
+  /** The CPUs that primary and shadow were held to, or null. */
+  readonly cpus: readonly number[] | null;
+}
+
+interface Side {
+  readonly cpuSeconds: number;
+  /** CPU time of the live copy's process for the same. */
+  readonly coreSeconds: number;
+  readonly result: string;
+  readonly single: LoadResult;
+  readonly pipelined: LoadResult;
+}
+
+interface Log {
+  readonly idleMbit: number;
+  readonly busyMbit: number;
+  readonly lagMs: readonly number[];
+}
+
+async function measure({ rounds = roundsDefault, progress }: BenchOptions): Promise<FtDocument> {
+  need('redis-tools', 'iproute2');
+  const [primaryCpu, shadowCpu] = allowedCpus();
+  const held = primaryCpu !== undefined && shadowCpu !== undefined;
+  return onStage({ hosts: 2, images: ['redis'] }, async (stage) => {
+    const vm = await stage.startRedis();
+    if (held) pin(await vm.primaryPid(), primaryCpu);
+    progress('Redis answers');
+    await warmUp(vm);
+    const off: Side[] = [];
+    const on: (Side & { log: Log })[] = [];
+    const unprotected = async (): Promise<void> => {
+      off.push(await load(vm));
+    };
+    const withProtection = async (): Promise<void> => {
+      const { primary, shadow } = await vm.protect();
+      if (held) pin(shadow, shadowCpu);
+      await warmUp(vm);
+      const idleMbit = await logMbit(primary, shadow, () => sleep(idleMs));
+      on.push(await loadAndLog(vm, primary, shadow, idleMbit));
+      await vm.unprotect();
+    };
+    for (let round = 1; round <= rounds; round++) {
+      const sides = [unprotected, withProtection];
+      for (const side of round % 2 === 1 ? sides : sides.reverse()) await side();
+      const [without, protectedSide] = [off.at(-1)!, on.at(-1)!];
+      progress(`round ${round} of ${rounds}: ${roundText(without, protectedSide)}`);
+    }
+    const trips = await roundTrips(stage.folder, 'host1', 'host2');
+    return documentOf(off, on, median(trips), held ? [primaryCpu, shadowCpu] : null);
+  });
+}
+
+async function load(vm: RedisVm, alreadyComputed?: Computed): Promise<Side> {
+  const { seconds, coreSeconds, result } = alreadyComputed ?? (await computed(vm));
+  const single = await redisBenchmark(vm.port, oneAtATime);
+  const pipe = await redisBenchmark(vm.port, pipelined);
+  return { cpuSeconds: seconds, coreSeconds, result, single, pipelined: pipe };
+}
+
+type Computed = Awaited<ReturnType<typeof computed>>;
+
+async function computed(vm: RedisVm) {
+  const pid = await vm.primaryPid();
+  const before = cpuSeconds(pid);
+  const done = await compute(vm.port, hashes);
+  return { ...done, coreSeconds: cpuSeconds(pid) - before };
+}
+
+async function warmUp(vm: RedisVm): Promise<void> {
+  for (const end = performance.now() + warmUpMs; performance.now() < end; ) await load(vm);
+}
+
+async function loadAndLog(vm: RedisVm, primary: number, shadow: number, idleMbit: number) {
+  const lagMs: number[] = [];
+  const watch = setInterval(async () => {
+    const { shadow: seen } = await vm.status().catch(() => ({ shadow: null }));
+    if (seen !== null) lagMs.push(seen.lagMs);
+  }, 200);
+  let done: Computed | undefined;
+  const busyMbit = await logMbit(primary, shadow, async () => {
+    done = await computed(vm);
+  });
+  clearInterval(watch);
+  return { ...(await load(vm, done)), log: { idleMbit, busyMbit, lagMs } };
+}
+
+/** Mbit/s on the wire from the primary to the shadow while something goes on. */
+async function logMbit(primary: number, shadow: number, act: () => Promise<void>): Promise<number> {
+  const before = wireBytes(sockets(), primary, shadow);
+  const start = performance.now();
+  await act();
+  const seconds = (performance.now() - start) / 1000;
+  const after = wireBytes(sockets(), primary, shadow);
+  if (before === 0 || after < before) {
+    throw new Error('the shadow was lost in the middle of the bench: is this machine too busy?');
+  }
+  return ((after - before) * 8) / seconds / 1e6;
+}
+
+function roundText(off: Side, on: Side): string {
+  const reply = `${off.single.medianMs.toFixed(2)} and ${on.single.medianMs.toFixed(2)} ms a reply`;
+  const pipe = (on.pipelined.perSecond / off.pipelined.perSecond).toFixed(2);
+  const cpu = (off.cpuSeconds / on.cpuSeconds).toFixed(3);
+  return `computing at ${cpu}, pipelined at ${pipe} of unprotected, ${reply}`;
+}
+
+function documentOf(
+  off: readonly Side[],
+  on: readonly (Side & { readonly log: Log })[],
+  roundTripMs: number,
+  cpus: readonly number[] | null,
+): FtDocument {
+  const results = new Set([...off, ...on].map(({ result }) => result));
+  if (results.size !== 1) throw new Error(`one computation had several results: ${[...results]}`);
+  const ratios = (of: (side: Side) => number): number[] =>
+    on.map((side, round) => of(side) / of(off[round]!));
+  const speeds = ratios(({ cpuSeconds }) => 1 / cpuSeconds);
+  const reply = (sides: readonly Side[]): number =>
+    median(sides.map(({ single }) => single.medianMs));
+  return {
+    cpuRatio: median(speeds),
+    redisRatio: median(ratios(({ pipelined: { perSecond } }) => perSecond)),
+    gateLatencyMs: distribution(
+      on.map(({ single }, round) => single.medianMs - off[round]!.single.medianMs),
+    ),
+    roundTripMs,
+    idleLogMbitPerSecond: median(on.map(({ log }) => log.idleMbit)),
+    busyLogMbitPerSecond: median(on.map(({ log }) => log.busyMbit)),
+    lagMs: distribution(on.flatMap(({ log }) => log.lagMs)),
+    rounds: on.length,
+    cpuRatioInterval: medianInterval(speeds),
+    coreSecondsRatio: median(ratios(({ coreSeconds }) => 1 / coreSeconds)),
+    redisOneAtATimeRatio: median(ratios(({ single: { perSecond } }) => perSecond)),
+    replyMs: { unprotected: reply(off), protected: reply(on) },
+    cpus,
+  };
+}
+
+function show(all: FtDocument): string {
+  const { cpuRatioInterval, gateLatencyMs: gate, replyMs, lagMs, cpus } = all;
+  const { interval, confidence } = cpuRatioInterval;
+  const range = `${interval.map((end) => end.toFixed(3)).join(' to ')} with ${(confidence * 100).toFixed(0)} %`;
+  const replies = `${replyMs.unprotected.toFixed(3)} ms unprotected, ${replyMs.protected.toFixed(3)} ms protected`;
+  return [
+    `protected over unprotected, ${all.rounds} rounds, ${cpus === null ? 'not pinned' : `primary on CPU ${cpus[0]}, shadow on CPU ${cpus[1]}`}`,
+    `computing               ${all.cpuRatio.toFixed(3)} (${range}), by CPU time ${all.coreSecondsRatio.toFixed(3)}`,
+    `redis, pipelined        ${all.redisRatio.toFixed(3)}`,
+    `redis, one at a time    ${all.redisOneAtATimeRatio.toFixed(3)}: ${replies}`,
+    `added to a reply        ${gate.median.toFixed(3)} ms (${gate.min.toFixed(3)} to ${gate.max.toFixed(3)}); round trip ${all.roundTripMs.toFixed(3)} ms`,
+    `log                     ${all.idleLogMbitPerSecond.toFixed(4)} Mbit/s idle, ${all.busyLogMbitPerSecond.toFixed(3)} computing`,
+    `lag while computing     ${lagMs.median.toFixed(1)} ms (${lagMs.min.toFixed(1)} to ${lagMs.max.toFixed(1)})`,
+  ].join('\n');
+}
+
+export const ft: Bench = { rows: [], measure, show };
