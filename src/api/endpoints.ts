@@ -9,7 +9,16 @@
  */
 import Type, { type Static, type TObject, type TSchema } from 'typebox';
 import { ArbiterAsk, ArbiterReply } from './arbiter-schema.ts';
-import { EventList, FtStatusView, HostView, JoinReply, JoinRequest, VmView } from './views.ts';
+import {
+  EventList,
+  FtStatusView,
+  HostView,
+  JoinReply,
+  JoinRequest,
+  RenewalReply,
+  RenewalRequest,
+  VmView,
+} from './views.ts';
 
 /** Who may call: anyone, people with a token, or daemons with a certificate of the cluster. */
 export type Access = 'anyone' | 'person' | 'daemon';
@@ -63,6 +72,14 @@ export const endpoints = {
     summary: 'Makes a token with which one daemon may join.',
     reply: Type.Object({ token: Type.String() }),
   },
+  renewCertificate: {
+    method: 'POST',
+    path: '/certificate',
+    access: 'daemon',
+    summary: 'A daemon trades a request with a new key for a new certificate of its identity.',
+    body: RenewalRequest,
+    reply: RenewalReply,
+  },
   askArbiter: {
     method: 'POST',
     path: '/arbiter',
@@ -91,6 +108,14 @@ export const endpoints = {
     path: '/hosts/:host',
     access: 'person',
     summary: 'Forgets a host that is gone for good: the word that nothing of it runs any more.',
+    params: Host,
+    reply: Type.Null(),
+  },
+  revokeHost: {
+    method: 'POST',
+    path: '/hosts/:host/revoke',
+    access: 'person',
+    summary: 'Refuses a host or gateway from now on, whatever runs there: it is not trusted.',
     params: Host,
     reply: Type.Null(),
   },

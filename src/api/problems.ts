@@ -21,6 +21,8 @@ const statuses: Readonly<Record<string, number>> = {
   'credentials-missing': 401,
   'credentials-refused': 401,
   'certificate-foreign': 401,
+  'certificate-ended': 401,
+  'certificate-of-another': 401,
   'token-refused': 401,
   'access-denied': 403,
   'endpoint-unknown': 404,

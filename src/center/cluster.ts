@@ -16,12 +16,14 @@ import type { Member, VmRecord } from '../lockstep/arbiter.ts';
 import { type AgentListener, Agents } from './agents.ts';
 import { Arbiter } from './arbiter.ts';
 import { ConsoleLog } from './console-log.ts';
+import { DaemonConnections } from './daemon-connections.ts';
 import { Events } from './events.ts';
 import { Images } from './images.ts';
 import { Inventory, type Vm } from './inventory.ts';
 import { type News, newsOf } from './news.ts';
 import type { HostState, Limits, Load } from './placement.ts';
 import { type Command, type Plan, plan, type Situation } from './protection.ts';
+import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
 
@@ -46,6 +48,7 @@ export class Cluster implements AgentListener {
   readonly events: Events;
   readonly images: Images;
   readonly agents: Agents;
+  readonly daemonConnections: DaemonConnections;
   readonly limits: Limits;
   readonly #consoles = new Map<string, ConsoleLog>();
   /** When the arbiter last changed a VM's record, on the process's monotonic clock. */
@@ -71,6 +74,7 @@ export class Cluster implements AgentListener {
     };
     this.images = new Images(options.home, options.data);
     this.agents = new Agents(this);
+    this.daemonConnections = new DaemonConnections(this.inventory, this.events);
     this.#tick = setInterval(() => this.evaluateAll(), tickMs);
   }
 
@@ -80,6 +84,10 @@ export class Cluster implements AgentListener {
   }
 
   // --- daemons --------------------------------------------------------------------------------
+
+  kindOf(daemonId: string): 'host' | 'gateway' | undefined {
+    return this.inventory.daemon(daemonId)?.kind;
+  }
 
   connected(daemonId: string, hello: HelloMessage): void {
     const known = this.inventory.daemon(daemonId)!;
@@ -136,6 +144,7 @@ export class Cluster implements AgentListener {
     const data = { vm: vm.spec.name, host };
     switch (message.kind) {
       case 'console':
+        if (!isInvolved(vm, this.arbiter.entry(message.vm), daemonId)) return;
         this.console(message.vm).take(BigInt(message.offset), Buffer.from(message.bytes, 'base64'));
         break;
       case 'report':
@@ -401,10 +410,11 @@ export class Cluster implements AgentListener {
   #peers(): CenterMessage {
     const peers = this.inventory.daemons
       .filter((daemon) => daemon.trunkPort > 0)
-      .map(({ id, name, kind, trunkAddress, trunkPort }): Peer => {
-        return { id, name, kind, trunkAddress, trunkPort };
+      .map(({ id, name, kind, trunkAddress, trunkPort, certificateEnds }): Peer => {
+        const place = { id, name, kind, trunkAddress, trunkPort };
+        return certificateEnds === undefined ? place : { ...place, certificateEnds };
       });
-    return { kind: 'peers', peers };
+    return { kind: 'peers', peers, revoked: this.inventory.allRevoked.map(({ id }) => id) };
   }
 
   #published(): CenterMessage {

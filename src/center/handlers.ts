@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { EndpointName, Input, Output } from '../api/endpoints.ts';
+import { assert } from '../base/assert.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Ask } from '../lockstep/arbiter.ts';
 import type { Authority } from './certificates.ts';
@@ -12,7 +13,6 @@ import type { Daemon, Vm } from './inventory.ts';
 import {
   createVm,
   deleteVm,
-  removeHost,
   resetVm,
   startVm,
   stopVm,
@@ -20,6 +20,8 @@ import {
   turnFtOff,
   turnFtOn,
 } from './operations.ts';
+import { removeHost, revokeHost } from './revocation.ts';
+import { refuseUnordered } from './start-orders.ts';
 import { makeJoinToken, useJoinToken } from './tokens.ts';
 import { hostView, vmView } from './views.ts';
 
@@ -45,12 +47,19 @@ export const handlers: { readonly [N in EndpointName]: Handler<N> } = {
   health: ({ cluster, version }) => ({ version, epoch: cluster.arbiter.epoch, pid: process.pid }),
   join,
   createJoinToken: ({ cluster, authority }) => ({ token: newJoinToken(cluster, authority) }),
+  renewCertificate: async ({ authority }, { body }, caller) => ({
+    certificate: await renew(authority, body.certificateRequest, caller),
+  }),
   askArbiter,
   listHosts: ({ cluster }) => cluster.inventory.daemons.map((daemon) => hostView(cluster, daemon)),
   showHost: ({ cluster }, { params }) =>
     hostView(cluster, cluster.inventory.findDaemon(params.host)),
   removeHost: async ({ cluster }, { params }) => {
     await removeHost(cluster, params.host);
+    return null;
+  },
+  revokeHost: async ({ cluster }, { params }) => {
+    await revokeHost(cluster, params.host);
     return null;
   },
   listVms: ({ cluster }) => cluster.inventory.vms.map((vm) => vmView(cluster, vm)),
@@ -127,6 +136,15 @@ async function join(
   return { daemonId: id, certificate, ca: authority.certificatePem };
 }
 
+/** With the identity that it has had since it joined. */
+async function renew(authority: Authority, request: string, caller: Caller): Promise<string> {
+  assert(caller.kind === 'daemon', 'a daemon was admitted');
+  const { id, name, kind, addresses } = caller.daemon;
+  return authority.sign(request, {
+    ...{ commonName: id, unit: kind, names: [name, id], addresses },
+  });
+}
+
 async function askArbiter(
   { cluster }: Context,
   { body }: Input<'askArbiter'>,
@@ -141,5 +159,7 @@ async function askArbiter(
     );
   }
   // JSON leaves out what is undefined; the arbiter reads both alike.
-  return (await cluster.arbiter.ask(body as Ask)) as Output<'askArbiter'>;
+  const ask = body as Ask;
+  refuseUnordered(cluster, own, ask);
+  return (await cluster.arbiter.ask(ask)) as Output<'askArbiter'>;
 }

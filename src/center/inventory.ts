@@ -20,6 +20,18 @@ export interface Daemon {
   readonly cpus: number;
   readonly memoryBytes: number;
   readonly version: string;
+  /** When the latest certificate ends that it has shown, Unix milliseconds. */
+  readonly certificateEnds?: number;
+  /** It has come with an ended one since, and people have been told. */
+  readonly certificateEndTold?: boolean;
+}
+
+/** Who was a member once, and is never to be believed again. */
+export interface Revoked {
+  readonly id: string;
+  readonly name: string;
+  /** RFC 3339, UTC. */
+  readonly at: string;
 }
 
 export interface Vm {
@@ -69,8 +81,18 @@ export class Inventory {
     this.#store.put('daemons', daemon.id, daemon);
   }
 
-  removeDaemon(id: string): void {
+  /** In one transaction: it is a member until it is revoked, and never both. */
+  revokeDaemon(id: string, name: string): void {
     this.#store.remove('daemons', id);
+    this.#store.put('revoked', id, { id, name, at: new Date().toISOString() } satisfies Revoked);
+  }
+
+  get allRevoked(): readonly Revoked[] {
+    return this.#store.all('revoked');
+  }
+
+  revoked(id: string): Revoked | undefined {
+    return this.#store.get('revoked', id);
   }
 
   get vms(): readonly Vm[] {

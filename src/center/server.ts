@@ -63,24 +63,8 @@ export async function createServer(
 // --- who calls --------------------------------------------------------------------------------
 
 function callerOf(cluster: Cluster, request: FastifyRequest): Caller {
-  const socket = request.raw.socket as TLSSocket;
-  const certificate = socket.getPeerCertificate();
-  if (certificate?.subject !== undefined) {
-    if (!socket.authorized) {
-      throw new UmbraError(
-        'certificate-foreign',
-        `the certificate of "${certificate.subject.CN}" is not of this cluster's CA`,
-        'Join this cluster with a token of this center, in a folder of its own.',
-      );
-    }
-    const daemon = cluster.inventory.daemon(String(certificate.subject.CN));
-    if (daemon !== undefined) return { kind: 'daemon', daemon };
-    throw new UmbraError(
-      'host-unknown',
-      `"${certificate.subject.CN}" is not a member of the cluster any more`,
-      'It has been removed; join again with a new token, in an empty folder.',
-    );
-  }
+  const daemon = cluster.daemonConnections.daemonOf(request.raw.socket as TLSSocket);
+  if (daemon !== undefined) return { kind: 'daemon', daemon };
   const token = request.headers.authorization?.match(/^Bearer (\S+)$/i)?.[1];
   if (token === undefined) return { kind: 'anyone' };
   const role = roleOfApiToken(cluster.store, token);

@@ -2,7 +2,8 @@
  * Starts a center on a folder of data, and at its first start makes the cluster: authority, store,
  * the administrator's token (`admin.json`, readable by its owner only), a first join token.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync } from 'node:fs';
+import type { Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -14,6 +15,7 @@ import {
 } from '../api/credentials.ts';
 import type { EventView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
+import { keepCenterCertificate } from './center-certificate.ts';
 import { Authority } from './certificates.ts';
 import { Cluster } from './cluster.ts';
 import { type Context, newJoinToken } from './handlers.ts';
@@ -29,6 +31,8 @@ export interface CenterOptions {
   /** UMBRA_HOME: where images are built, and where credentials go if there are none. */
   readonly home: string;
   readonly limits?: Limits;
+  /** How long the certificates last that it issues; shorter in tests. */
+  readonly certificateMs?: number;
   readonly onEvent?: (event: EventView) => void;
   readonly onBug?: (error: unknown) => void;
   /** The disk has failed under the store. The process must end. */
@@ -53,6 +57,8 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
   const isNewCluster =
     !existsSync(join(options.data, 'center.db')) && !existsSync(join(options.data, 'ca.pem'));
   const store = new EmbeddedStore(options.data, options.onStoreFailure);
+  // Also where the folder was there before: in it are the authority's key and people's tokens.
+  chmodSync(options.data, 0o700);
   const cluster = new Cluster({
     store,
     home: options.home,
@@ -62,7 +68,8 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
   });
   try {
     await cluster.arbiter.open(isNewCluster);
-    const authority = await Authority.open(options.data);
+    const authority = await Authority.open(options.data, options.certificateMs);
+    cluster.daemonConnections.trust(authority.certificatePem);
     const context: Context = { cluster, authority, version: packageVersion() };
     const tls = await authority.center(options.data);
     const server = await createServer(context, tls, options.onBug ?? (() => {}));
@@ -72,6 +79,14 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
       await server.close();
       throw listenError(options.listen, cause as Error);
     }
+    const onFailure = options.onBug ?? (() => {});
+    const stopKeeping = keepCenterCertificate(
+      server.server as Server,
+      authority,
+      tls,
+      options.data,
+      onFailure,
+    );
     const bound = (server.server.address() as AddressInfo).port;
     const adminFile = writeCredentials(options, cluster, localUrl(address, bound), tls.ca);
     const isFirst = store.get('meta', 'welcomed') === undefined;
@@ -83,6 +98,7 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
       adminFile,
       cluster,
       async close() {
+        stopKeeping();
         cluster.agents.close();
         await server.close();
         cluster.close();

@@ -1,9 +1,10 @@
 /** `umbra center start|token|events`. */
 import { join } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { umbraHome } from '../api/credentials.ts';
 import type { EventView } from '../api/views.ts';
 import { defaultLimits, defaultListen, startCenter } from '../center/start.ts';
+import { privateFiles } from './secrets.ts';
 import { centerOptions, show, withCenter } from './session.ts';
 
 interface StartOptions {
@@ -12,6 +13,7 @@ interface StartOptions {
   readonly store: string;
   readonly ftVmsPerHost: number;
   readonly ftCpusPerHost: number;
+  readonly certificateSeconds?: number;
   readonly json?: boolean;
 }
 
@@ -37,6 +39,11 @@ export function registerCenter(program: Command): void {
       'their virtual CPUs, 0 = no limit',
       wholeNumber,
       defaultLimits.ftCpusMax,
+    )
+    .addOption(
+      new Option('--certificate-seconds <n>', 'how long certificates last, for tests')
+        .argParser(wholeNumber)
+        .hideHelp(),
     )
     .option(
       '--json',
@@ -68,12 +75,14 @@ export function registerCenter(program: Command): void {
 }
 
 async function start(options: StartOptions): Promise<void> {
-  const { data, listen, json } = options;
+  const { data, listen, json, certificateSeconds: seconds } = options;
+  privateFiles();
   const tell = json ? console.error : console.log;
   const center = await startCenter({
     data,
     listen,
     home: umbraHome(),
+    ...(seconds !== undefined && { certificateMs: seconds * 1000 }),
     limits: { ftVmsMax: options.ftVmsPerHost, ftCpusMax: options.ftCpusPerHost },
     onEvent: (event) => tell(eventLine(event)),
     onBug: (error) => console.error('umbra: a request has met a bug:', error),
@@ -102,7 +111,7 @@ function welcome(url: string, joinToken: string | undefined, adminFile: string):
     `Administrator's credentials: ${adminFile}`,
     'Join token, for one host or gateway, shown this once (more: umbra center token):',
     `  ${joinToken}`,
-    `Next: umbra host start --join ${url} --token TOKEN --data DIR`,
+    `Next: umbra host start --join ${url} --token - --data DIR, and paste it`,
   ].join('\n');
 }
 

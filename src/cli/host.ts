@@ -1,4 +1,4 @@
-/** `umbra host start|list|show|remove`. */
+/** `umbra host start|list|show|remove|revoke`. */
 import type { Command } from 'commander';
 import type { HostView } from '../api/views.ts';
 import { registerHostStart } from './host-start.ts';
@@ -38,6 +38,14 @@ export function registerHost(program: Command): void {
     .argument('<host>', 'name or id')
     .action(async (name: string, options) => {
       await withCenter(options, (client) => client.call('removeHost', { params: { host: name } }));
+    });
+
+  centerOptions(host.command('revoke'))
+    .description('refuse a host that is not to be trusted any more, whatever runs there; for good')
+    .argument('<host>', 'name or id')
+    .action(async (name: string, options) => {
+      await withCenter(options, (client) => client.call('revokeHost', { params: { host: name } }));
+      console.log(`${name} is refused from now on. Switch the machine off: nothing else stops it.`);
     });
 }
 

@@ -45,7 +45,7 @@ export class HostDaemon {
   readonly #member: Member;
   readonly #vms: VmProcesses;
   readonly #images: ImageStore;
-  readonly #wire: Wire;
+  #wire: Wire;
   #version = '';
 
   private constructor(options: HostOptions, member: Member) {
@@ -104,8 +104,18 @@ export class HostDaemon {
       onTrunk: (peer, up) => {
         if (peer.kind === 'host') this.#vms.trunk(peer.id, up);
       },
+      onRenewed: () => this.#renewed(),
+      onStanding: (standing) => this.#vms.standing(standing),
       onRefused: (why) => this.#refused(why),
     });
+  }
+
+  /** An image that is being fetched still comes over the connection that it has. */
+  #renewed(): void {
+    const former = this.#wire;
+    this.#wire = new Wire(this.#member.url, daemonTrust(this.#member.credentials));
+    former.closeIdle();
+    this.#vms.renewed();
   }
 
   #tell(message: DaemonMessage): void {

@@ -9,7 +9,15 @@
 import type { EventView } from '../../api/views.ts';
 import type { ArbiterEntry } from '../../lockstep/arbiter.ts';
 
-export const tables = ['meta', 'joinTokens', 'apiTokens', 'daemons', 'vms', 'arbiterSeen'] as const;
+export const tables = [
+  'meta',
+  'joinTokens',
+  'apiTokens',
+  'daemons',
+  'vms',
+  'arbiterSeen',
+  'revoked',
+] as const;
 export type Table = (typeof tables)[number];
 
 export type EventDraft = Omit<EventView, 'sequence'>;

@@ -9,7 +9,6 @@
  * `failed`, with the reason, before it ends.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { HostClock } from '../../lockstep/clock.ts';
 import { Copy } from '../../lockstep/copy.ts';
 import type { DiskShape } from '../../lockstep/disk-ledger.ts';
@@ -20,6 +19,7 @@ import type { Report } from '../../lockstep/status.ts';
 import type { Output } from '../../machine/effects.ts';
 import type { MachineMaker } from '../../machine/machine.ts';
 import { nowUs } from '../clock.ts';
+import { Trust } from '../trust.ts';
 import { ArbiterClient } from './arbiter-client.ts';
 import { prepareVm } from './configuration.ts';
 import { ConsoleTail } from './console-tail.ts';
@@ -28,8 +28,8 @@ import { EpochProbe } from './epoch-probe.ts';
 import { type DiskFile, FileDisks } from './file-disk.ts';
 import { Journal } from './journal.ts';
 import { KnowledgeFile } from './knowledge-file.ts';
-import { LogChannel, type LogCredentials } from './log-channel.ts';
-import type { Credentials, FromVm, ToVm, VmLaunch } from './protocol.ts';
+import { LogChannel } from './log-channel.ts';
+import type { FromVm, ToVm, VmLaunch } from './protocol.ts';
 import { StartAsk } from './start-ask.ts';
 import { plainReport, vmStatus } from './status.ts';
 import { SwitchConnection } from './switch-connection.ts';
@@ -43,6 +43,7 @@ export class VmProcess {
   readonly #onEnd: () => void;
   readonly #process = randomBytes(8).toString('hex');
   readonly #journal = new Journal();
+  #trust!: Trust;
   readonly #console: ConsoleTail;
   #copy: Copy | undefined;
   #driver: Driver | undefined;
@@ -74,16 +75,16 @@ export class VmProcess {
   }
 
   async start(): Promise<void> {
+    this.#trust = new Trust(this.#launch.credentials);
     const { vm, imageDirectory, directory, tier, role } = this.#launch;
-    const credentials = await readCredentials(this.#launch.credentials);
     const { maker, disks } = await prepareVm(vm, imageDirectory, directory, tier);
     this.#journal.note(`executed by the tier ${tier}`);
-    await this.#connect(credentials, disks);
+    await this.#connect(disks);
     this.#copy = new Copy(await this.#makeRole(maker));
     if (this.#over) return;
     this.#driver = new Driver(this.#copy, () => this.#afterStep());
     for (const message of this.#early.splice(0)) this.receive(message);
-    this.#log = this.#openLog(credentials);
+    this.#log = this.#openLog();
     this.#logPort = await this.#log.listen(this.#launch.logAddress);
     if (role.kind === 'shadow') this.#log.follow({ ...role, host: role.primaryHost });
     setInterval(() => this.#sayStatus(), statusMs).unref();
@@ -103,6 +104,12 @@ export class VmProcess {
 
   receive(message: ToVm): void {
     if (message.kind === 'dismiss') return this.#end();
+    if (message.kind === 'renewed') return this.#renew();
+    if (message.kind === 'standing') {
+      this.#trust?.learn(message.standing);
+      this.#log?.enforce();
+      return undefined;
+    }
     const copy = this.#copy;
     if (copy === undefined) {
       this.#early.push(message);
@@ -139,6 +146,17 @@ export class VmProcess {
     this.#wake();
   }
 
+  /** The connections that stand go on with what they have. */
+  #renew(): void {
+    try {
+      this.#trust?.renew();
+      this.#log?.renew();
+      this.#arbiter?.renew();
+    } catch (error) {
+      this.#journal.note(`the new certificate cannot be read: ${(error as Error).message}`);
+    }
+  }
+
   #follows(host: string): boolean {
     const { role } = this.#launch;
     return role.kind === 'shadow' && role.primaryHost === host;
@@ -148,7 +166,7 @@ export class VmProcess {
 
   readonly #wake = (): void => this.#driver?.wake();
 
-  async #connect(credentials: LogCredentials, files: readonly DiskFile[]): Promise<void> {
+  async #connect(files: readonly DiskFile[]): Promise<void> {
     const { vm, hostId, directory, arbiterUrls, switchSocket } = this.#launch;
     const { note } = this.#journal;
     this.#disks = await FileDisks.open(files, (origin, completion) => {
@@ -158,7 +176,7 @@ export class VmProcess {
     const known = await KnowledgeFile.open(directory, (error) =>
       note(`what this host knows at the arbiter cannot be stored: ${error.message}`),
     );
-    this.#arbiter = new ArbiterClient({ urls: arbiterUrls, ...credentials }, known, (reply) => {
+    this.#arbiter = new ArbiterClient({ urls: arbiterUrls, trust: this.#trust }, known, (reply) => {
       if (this.#probe?.answers(reply)) return;
       if (this.#copy) this.#copy.arbiterReplied(reply);
       else this.#startAsk.replied(reply);
@@ -179,8 +197,8 @@ export class VmProcess {
     this.#switch = new SwitchConnection(switchSocket, vm.number, vm.mac, onFrame, ended);
   }
 
-  #openLog(credentials: LogCredentials): LogChannel {
-    return new LogChannel(credentials, {
+  #openLog(): LogChannel {
+    return new LogChannel(this.#trust, {
       attach: (link) => this.#copy!.attach(link),
       refuses: (host) => {
         if (this.#copy!.primary === undefined) return 'this copy is not live';
@@ -290,12 +308,4 @@ export class VmProcess {
     this.#probe?.stop();
     this.#arbiter?.close();
   }
-}
-
-async function readCredentials(files: Credentials): Promise<LogCredentials> {
-  const { caFile, certificateFile, keyFile } = files;
-  const [ca, certificate, key] = await Promise.all(
-    [caFile, certificateFile, keyFile].map((file) => readFile(file, 'utf8')),
-  );
-  return { ca: ca!, certificate: certificate!, key: key! };
 }
