@@ -42,7 +42,9 @@ export function peerCertificate(
   const { raw, subject } = socket.getPeerCertificate();
   if (raw === undefined) return 'it has shown no certificate';
   const fault = socket.authorized ? undefined : String(socket.authorizationError);
-  if (fault !== undefined && fault !== ended) return `its certificate is not valid (${fault})`;
+  if (fault !== undefined && fault !== ended) {
+    return `its certificate is not one of this cluster (${fault})`;
+  }
   const certificate = new X509Certificate(raw);
   if (!certificate.checkIssued(authority) || !certificate.verify(authority.publicKey)) {
     return "its certificate is not of this cluster's CA";

@@ -25,6 +25,8 @@ const statuses: Readonly<Record<string, number>> = {
   'certificate-of-another': 401,
   'token-refused': 401,
   'access-denied': 403,
+  'host-removed': 403,
+  'host-revoked': 403,
   'endpoint-unknown': 404,
   'host-unknown': 404,
   'vm-unknown': 404,

@@ -40,6 +40,7 @@ export class TestCenter {
   #client: Client | undefined;
   url = '';
   joinToken: string | null = null;
+  readonly options: string[] = [];
   readonly hosts: TestHost[] = [];
 
   constructor() {
@@ -49,8 +50,10 @@ export class TestCenter {
     mkdirSync(this.home);
   }
 
-  static async start(): Promise<TestCenter> {
+  /** @param options of `umbra center start` beyond the usual ones */
+  static async start(...options: string[]): Promise<TestCenter> {
     const center = new TestCenter();
+    center.options.push(...options);
     await center.start();
     return center;
   }
@@ -60,7 +63,17 @@ export class TestCenter {
     const listen = this.url === '' ? '127.0.0.1:0' : new URL(this.url).host;
     const child = spawn(
       process.execPath,
-      [program, 'center', 'start', '--data', this.data, '--listen', listen, '--json'],
+      [
+        program,
+        'center',
+        'start',
+        '--data',
+        this.data,
+        '--listen',
+        listen,
+        '--json',
+        ...this.options,
+      ],
       { env: { ...process.env, UMBRA_HOME: this.home }, stdio: ['ignore', 'pipe', 'pipe'] },
     );
     this.#process = child;
@@ -176,12 +189,15 @@ export class TestHost {
   }
 
   /** Connects, and waits for the welcome or the refusal. */
-  async connect(protocol = agentProtocolVersion): Promise<void> {
+  async connect(
+    protocol = agentProtocolVersion,
+    daemonKind: 'host' | 'gateway' = 'host',
+  ): Promise<void> {
     this.#link = connectAgent({
       url: this.#url,
       credentials: this.credentials,
       hello: () => ({
-        ...{ kind: 'hello', protocol, daemonKind: 'host', pid: process.pid, version: 'test' },
+        ...{ kind: 'hello', protocol, daemonKind, pid: process.pid, version: 'test' },
         ...{ trunkAddress: '127.0.0.1', trunkPort: 1, logAddress: '127.0.0.1' },
         ...{ cpus: 4, memoryBytes: 2 ** 32, vms: [...this.copies.values()] },
       }),

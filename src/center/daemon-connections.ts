@@ -18,7 +18,7 @@ import {
 } from '../api/peer-certificate.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Events } from './events.ts';
-import type { Daemon, Inventory } from './inventory.ts';
+import type { Daemon, Inventory, Revoked } from './inventory.ts';
 
 /** So that what was said last, such as why, is still read. */
 const lastWordsMs = 500;
@@ -49,16 +49,7 @@ export class DaemonConnections {
     if (certificate === undefined) return undefined;
     const daemon = this.#inventory.daemon(certificate.name);
     if (daemon !== undefined) return daemon;
-    const revoked = this.#inventory.revoked(certificate.name);
-    const what =
-      revoked === undefined
-        ? 'is not a member of the cluster'
-        : `has been removed from the cluster, on ${revoked.at.slice(0, 10)}`;
-    throw new UmbraError(
-      'host-unknown',
-      `"${revoked?.name ?? certificate.name}" ${what}`,
-      'Join again with a new token, in an empty folder.',
-    );
+    throw noMember(certificate.name, this.#inventory.revoked(certificate.name));
   }
 
   /** It is no member any more. */
@@ -102,6 +93,17 @@ export class DaemonConnections {
     if (endsAt <= (daemon.certificateEnds ?? 0)) return;
     this.#inventory.putDaemon({ ...daemon, certificateEnds: endsAt, certificateEndTold: hasEnded });
   }
+}
+
+/** One that is on no list may be a member after all: this center may be a restored backup. */
+function noMember(id: string, revoked: Revoked | undefined): UmbraError {
+  const remedy = 'Join again with a new token, in an empty folder.';
+  if (revoked === undefined) {
+    return new UmbraError('host-unknown', `"${id}" is not a member of the cluster`, remedy);
+  }
+  const { how, name, at } = revoked;
+  const text = `"${name}" has been ${how}, on ${at.slice(0, 10)}`;
+  return new UmbraError(`host-${how}`, text, remedy);
 }
 
 function foreign(socket: TLSSocket, why: string): UmbraError {

@@ -30,6 +30,7 @@ export interface Daemon {
 export interface Revoked {
   readonly id: string;
   readonly name: string;
+  readonly how: 'removed' | 'revoked';
   /** RFC 3339, UTC. */
   readonly at: string;
 }
@@ -82,9 +83,10 @@ export class Inventory {
   }
 
   /** In one transaction: it is a member until it is revoked, and never both. */
-  revokeDaemon(id: string, name: string): void {
+  revokeDaemon(id: string, name: string, how: Revoked['how']): void {
+    const revoked: Revoked = { id, name, how, at: new Date().toISOString() };
     this.#store.remove('daemons', id);
-    this.#store.put('revoked', id, { id, name, at: new Date().toISOString() } satisfies Revoked);
+    this.#store.put('revoked', id, revoked);
   }
 
   get allRevoked(): readonly Revoked[] {

@@ -37,7 +37,7 @@ async function leave(
 ): Promise<void> {
   const { store, inventory, events, agents, arbiter } = cluster;
   store.transaction(() => {
-    inventory.revokeDaemon(id, name);
+    inventory.revokeDaemon(id, name, how);
     events.add(`host-${how}`, `${name} has been ${how}`, { host: name });
   });
   agents.expel(id, `host-${how}`, why);

@@ -146,11 +146,23 @@ function checker(schema: TSchema | undefined, where: string, isText = false) {
 
 function addImageFiles(server: FastifyInstance, cluster: Cluster): void {
   server.get(`${apiPrefix}/images/:image/files/:path`, (request, reply) => {
-    admit(callerOf(cluster, request), 'daemon');
+    const caller = callerOf(cluster, request);
+    admit(caller, 'daemon');
+    refuseGateway(caller);
     const { image, path } = request.params as { image: string; path: string };
     const file = cluster.images.file(image, path);
     return reply.type('application/octet-stream').send(createReadStream(file));
   });
+}
+
+/** Guests' disks are no business of the way outside. */
+function refuseGateway(caller: Caller): void {
+  if (caller.kind !== 'daemon' || caller.daemon.kind === 'host') return;
+  throw new UmbraError(
+    'access-denied',
+    `${caller.daemon.name} is a gateway and gets no images`,
+    'Use the credentials of a host.',
+  );
 }
 
 function addAgentSocket(server: FastifyInstance, cluster: Cluster): void {
