@@ -459,7 +459,8 @@ export class Cluster implements AgentListener {
     return this.#obstacles.get(vm);
   }
 
-  nameOf = (daemonId: string): string => this.inventory.daemon(daemonId)?.name ?? daemonId;
+  nameOf = (daemonId: string): string =>
+    (this.inventory.daemon(daemonId) ?? this.inventory.revoked(daemonId))?.name ?? daemonId;
 
   ftStatus(vm: Vm): FtStatusView {
     return ftStatusOf(this.situation(vm), this.nameOf);
