@@ -24,7 +24,8 @@ import {
 export type HelloMessage = Extract<DaemonMessage, { kind: 'hello' }>;
 
 export interface AgentLinkOptions {
-  readonly url: string;
+  /** Of the centers, asked at every connect; they are tried in turn. */
+  readonly urls: () => readonly string[];
   readonly credentials: Credentials;
   /** Called at every connect. */
   readonly hello: () => HelloMessage;
@@ -64,7 +65,8 @@ export function connectAgent(options: AgentLinkOptions): AgentLink {
 
 class Link implements AgentLink {
   readonly #options: AgentLinkOptions;
-  readonly #address: string;
+  #next = 0;
+  #url = '';
   #socket: WebSocket | undefined;
   #welcomed = false;
   #closed = false;
@@ -76,7 +78,6 @@ class Link implements AgentLink {
 
   constructor(options: AgentLinkOptions) {
     this.#options = options;
-    this.#address = `${centerUrl(options.url).replace(/^https/, 'wss')}${apiPrefix}/agent`;
   }
 
   get connected(): boolean {
@@ -99,20 +100,25 @@ class Link implements AgentLink {
   }
 
   open(): void {
-    const socket = new WebSocket(this.#address, {
+    const urls = this.#options.urls();
+    this.#url = centerUrl(urls[this.#next++ % urls.length]!);
+    const address = `${this.#url.replace(/^https/, 'wss')}${apiPrefix}/agent`;
+    const socket = new WebSocket(address, {
       ...tlsOptions(daemonTrust(this.#options.credentials)),
       perMessageDeflate: false,
       handshakeTimeout: 5_000,
     });
     this.#socket = socket;
     let failure: Error | undefined;
-    socket.on('unexpected-response', (request, response) => {
+    socket.on('unexpected-response', (_request, response) => {
+      // Once the reply has been read nobody owns the connection.
+      const connection = response.socket;
       readText(response).then(
         (text) => {
+          connection.destroy();
           const problem = fromProblem(text);
           if (problem !== undefined && response.statusCode! < 500) return this.#refused(problem);
           failure = problem ?? new Error(`status ${response.statusCode}`);
-          request.destroy();
           this.#lost(socket, failure);
         },
         (error: Error) => this.#lost(socket, error),
@@ -137,6 +143,8 @@ class Link implements AgentLink {
     if (this.#closed) return;
     if (message.kind === 'welcome') {
       this.#welcomed = true;
+      // The one that answers is the first to be tried again.
+      this.#next -= 1;
       this.#outageTold = false;
       this.#retryMs = retryMsMin;
       for (const waiting of this.#waiting.splice(0)) this.#write(waiting);
@@ -163,7 +171,7 @@ class Link implements AgentLink {
     this.#welcomed = false;
     if (!this.#outageTold) {
       this.#outageTold = true;
-      this.#options.onDisconnected?.(connectionError(this.#options.url, cause));
+      this.#options.onDisconnected?.(connectionError(this.#url, cause));
     }
     // Spread, so that the hosts of a cluster do not come back in step.
     const wait = this.#retryMs + randomInt(Math.ceil(this.#retryMs / 4));

@@ -54,6 +54,8 @@ export interface Peer {
 
 export type CenterMessage =
   | { readonly kind: 'welcome'; readonly protocol: number; readonly daemonId: string }
+  /** Every center of the cluster, if there are several: any of them answers for the arbiter. */
+  | { readonly kind: 'centers'; readonly urls: readonly string[] }
   /** The full mesh; sent whenever it changes. `revoked`: ids that are never believed again. */
   | {
       readonly kind: 'peers';

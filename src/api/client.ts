@@ -17,8 +17,19 @@ interface Parts {
   readonly body?: unknown;
 }
 
-/** Endpoints without params, query and body take no second argument. */
-type Arguments<N extends EndpointName> = unknown extends Input<N> ? [] : [input: Input<N>];
+export interface CallOptions {
+  /** For rows that create: the same key gives the same reply again, and makes nothing twice. */
+  readonly idempotencyKey?: string;
+  /** For changes of a VM: only if its version still is this one. */
+  readonly ifVersion?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Endpoints without params, query and body take no input. */
+type Arguments<N extends EndpointName> =
+  unknown extends Input<N>
+    ? [input?: undefined, options?: CallOptions]
+    : [input: Input<N>, options?: CallOptions];
 
 export class Client {
   readonly wire: Wire;
@@ -27,10 +38,23 @@ export class Client {
     this.wire = new Wire(url, trust);
   }
 
-  async call<N extends EndpointName>(name: N, ...[input]: Arguments<N>): Promise<Output<N>> {
+  async call<N extends EndpointName>(
+    name: N,
+    ...[input, options = {}]: Arguments<N>
+  ): Promise<Output<N>> {
     const endpoint: Endpoint = endpoints[name];
     const parts = (input ?? {}) as Parts;
-    const reply = await this.wire.json(endpoint.method, pathOf(endpoint, parts), parts.body);
+    const { idempotencyKey, ifVersion, signal } = options;
+    const reply = await this.wire.json(
+      endpoint.method,
+      pathOf(endpoint, parts),
+      parts.body,
+      signal,
+      {
+        ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }),
+        ...(ifVersion !== undefined && { 'if-match': `"${ifVersion}"` }),
+      },
+    );
     return reply as Output<N>;
   }
 

@@ -73,8 +73,13 @@ export function openConsole(client: Client, vm: string, options: ConsoleOptions)
     if (fresh.length > 0) options.onOutput(fresh, next - BigInt(fresh.length));
   });
   socket.on('unexpected-response', (_request, response) => {
+    // Once the reply has been read nobody owns the connection.
+    const connection = response.socket;
     readText(response).then(
-      (text) => end(refusal(url, response.statusCode!, text)),
+      (text) => {
+        connection.destroy();
+        end(refusal(url, response.statusCode!, text));
+      },
       (error: Error) => end(connectionError(url, error)),
     );
   });

@@ -39,6 +39,9 @@ export function umbraHome(): string {
 
 export const personCredentialsFile = (home: string): string => join(home, 'credentials.json');
 
+/** What a login leaves: goes before the credentials, until it is ended. */
+export const sessionFile = (home: string): string => join(home, 'session.json');
+
 export function readPersonCredentials(file: string): PersonCredentials {
   const { url, token, ca, adminFile } = parse(file, read(file)) as Partial<PersonCredentials>;
   if (typeof url !== 'string' || typeof token !== 'string' || typeof ca !== 'string') {

@@ -61,7 +61,7 @@ export async function joinCluster(options: JoinOptions): Promise<DaemonCredentia
 export const fingerprintOf = (der: Uint8Array): string =>
   createHash('sha256').update(der).digest('hex');
 
-function parseJoinToken(token: string | undefined): { secret: string; fingerprint: string } {
+export function parseJoinToken(token: string | undefined): { secret: string; fingerprint: string } {
   const parts = token?.match(/^([A-Za-z0-9_-]{20,100})\.([0-9a-f]{64})$/);
   if (parts) return { secret: parts[1]!, fingerprint: parts[2]! };
   const why = token === undefined ? 'a join token is needed' : 'this is not a join token';
@@ -73,7 +73,7 @@ function parseJoinToken(token: string | undefined): { secret: string; fingerprin
 }
 
 /** The certificate with this fingerprint out of the chain that the center shows, as PEM. */
-function fetchAuthority(url: string, fingerprint: string): Promise<string> {
+export function fetchAuthority(url: string, fingerprint: string): Promise<string> {
   const { hostname, port } = new URL(url);
   const host = hostname.replace(/^\[|\]$/g, '');
   return new Promise((resolve, reject) => {

@@ -2,46 +2,96 @@
  * Errors on the wire: RFC 9457 problem documents, with the code and the remedy of an `UmbraError`.
  *
  * Twins: what the center writes with `toProblem`, the client reads with `fromProblem`. The table
- * gives the HTTP status of every code; a code that is not in it is a conflict with the state of
- * things (409), the commonest kind.
+ * gives every code that the center sends, its HTTP status and what it means; a code that is not in
+ * it counts as a conflict with the state of things (409), the commonest kind, and fails a test.
  */
+import Type, { type Static } from 'typebox';
 import { UmbraError } from '../base/errors.ts';
 
-export interface Problem {
-  readonly type: string;
-  readonly title: string;
-  readonly status: number;
-  readonly detail: string;
-  readonly code: string;
-  readonly remedy: string;
-}
+export const ProblemView = Type.Object({
+  /** `urn:umbra:error:CODE` */
+  type: Type.String(),
+  title: Type.String(),
+  status: Type.Integer(),
+  /** What, and why, as a sentence. */
+  detail: Type.String(),
+  /** Stable: scripts may test it. */
+  code: Type.String(),
+  /** What the reader can do about it; may be empty. */
+  remedy: Type.String(),
+});
+export type Problem = Readonly<Static<typeof ProblemView>>;
 
-const statuses: Readonly<Record<string, number>> = {
-  'request-malformed': 400,
-  'credentials-missing': 401,
-  'credentials-refused': 401,
-  'certificate-foreign': 401,
-  'certificate-ended': 401,
-  'certificate-of-another': 401,
-  'token-refused': 401,
-  'access-denied': 403,
-  'host-removed': 403,
-  'host-revoked': 403,
-  'endpoint-unknown': 404,
-  'host-unknown': 404,
-  'vm-unknown': 404,
-  'image-unknown': 404,
-  'image-file-unknown': 404,
-  'certificate-request-malformed': 400,
-  bug: 500,
-  'center-stopping': 503,
+export const problemCodes: Readonly<Record<string, readonly [status: number, means: string]>> = {
+  'request-malformed': [400, 'path, query, header or body is not what the endpoint takes'],
+  'certificate-request-malformed': [400, 'the certificate request of a daemon cannot be read'],
+  'credentials-missing': [401, 'the caller shows no credentials'],
+  'credentials-refused': [401, 'token, session or cookie are not of this center, or revoked'],
+  'credentials-expired': [401, 'the API token has expired'],
+  'session-expired': [401, 'the session has expired'],
+  'login-refused': [401, 'user or password are wrong'],
+  'certificate-foreign': [401, "the certificate is not of this cluster's CA"],
+  'certificate-ended': [401, 'the certificate has ended, and its owner has a newer one'],
+  'certificate-of-another': [401, 'the certificate is that of another kind of member'],
+  'token-unknown': [401, 'the join token was never made here, or has been revoked'],
+  'token-used': [401, 'a daemon has joined with this join token already'],
+  'token-expired': [401, 'the join token has expired'],
+  'token-wrong-kind': [401, 'the join token is for another kind of daemon'],
+  'access-denied': [403, 'these credentials do not suffice'],
+  'host-removed': [403, 'the host or gateway has been removed from the cluster'],
+  'host-revoked': [403, 'the certificate of the host or gateway has been revoked'],
+  'csrf-refused': [403, 'a call by cookie without its CSRF token, or from another origin'],
+  'password-wrong': [403, 'the present password that was given is wrong'],
+  'endpoint-unknown': [404, 'there is no such path'],
+  'host-unknown': [404, 'there is no such host or gateway'],
+  'vm-unknown': [404, 'there is no such VM'],
+  'image-unknown': [404, 'there is no such image at the center'],
+  'image-file-unknown': [404, 'the image has no such file'],
+  'user-unknown': [404, 'there is no such user'],
+  'api-token-unknown': [404, 'there is no such API token'],
+  'join-token-unknown': [404, 'there is no such join token'],
+  'task-unknown': [404, 'there is no such task'],
+  'method-not-allowed': [405, 'the path takes other methods'],
+  'authority-damaged': [409, 'the certificate authority cannot be used'],
+  'ft-not-protected': [409, 'the VM has no shadow that could go live now'],
+  'ft-precheck-failed': [409, 'fault tolerance cannot be turned on'],
+  'hand-over-failed': [409, 'the VM was not handed over and runs on where it was'],
+  'host-busy': [409, 'the host runs VM copies'],
+  'host-not-responding': [409, 'the host does not respond'],
+  'idempotency-key-reused': [409, 'the idempotency key came with another request before'],
+  'image-damaged': [409, 'files of the image are missing or not understood'],
+  'last-administrator': [409, 'nobody could administrate the cluster any more'],
+  'name-taken': [409, 'the name is in use'],
+  'no-host': [409, 'no host has joined'],
+  'no-room': [409, 'no host has room'],
+  'port-taken': [409, "the gateway's port is published for another VM"],
+  'session-missing': [409, 'the caller has no session that could end'],
+  'task-ended': [409, 'the task has ended already'],
+  'task-not-cancellable': [409, 'the task cannot be cancelled'],
+  'vm-not-running': [409, 'the VM is not running on a host that responds'],
+  'vm-running': [409, 'the VM is not powered off'],
+  'changed-meanwhile': [412, 'somebody has changed the VM since it was looked at (If-Match)'],
+  'body-too-large': [413, 'the body is larger than the center takes'],
+  'path-too-long': [414, 'the path is longer than the center takes'],
+  'media-type-unsupported': [415, 'the body is not application/json'],
+  'upgrade-required': [426, 'the path is a WebSocket'],
+  'login-throttled': [429, 'too many failed logins; see Retry-After'],
+  'headers-too-large': [431, 'the head of the request is larger than the center takes'],
+  bug: [500, 'the center has failed on the request'],
+  'center-stopping': [503, 'the center stops'],
+  'center-follows': [503, 'another center leads, or none at the moment'],
+  'store-unreachable': [503, 'etcd does not answer'],
+  'center-not-ready': [503, 'the center cannot decide anything now'],
+  // Of tasks, in their `error`.
+  'task-cancelled': [409, 'the task was cancelled'],
+  'center-restarted': [503, 'the center was restarted while the task ran'],
 };
 
 export function toProblem(error: UmbraError): Problem {
   return {
     type: `urn:umbra:error:${error.code}`,
     title: error.code.replaceAll('-', ' '),
-    status: statuses[error.code] ?? 409,
+    status: problemCodes[error.code]?.[0] ?? 409,
     detail: error.message,
     code: error.code,
     remedy: error.remedy,

@@ -20,7 +20,8 @@ const lookMsMax = 60 * 60 * 1000;
 const answerMsMax = 30_000;
 
 export interface RenewalOptions {
-  readonly url: string;
+  /** Of the centers: each of them has the authority. */
+  readonly urls: () => readonly string[];
   readonly credentials: DaemonCredentials;
   /** The files have changed: the next connection is to use them. */
   readonly renewed: (endsAt: Date) => void;
@@ -37,7 +38,7 @@ export function renewalDueAt({ validFromDate, validToDate }: X509Certificate): n
 export class Renewal {
   readonly #options: RenewalOptions;
   #timer: NodeJS.Timeout | undefined;
-  #client: Client | undefined;
+  readonly #clients = new Set<Client>();
   #hasFailed = false;
   #closed = false;
 
@@ -53,7 +54,7 @@ export class Renewal {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#client?.close();
+    for (const client of this.#clients) client.close();
   }
 
   #present(): X509Certificate {
@@ -86,12 +87,10 @@ export class Renewal {
   }
 
   async #renew(): Promise<void> {
-    const { url, credentials } = this.#options;
+    const { urls, credentials } = this.#options;
     const { daemonId, caFile } = credentials;
     const { request, key } = await certificateRequest(daemonId);
-    const { certificate } = await this.#with(url, (client) =>
-      client.call('renewCertificate', { body: { certificateRequest: request } }),
-    );
+    const { certificate } = await this.#ask(request);
     const issued = new X509Certificate(certificate);
     const why = unfit(issued, new X509Certificate(readFileSync(caFile)), daemonId, key);
     if (why !== undefined) {
@@ -104,19 +103,36 @@ export class Renewal {
     if (this.#closed) return;
     writeIdentity(dirname(credentials.certificateFile), certificate, key);
     this.#options.renewed(issued.validToDate);
-    // The center is to see the new one, so that the old one counts no more once it has ended.
-    await this.#with(url, (client) => client.call('health')).catch(() => {});
+    // The centers are to see the new one, so that the old one counts no more once it has ended.
+    const shown = urls().map((url) => this.#with(url, (client) => client.call('health')));
+    await Promise.allSettled(shown);
+  }
+
+  /** The first center that answers. */
+  async #ask(certificateRequest: string): Promise<{ readonly certificate: string }> {
+    let failure: unknown;
+    for (const url of this.#options.urls()) {
+      try {
+        return await this.#with(url, (client) =>
+          client.call('renewCertificate', { body: { certificateRequest } }),
+        );
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    throw failure;
   }
 
   /** A client with the credentials as they are in the folder now; never waits for ever. */
   async #with<T>(url: string, act: (client: Client) => Promise<T>): Promise<T> {
     const client = new Client(url, daemonTrust(this.#options.credentials));
-    this.#client = client;
+    this.#clients.add(client);
     const impatience = setTimeout(() => client.close(), answerMsMax);
     try {
       return await act(client);
     } finally {
       clearTimeout(impatience);
+      this.#clients.delete(client);
       client.close();
     }
   }

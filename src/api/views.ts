@@ -43,6 +43,8 @@ export const VmView = Type.Object({
   id: Type.String(),
   name: Type.String(),
   number: Type.Integer(),
+  /** Grows with each change of what is wished; for `If-Match`. */
+  version: Type.Integer(),
   state: Type.Enum(['poweredOff', 'starting', 'poweredOn', 'stopping', 'suspended', 'unknown']),
   image: Type.String(),
   imageDigest: Type.String(),
@@ -77,7 +79,7 @@ export type EventView = Static<typeof EventView>;
 export const EventList = Type.Array(EventView);
 
 export const JoinRequest = Type.Object({
-  token: Type.String({ maxLength: 200 }),
+  token: Type.String({ maxLength: 200, writeOnly: true }),
   kind: Type.Enum(['host', 'gateway']),
   name: Type.String({
     pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$',
@@ -88,6 +90,15 @@ export const JoinRequest = Type.Object({
   /** PKCS #10, PEM. */
   certificateRequest: Type.String({ maxLength: 10_000 }),
 });
+export const JoinCenterRequest = Type.Object({ token: Type.String({ maxLength: 200 }) });
+export const JoinCenterReply = Type.Object({
+  /** PEM. */
+  certificate: Type.String(),
+  key: Type.String(),
+  /** An administrator's, for the new center's admin.json. */
+  adminToken: Type.String(),
+});
+
 export const JoinReply = Type.Object({
   daemonId: Type.String(),
   certificate: Type.String(),

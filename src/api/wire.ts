@@ -65,6 +65,7 @@ export class Wire {
     path: string,
     body?: unknown,
     signal?: AbortSignal,
+    headers: Readonly<Record<string, string>> = {},
   ): Promise<IncomingMessage> {
     const text = body === undefined ? undefined : JSON.stringify(body);
     const reply = await new Promise<IncomingMessage>((resolve, reject) => {
@@ -77,6 +78,7 @@ export class Wire {
           headers: {
             accept: 'application/json',
             ...authorization(this.trust),
+            ...headers,
             ...(text !== undefined && {
               'content-type': 'application/json',
               'content-length': Buffer.byteLength(text),
@@ -93,8 +95,14 @@ export class Wire {
   }
 
   /** A JSON reply; undefined where the reply has no content. */
-  async json(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<unknown> {
-    const text = await readText(await this.open(method, path, body, signal));
+  async json(
+    method: string,
+    path: string,
+    body?: unknown,
+    signal?: AbortSignal,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<unknown> {
+    const text = await readText(await this.open(method, path, body, signal, headers));
     return text === '' ? undefined : JSON.parse(text);
   }
 

@@ -49,7 +49,7 @@ test('records survive a restart, in the same epoch', async () => {
   const directory = newFolder();
   const first = await withPair(directory);
   const before = first.arbiter.entry('v');
-  first.store.close();
+  await first.store.close();
   const { store, arbiter } = await open(directory);
   assert.deepEqual(
     JSON.parse(JSON.stringify(before)),
@@ -61,7 +61,7 @@ test('records survive a restart, in the same epoch', async () => {
   // The very same ask again, as after a lost reply.
   assert.ok((await arbiter.ask(claim)).granted);
   assert.equal(arbiter.entry('v')!.record.generation, 3);
-  store.close();
+  await store.close();
 });
 
 test('of two claims in one generation one is granted, also across a restart', async () => {
@@ -69,26 +69,26 @@ test('of two claims in one generation one is granted, also across a restart', as
   const first = await withPair(directory);
   const { record } = first.arbiter.entry('v')!;
   assert.ok((await first.arbiter.ask(ask(b, record, { kind: 'claim' }))).granted);
-  first.store.close();
+  await first.store.close();
   const { store, arbiter } = await open(directory);
   const late = await arbiter.ask(ask(a, record, { kind: 'goAlone' }));
   assert.equal(late.refusal, 'generation');
   assert.deepEqual(late.record?.live, b);
-  store.close();
+  await store.close();
 });
 
 test('a database put back from a backup begins a new epoch and waits for the hosts', async () => {
   const directory = newFolder();
   const backup = newFolder();
   const first = await withPair(directory);
-  first.store.close();
+  await first.store.close();
   cpSync(join(directory, 'center.db'), join(backup, 'center.db'), { recursive: true });
   // After the backup: the shadow is lost, the primary goes on alone.
   const second = await open(directory);
   const alone = await second.arbiter.ask(
     ask(a, second.arbiter.entry('v')!.record, { kind: 'goAlone' }),
   );
-  second.store.close();
+  await second.store.close();
   cpSync(join(backup, 'center.db'), join(directory, 'center.db'));
 
   const { store, arbiter } = await open(directory);
@@ -105,17 +105,17 @@ test('a database put back from a backup begins a new epoch and waits for the hos
   assert.equal((await register(a, alone.record!)).granted, true);
   assert.equal((await arbiter.ask(claim)).refusal, 'generation');
   assert.deepEqual(arbiter.certain('v')?.live, a);
-  store.close();
+  await store.close();
 });
 
 test('a folder that was copied begins a new epoch', async () => {
   const directory = newFolder();
-  (await withPair(directory)).store.close();
+  await (await withPair(directory)).store.close();
   const copied = newFolder();
   cpSync(directory, copied, { recursive: true });
   const { store, arbiter } = await open(copied);
   assert.ok(arbiter.epoch > 1);
-  store.close();
+  await store.close();
 });
 
 test('an asker who knows a later generation betrays a store that was put back whole', async () => {
@@ -125,7 +125,7 @@ test('an asker who knows a later generation betrays a store that was put back wh
   assert.equal((await arbiter.ask(ask(b, later, { kind: 'claim' }))).refusal, 'recovering');
   assert.ok(arbiter.epoch > record.epoch);
   assert.equal((await arbiter.ask(ask(b, record, { kind: 'claim' }))).refusal, 'recovering');
-  store.close();
+  await store.close();
 });
 
 test('a VM that the arbiter does not know has no record', async () => {
@@ -134,7 +134,7 @@ test('a VM that the arbiter does not know has no record', async () => {
     ask(a, { epoch: 1, generation: 0 } as VmRecord, { kind: 'start' }),
   );
   assert.equal(reply.refusal, 'unknown-vm');
-  store.close();
+  await store.close();
 });
 
 test('a removed host counts as heard', async () => {
@@ -144,7 +144,7 @@ test('a removed host counts as heard', async () => {
   assert.equal(arbiter.certain('v'), undefined);
   await arbiter.forgetHost('b');
   assert.ok(arbiter.certain('v'));
-  store.close();
+  await store.close();
 });
 
 /** Grants without end, each told only after `ask` has returned. */
@@ -188,7 +188,7 @@ async function killInTheMiddle(directory: string, replies: number): Promise<Repl
 
 test('kill -9 in the middle of asks loses no granted reply', async () => {
   const directory = newFolder();
-  (await withPair(directory)).store.close();
+  await (await withPair(directory)).store.close();
   let generation = 2;
   for (const replies of [1, 7, 40, 90]) {
     const last = await killInTheMiddle(directory, replies);
@@ -200,6 +200,6 @@ test('kill -9 in the middle of asks loses no granted reply', async () => {
     assert.ok(last.record!.generation > generation, 'nothing was tried');
     if (record.generation === last.record!.generation) assert.equal(record.claimId, last.claimId);
     generation = record.generation;
-    store.close();
+    await store.close();
   }
 });

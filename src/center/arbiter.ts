@@ -17,7 +17,7 @@ import {
   type Reply,
   type VmRecord,
 } from '../lockstep/arbiter.ts';
-import type { ArbiterChange, ArbiterRecords } from './store/store.ts';
+import type { ArbiterRecords } from './store/store.ts';
 
 export class Arbiter {
   readonly #records: ArbiterRecords;
@@ -28,7 +28,7 @@ export class Arbiter {
 
   /** Before the first ask. `isNewCluster`: there has never been a store; nobody can know better. */
   async open(isNewCluster: boolean): Promise<void> {
-    if (isNewCluster) await this.#records.change([], 1);
+    if (isNewCluster) await this.#records.beginEpoch(1);
     else if (this.#records.mayHaveForgotten) await this.newEpoch();
   }
 
@@ -70,7 +70,7 @@ export class Arbiter {
       if (await this.#noticeForgotten(ask, before.record)) continue;
       const { entry: after, reply } = decide(before, ask);
       if (after === before) return reply;
-      if (await this.#records.change([{ vm: ask.vm, before, after }])) return reply;
+      if (await this.#records.change(ask.vm, before, after)) return reply;
     }
   }
 
@@ -85,17 +85,18 @@ export class Arbiter {
     return true;
   }
 
-  /** Every record is uncertain until those who may know better have registered. */
+  /**
+   * Every record is uncertain until those who may know better have registered. The store's own
+   * epoch comes last: whoever is interrupted begins again.
+   */
   async newEpoch(beyond = 0): Promise<void> {
-    const from = this.epoch;
-    const epoch = Math.max(from + 1, beyond + 1, epochOfNow());
-    const change = (vm: string): ArbiterChange => {
-      const before = this.#records.entry(vm)!;
-      return { vm, before, after: beginEpoch(before, epoch) };
-    };
-    while (this.epoch === from) {
-      if (await this.#records.change(this.#records.vms().map(change), epoch)) return;
+    const epoch = Math.max(this.epoch + 1, beyond + 1, epochOfNow());
+    for (const vm of this.#records.vms()) {
+      await this.#change(vm, (entry) =>
+        entry === undefined || entry.record.epoch >= epoch ? entry : beginEpoch(entry, epoch),
+      );
     }
+    await this.#records.beginEpoch(epoch);
   }
 
   /** The operator says that nothing of this host runs any more, for good. */
@@ -112,7 +113,7 @@ export class Arbiter {
     for (;;) {
       const before = await this.#records.read(vm);
       const after = next(before);
-      if (after === before || (await this.#records.change([{ vm, before, after }]))) return after;
+      if (after === before || (await this.#records.change(vm, before, after))) return after;
     }
   }
 }

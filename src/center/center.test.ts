@@ -53,7 +53,7 @@ describe('joining', () => {
     assert.match(joined.daemonId, /^host-[0-9a-f]{12}$/);
     assert.equal(statSync(joined.keyFile).mode & 0o777, 0o600);
     assert.deepEqual(await joinWith(undefined, 'first'), joined);
-    await assert.rejects(joinWith(token, 'second'), code('token-refused'));
+    await assert.rejects(joinWith(token, 'second'), code('token-used'));
     const hosts = await center.client.call('listHosts');
     assert.deepEqual(
       hosts.map(({ name, state, pid }) => ({ name, state, pid })),
@@ -69,7 +69,7 @@ describe('joining', () => {
     const other = `${secret}.${'0'.repeat(64)}`;
     await assert.rejects(joinWith(other, 'third'), code('center-not-trusted'));
     const unknown = `${'A'.repeat(43)}.${fingerprint}`;
-    await assert.rejects(joinWith(unknown, 'third'), code('token-refused'));
+    await assert.rejects(joinWith(unknown, 'third'), code('token-unknown'));
     // None of these has used it up.
     assert.ok(await joinWith(token, 'third'));
   });
@@ -312,6 +312,10 @@ describe('a protected VM', () => {
     const vm = await center.client.call('showVm', { params: { vm: 'web' } });
     assert.equal(vm.state, 'poweredOn');
     assert.equal(vm.host, 'a');
+    await center.client.call('resetVm', { params: { vm: 'web' } });
+    await a.order('reset');
+    const shown = await center.client.call('showHost', { params: { host: 'a' } });
+    assert.deepEqual([shown.state, shown.vmPids], ['connected', [4242]]);
   });
 
   test('a second primary of the same VM is refused', async () => {
@@ -422,11 +426,21 @@ describe('a protected VM', () => {
     await b.order('handOver');
     assert.ok((await c.ask(id, { kind: 'claim' })).granted);
     assert.equal((await asked).primary?.host, 'c');
+    const tasks = await center.client.call('listTasks', { query: { vm: 'web' } });
+    assert.deepEqual(
+      tasks.map(({ kind, state, by }) => [kind, state, by]),
+      [['test-failover', 'succeeded', 'admin.json']],
+    );
     b.report(id, 'ended', { ended: { kind: 'handed-over', text: 'the shadow has taken over' } });
     c.report(id, 'live', { generation: 5 });
     await state('needShadow');
     const early = center.client.call('testFailover', { params: { vm: 'web' } });
     await assert.rejects(early, code('ft-not-protected'));
+    const failed = await center.client.call('listTasks', { query: { state: 'failed' } });
+    assert.deepEqual(
+      failed.map(({ error }) => error?.code),
+      ['ft-not-protected'],
+    );
   });
 
   test('a guest that switches itself off stays off', async () => {

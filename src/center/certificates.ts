@@ -61,14 +61,22 @@ export class Authority {
   readonly certificatePem: string;
   /** SHA-256 over the certificate, hex: the second part of join tokens. */
   readonly fingerprint: string;
+  /** PEM of certificate and key, for a further center. */
+  readonly secrets: { readonly certificate: string; readonly key: string };
   readonly #certificate: X509Certificate;
   readonly #key: webcrypto.CryptoKey;
   readonly #issuedMs: number;
 
-  private constructor(certificate: X509Certificate, key: webcrypto.CryptoKey, issuedMs: number) {
+  private constructor(
+    certificate: X509Certificate,
+    key: webcrypto.CryptoKey,
+    keyPem: string,
+    issuedMs: number,
+  ) {
     this.#certificate = certificate;
     this.#key = key;
     this.#issuedMs = issuedMs;
+    this.secrets = { certificate: certificate.toString('pem'), key: keyPem };
     this.certificatePem = certificate.toString('pem');
     const { fingerprint256 } = new NodeCertificate(this.certificatePem);
     this.fingerprint = fingerprint256.replaceAll(':', '').toLowerCase();
@@ -83,10 +91,11 @@ export class Authority {
     const keyFile = join(directory, 'ca-key.pem');
     if (!existsSync(certificateFile)) await Authority.#create(certificateFile, keyFile);
     try {
-      const pkcs8 = PemConverter.decodeFirst(readFileSync(keyFile, 'utf8'));
+      const pem = readFileSync(keyFile, 'utf8');
+      const pkcs8 = PemConverter.decodeFirst(pem);
       const key = await webcrypto.subtle.importKey('pkcs8', pkcs8, ecdsa, false, ['sign']);
       const certificate = new X509Certificate(readFileSync(certificateFile, 'utf8'));
-      return new Authority(certificate, key, issuedMs);
+      return new Authority(certificate, key, pem, issuedMs);
     } catch (cause) {
       throw new UmbraError(
         'authority-damaged',
@@ -95,6 +104,17 @@ export class Authority {
         { cause },
       );
     }
+  }
+
+  /** Whether this folder has one. */
+  static exists(directory: string): boolean {
+    return existsSync(join(directory, 'ca.pem'));
+  }
+
+  /** That of a cluster which this center has joined. */
+  static adopt(directory: string, { certificate, key }: Authority['secrets']): void {
+    writePrivateFile(join(directory, 'ca-key.pem'), key);
+    writePrivateFile(join(directory, 'ca.pem'), `${certificate}\n`);
   }
 
   static async #create(certificateFile: string, keyFile: string): Promise<void> {

@@ -40,20 +40,21 @@ export class TestCenter {
   #client: Client | undefined;
   url = '';
   joinToken: string | null = null;
-  readonly options: string[] = [];
   readonly hosts: TestHost[] = [];
 
-  constructor() {
+  readonly #more: readonly string[];
+
+  /** @param more further options of `umbra center start` */
+  constructor(more: readonly string[] = []) {
+    this.#more = more;
     this.folder = mkdtempSync(join(tmpdir(), 'umbra-center-'));
     this.data = join(this.folder, 'data');
     this.home = join(this.folder, 'home');
     mkdirSync(this.home);
   }
 
-  /** @param options of `umbra center start` beyond the usual ones */
-  static async start(...options: string[]): Promise<TestCenter> {
-    const center = new TestCenter();
-    center.options.push(...options);
+  static async start(more: readonly string[] = []): Promise<TestCenter> {
+    const center = new TestCenter(more);
     await center.start();
     return center;
   }
@@ -72,7 +73,7 @@ export class TestCenter {
         '--listen',
         listen,
         '--json',
-        ...this.options,
+        ...this.#more,
       ],
       { env: { ...process.env, UMBRA_HOME: this.home }, stdio: ['ignore', 'pipe', 'pipe'] },
     );
@@ -113,8 +114,9 @@ export class TestCenter {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  async token(): Promise<string> {
-    return (await this.client.call('createJoinToken')).token;
+  async token(kind?: 'host' | 'gateway' | 'center'): Promise<string> {
+    const body = kind === undefined ? {} : { kind };
+    return (await this.client.call('createJoinToken', { body })).token;
   }
 
   /** A host that is connected. */
@@ -153,8 +155,9 @@ export class TestHost {
   readonly name: string;
   readonly credentials: DaemonCredentials;
   readonly heard: CenterMessage[] = [];
-  readonly #url: string;
   readonly #client: Client;
+  /** Where it looks for centers. */
+  urls: () => readonly string[];
   /** By VM; what the host reports of it. */
   readonly copies = new Map<string, VmStatus>();
   #link: AgentLink | undefined;
@@ -162,13 +165,16 @@ export class TestHost {
   #claims = 0;
 
   constructor(url: string, name: string, credentials: DaemonCredentials) {
-    this.#url = url;
+    this.urls = () => [url];
     this.name = name;
     this.credentials = credentials;
     this.#client = new Client(url, daemonTrust(credentials));
   }
 
-  static async join(center: TestCenter, name: string): Promise<TestHost> {
+  static async join(
+    center: Pick<TestCenter, 'url' | 'folder' | 'token'>,
+    name: string,
+  ): Promise<TestHost> {
     const credentials = await joinCluster({
       url: center.url,
       token: await center.token(),
@@ -194,7 +200,7 @@ export class TestHost {
     daemonKind: 'host' | 'gateway' = 'host',
   ): Promise<void> {
     this.#link = connectAgent({
-      url: this.#url,
+      urls: () => this.urls(),
       credentials: this.credentials,
       hello: () => ({
         ...{ kind: 'hello', protocol, daemonKind, pid: process.pid, version: 'test' },
@@ -256,19 +262,33 @@ export class TestHost {
     this.send({ kind: 'status', vms: [status] });
   }
 
-  async ask(vm: string, operation: Operation, changes: { host?: string } = {}): Promise<Reply> {
+  /** @param changes in the name of another host; at another center */
+  async ask(
+    vm: string,
+    operation: Operation,
+    changes: { host?: string; at?: string } = {},
+  ): Promise<Reply> {
     const member = { host: changes.host ?? this.id, process: this.process(vm) };
-    const known = await this.#record(vm);
-    const { epoch, generation } = known ?? { epoch: 1, generation: 0 };
-    const claimId = `${this.process(vm)}:${this.#claims++}`;
-    const body = { vm, member, epoch, generation, claimId, operation };
-    return (await this.#client.call('askArbiter', { body: body as never })) as Reply;
+    const client = changes.at === undefined ? this.#client : this.#clientAt(changes.at);
+    try {
+      const known = await this.#record(client, vm);
+      const { epoch, generation } = known ?? { epoch: 1, generation: 0 };
+      const claimId = `${this.process(vm)}:${this.#claims++}`;
+      const body = { vm, member, epoch, generation, claimId, operation };
+      return (await client.call('askArbiter', { body: body as never })) as Reply;
+    } finally {
+      if (client !== this.#client) client.close();
+    }
   }
 
-  async #record(vm: string): Promise<VmRecord | undefined> {
+  #clientAt(url: string): Client {
+    return new Client(url, daemonTrust(this.credentials));
+  }
+
+  async #record(client: Client, vm: string): Promise<VmRecord | undefined> {
     const member = { host: this.id, process: this.process(vm) };
     const place = { vm, member, epoch: 0, generation: 0, claimId: 'read' };
     const body = { ...place, operation: { kind: 'read' as const } };
-    return ((await this.#client.call('askArbiter', { body })) as Reply).record;
+    return ((await client.call('askArbiter', { body })) as Reply).record;
   }
 }

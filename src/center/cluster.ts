@@ -26,6 +26,7 @@ import { type Command, type Plan, plan, type Situation } from './protection.ts';
 import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
+import { Tasks } from './tasks.ts';
 
 export interface ClusterOptions {
   readonly store: Store;
@@ -46,6 +47,7 @@ export class Cluster implements AgentListener {
   readonly inventory: Inventory;
   readonly arbiter: Arbiter;
   readonly events: Events;
+  readonly tasks: Tasks;
   readonly images: Images;
   readonly agents: Agents;
   readonly daemonConnections: DaemonConnections;
@@ -59,7 +61,7 @@ export class Cluster implements AgentListener {
   readonly #obstacles = new Map<string, string>();
   readonly #refusedHandOvers = new Map<string, string>();
   readonly #tick: NodeJS.Timeout;
-  #closed = false;
+  #leads = false;
 
   constructor(options: ClusterOptions) {
     const { store } = options;
@@ -67,6 +69,7 @@ export class Cluster implements AgentListener {
     this.limits = options.limits;
     this.inventory = new Inventory(store);
     this.events = new Events(store, options.onEvent);
+    this.tasks = new Tasks(store, this.events);
     this.arbiter = new Arbiter(store.arbiter);
     store.arbiter.onChange = (vm) => {
       // After the reply is on its way: the asker's outputs may be waiting for it.
@@ -74,12 +77,33 @@ export class Cluster implements AgentListener {
     };
     this.images = new Images(options.home, options.data);
     this.agents = new Agents(this);
-    this.daemonConnections = new DaemonConnections(this.inventory, this.events);
+    this.daemonConnections = new DaemonConnections(store, this.inventory, this.events);
     this.#tick = setInterval(() => this.evaluateAll(), tickMs);
   }
 
+  /** Whether this center gives the orders. */
+  get leads(): boolean {
+    return this.#leads;
+  }
+
+  /** From now on. Daemons say by themselves what runs. */
+  lead(): void {
+    this.#leads = true;
+    this.tasks.recover();
+    this.evaluateAll();
+  }
+
+  /** Another center leads, or this one ends: daemons go where they are listened to. */
+  resign(): void {
+    this.#leads = false;
+    this.agents.close();
+    for (const memory of [this.#decidedAt, this.#avoid, this.#shown, this.#obstacles])
+      memory.clear();
+  }
+
   close(): void {
-    this.#closed = true;
+    this.resign();
+    this.tasks.close();
     clearInterval(this.#tick);
   }
 
@@ -98,6 +122,8 @@ export class Cluster implements AgentListener {
     });
     this.agents.broadcast(this.#peers());
     const connection = this.agents.get(daemonId)!;
+    const { centerUrls } = this.store;
+    if (centerUrls.length > 0) connection.send({ kind: 'centers', urls: centerUrls });
     if (hello.daemonKind === 'gateway') connection.send(this.#published());
     for (const vm of this.inventory.vms) {
       const place = this.#placeOf(vm);
@@ -108,7 +134,7 @@ export class Cluster implements AgentListener {
   }
 
   disconnected(daemonId: string): void {
-    if (this.#closed) return;
+    if (!this.#leads) return;
     const daemon = this.inventory.daemon(daemonId);
     if (daemon === undefined) return;
     const { name } = daemon;
@@ -194,7 +220,7 @@ export class Cluster implements AgentListener {
   /** Tells everybody what the arbiter has changed. */
   #decided(id: string): void {
     const vm = this.inventory.vm(id);
-    const place = vm === undefined || this.#closed ? undefined : this.#placeOf(vm);
+    const place = vm === undefined || !this.#leads ? undefined : this.#placeOf(vm);
     if (place !== undefined) this.agents.broadcast(place);
     this.evaluate(id);
   }
@@ -279,12 +305,12 @@ export class Cluster implements AgentListener {
   /** By name or id, with all that the arbiter has decided of it. */
   findVm(name: string): Vm {
     const { id } = this.inventory.findVm(name).spec;
-    this.#digest(id);
+    if (this.#leads) this.#digest(id);
     return this.inventory.vm(id)!;
   }
 
   evaluate(id: string): void {
-    if (this.#closed || this.inventory.vm(id) === undefined) return;
+    if (!this.#leads || this.inventory.vm(id) === undefined) return;
     this.#digest(id);
     const vm = this.inventory.vm(id)!;
     const next = plan(this.situation(vm));

@@ -19,18 +19,21 @@ import {
 import { UmbraError } from '../base/errors.ts';
 import type { Events } from './events.ts';
 import type { Daemon, Inventory, Revoked } from './inventory.ts';
+import type { Store } from './store/store.ts';
 
 /** So that what was said last, such as why, is still read. */
 const lastWordsMs = 500;
 
 export class DaemonConnections {
+  readonly #store: Store;
   readonly #inventory: Inventory;
   readonly #events: Events;
   #authority: X509Certificate | undefined;
   readonly #seen = new WeakMap<TLSSocket, PeerCertificate>();
   readonly #sockets = new Map<string, Set<TLSSocket>>();
 
-  constructor(inventory: Inventory, events: Events) {
+  constructor(store: Store, inventory: Inventory, events: Events) {
+    this.#store = store;
     this.#inventory = inventory;
     this.#events = events;
   }
@@ -84,6 +87,8 @@ export class DaemonConnections {
   }
 
   #note(daemon: Daemon, { endsAt, hasEnded }: PeerCertificate): void {
+    // Records are the leader's; daemons show it their new certificates, too.
+    if (!this.#store.leads) return;
     const host = daemon.name;
     if (hasEnded && !daemon.certificateEndTold) {
       const text = `${host} is here with a certificate that ended on ${dayOf(endsAt)}`;

@@ -6,6 +6,8 @@ import type { EventView } from '../api/views.ts';
 import type { Store } from './store/store.ts';
 
 export type EventKind =
+  | 'center-joined'
+  | 'center-leads'
   | 'host-joined'
   | 'host-connected'
   | 'host-not-responding'
@@ -31,7 +33,8 @@ export type EventKind =
   | 'ft-divergence'
   | 'ft-report'
   | 'command-failed'
-  | 'arbiter-new-epoch';
+  | 'arbiter-new-epoch'
+  | 'task-ended';
 
 /** `vm` is the VM's name. */
 export type EventData = Readonly<Record<string, unknown>> & { readonly vm?: string };
@@ -39,6 +42,9 @@ export type EventData = Readonly<Record<string, unknown>> & { readonly vm?: stri
 export class Events {
   readonly #store: Store;
   readonly #listener: (event: EventView) => void;
+  readonly #watchers = new Set<() => void>();
+  /** Since the start of this center, for the metrics. */
+  readonly counts = new Map<EventKind, number>();
 
   constructor(store: Store, listener: (event: EventView) => void = () => {}) {
     this.#store = store;
@@ -48,6 +54,14 @@ export class Events {
   add(kind: EventKind, text: string, data: EventData = {}): void {
     const time = new Date().toISOString();
     this.#listener(this.#store.appendEvent({ time, kind, text, data }));
+    this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
+    for (const watcher of this.#watchers) watcher();
+  }
+
+  /** Told that there may be something new; what it is, the store knows. @returns how to stop */
+  watch(watcher: () => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
   }
 
   list(after: number, limit: number, vm?: string): readonly EventView[] {

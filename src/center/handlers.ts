@@ -3,13 +3,16 @@
  * missing. Handlers get validated input and give what the row promises.
  */
 import { randomBytes } from 'node:crypto';
-import type { EndpointName, Input, Output } from '../api/endpoints.ts';
+import type { Input, Output } from '../api/endpoints.ts';
+import { openApiDocument } from '../api/openapi.ts';
 import { assert } from '../base/assert.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Ask } from '../lockstep/arbiter.ts';
+import { type Caller, nameOf } from './callers.ts';
 import type { Authority } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
-import type { Daemon, Vm } from './inventory.ts';
+import type { Call, Context, Handlers } from './handler.ts';
+import type { Vm } from './inventory.ts';
 import {
   createVm,
   deleteVm,
@@ -20,36 +23,31 @@ import {
   turnFtOff,
   turnFtOn,
 } from './operations.ts';
+import { adminWish } from './people/api-tokens.ts';
+import { peopleHandlers } from './people/handlers.ts';
+import { useJoinToken } from './people/join-tokens.ts';
 import { removeHost, revokeHost } from './revocation.ts';
 import { refuseUnordered } from './start-orders.ts';
-import { makeJoinToken, useJoinToken } from './tokens.ts';
 import { hostView, vmView } from './views.ts';
 
-export interface Context {
-  readonly cluster: Cluster;
-  readonly authority: Authority;
-  readonly version: string;
-}
+const readyMsMax = 2_000;
 
-/** Who calls; of a daemon, which. */
-export type Caller =
-  | { readonly kind: 'anyone' }
-  | { readonly kind: 'person'; readonly role: string }
-  | { readonly kind: 'daemon'; readonly daemon: Daemon };
-
-type Handler<N extends EndpointName> = (
-  context: Context,
-  input: Input<N>,
-  caller: Caller,
-) => Output<N> | Promise<Output<N>>;
-
-export const handlers: { readonly [N in EndpointName]: Handler<N> } = {
+export const handlers: Handlers = {
+  ...peopleHandlers,
   health: ({ cluster, version }) => ({ version, epoch: cluster.arbiter.epoch, pid: process.pid }),
+  healthLive: () => ({ live: true }),
+  healthReady: ({ cluster }) => ready(cluster),
+  openApi: ({ version }) => openApiDocument(version),
   join,
-  createJoinToken: ({ cluster, authority }) => ({ token: newJoinToken(cluster, authority) }),
-  renewCertificate: async ({ authority }, { body }, caller) => ({
+  renewCertificate: async ({ authority }, { body }, { caller }) => ({
     certificate: await renew(authority, body.certificateRequest, caller),
   }),
+  joinCenter: ({ cluster: { store, events }, authority, people }, { body }) =>
+    store.transaction(() => {
+      useJoinToken(store, body.token, { id: 'center', kind: 'center' });
+      events.add('center-joined', 'another center has joined and has the certificate authority');
+      return { ...authority.secrets, adminToken: people.tokens.make(adminWish).secret };
+    }),
   askArbiter,
   listHosts: ({ cluster }) => cluster.inventory.daemons.map((daemon) => hostView(cluster, daemon)),
   showHost: ({ cluster }, { params }) =>
@@ -78,25 +76,39 @@ export const handlers: { readonly [N in EndpointName]: Handler<N> } = {
   turnFtOff: ({ cluster }, { params }) =>
     act(cluster, params.vm, (vm) => turnFtOff(cluster, vm)).ft,
   ftStatus: ({ cluster }, { params }) => cluster.ftStatus(cluster.findVm(params.vm)),
-  testFailover: async ({ cluster }, { params }) => {
-    const { id } = cluster.findVm(params.vm).spec;
-    await testFailover(cluster, cluster.inventory.vm(id)!);
-    return cluster.ftStatus(cluster.findVm(id));
+  testFailover: async ({ cluster }, { params }, call) => {
+    const vm = cluster.findVm(params.vm);
+    await testFailover(cluster, vm, nameOf(call.caller));
+    return cluster.ftStatus(cluster.findVm(vm.spec.id));
   },
   listEvents: ({ cluster }, { query }) => [
     ...cluster.events.list(query.after ?? 0, query.limit ?? 1000, query.vm),
   ],
+  listTasks: ({ cluster }, { query }) => cluster.tasks.list(query),
+  showTask: ({ cluster }, { params }) => cluster.tasks.show(params.task),
+  cancelTask: ({ cluster }, { params }, call) =>
+    cluster.tasks.cancel(params.task, nameOf(call.caller)),
 };
+
+/** A write that has become durable, within a time in which a probe still waits. */
+async function ready({ store, arbiter }: Cluster): Promise<Output<'healthReady'>> {
+  const impatience = new Promise<never>((_, reject) => {
+    setTimeout(() => reject(new Error('its store does not answer')), readyMsMax).unref();
+  });
+  try {
+    store.put('meta', 'probed', 'yes');
+    await Promise.race([store.settled(), impatience]);
+  } catch (cause) {
+    const why = `the center cannot decide anything now: ${(cause as Error).message}`;
+    throw new UmbraError('center-not-ready', why, "See the center's log.", { cause });
+  }
+  return { ready: true, epoch: arbiter.epoch };
+}
 
 function act(cluster: Cluster, name: string, change: (vm: Vm) => void): Output<'showVm'> {
   const vm = cluster.findVm(name);
   change(vm);
   return vmView(cluster, cluster.inventory.vm(vm.spec.id)!);
-}
-
-/** The secret, and what the center is to be recognised by. */
-export function newJoinToken(cluster: Cluster, authority: Authority): string {
-  return `${makeJoinToken(cluster.store)}.${authority.fingerprint}`;
 }
 
 async function join(
@@ -121,7 +133,7 @@ async function join(
         'Choose another with --name, or remove that one: umbra host remove NAME.',
       );
     }
-    useJoinToken(store, body.token, id);
+    useJoinToken(store, body.token, { id, kind });
     inventory.putDaemon({
       ...{ id, name, kind, addresses },
       maintenance: false,
@@ -148,7 +160,7 @@ async function renew(authority: Authority, request: string, caller: Caller): Pro
 async function askArbiter(
   { cluster }: Context,
   { body }: Input<'askArbiter'>,
-  caller: Caller,
+  { caller }: Call,
 ): Promise<Output<'askArbiter'>> {
   const own = caller.kind === 'daemon' ? caller.daemon : undefined;
   if (own?.kind !== 'host' || body.member.host !== own.id) {

@@ -49,6 +49,8 @@ export interface Vm {
   readonly acceptStale: boolean;
   /** The generation at the arbiter for which the power-on inputs in `spec` were made. */
   readonly seedGeneration: number;
+  /** Grows with each change of what is wished; written by `putVm` alone. */
+  readonly version?: number;
 }
 
 export class Inventory {
@@ -113,12 +115,27 @@ export class Inventory {
   }
 
   putVm(vm: Vm): void {
-    this.#store.put('vms', vm.spec.id, vm);
+    const before = this.vm(vm.spec.id);
+    const isSame = before !== undefined && wishOf(before) === wishOf(vm);
+    const version = isSame ? versionOf(before) : before === undefined ? 1 : versionOf(before) + 1;
+    this.#store.put('vms', vm.spec.id, { ...vm, version });
   }
 
   removeVm(id: string): void {
     this.#store.remove('vms', id);
   }
+}
+
+export const versionOf = (vm: Vm): number => vm.version ?? 1;
+
+/** Where a VM happens to be, and its power-on inputs: no decision of people. */
+const notWished = new Set([
+  ...['host', 'shadowHost', 'acceptStale', 'seedGeneration', 'version'],
+  ...['epochOffset', 'randomSeed'],
+]);
+
+function wishOf(vm: Vm): string {
+  return JSON.stringify(vm, (name, value) => (notWished.has(name) ? undefined : value));
 }
 
 function byName(a: { name: string }, b: { name: string }): number {

@@ -182,8 +182,13 @@ export function turnFtOff(cluster: Cluster, vm: Vm): void {
   cluster.evaluate(id);
 }
 
-/** Hands over to the shadow, and returns when it is live. */
-export async function testFailover(cluster: Cluster, vm: Vm): Promise<void> {
+/** Hands over to the shadow, as a task, and returns when it is live. */
+export async function testFailover(cluster: Cluster, vm: Vm, by: string): Promise<void> {
+  const wish = { kind: 'test-failover', vm: vm.spec.name, by, isCancellable: false };
+  await cluster.tasks.run(wish, () => handOver(cluster, vm)).done;
+}
+
+async function handOver(cluster: Cluster, vm: Vm): Promise<void> {
   const { id, name } = vm.spec;
   const live = liveOf(cluster.situation(vm));
   const record = cluster.arbiter.certain(id);

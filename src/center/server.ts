@@ -1,39 +1,54 @@
 /**
- * HTTPS and WebSockets of the center: who calls, whether they may, whether what they say is well
- * formed; then the handler. Errors leave as problem documents (RFC 9457).
+ * HTTPS and WebSockets of the center. What is JSON goes the way of routes.ts; who calls is told by
+ * callers.ts; errors leave as problem documents (problem-replies.ts).
  *
  * TLS 1.3 only. A certificate is asked for and not required: daemons have one of the cluster's CA,
  * people have a bearer token. A certificate of anybody else is refused in words, on every path.
  */
 import { createReadStream } from 'node:fs';
-import type { TLSSocket } from 'node:tls';
 import websocketPlugin from '@fastify/websocket';
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import type { TSchema } from 'typebox';
-import { Compile } from 'typebox/compile';
-import Value from 'typebox/value';
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import type { ConsoleFromViewer, ConsoleToViewer } from '../api/console.ts';
-import { type Access, type Endpoint, type EndpointName, endpoints } from '../api/endpoints.ts';
-import { toProblem } from '../api/problems.ts';
+import { type Access, type EndpointName, endpoints } from '../api/endpoints.ts';
 import { apiPrefix } from '../api/wire.ts';
 import { assert } from '../base/assert.ts';
 import { UmbraError } from '../base/errors.ts';
+import { admit, type Caller, callerOf, nameOf, roleOf } from './callers.ts';
 import type { CenterTls } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
-import { type Caller, type Context, handlers } from './handlers.ts';
+import { streamEvents, watchOver } from './event-stream.ts';
+import { forwardToLeader } from './forward.ts';
+import type { Context } from './handler.ts';
+import { addMetrics } from './metrics.ts';
+import {
+  answerClientError,
+  bodyBytesMax,
+  explain,
+  type OnBug,
+  sendProblem,
+} from './problem-replies.ts';
 import { liveOf } from './protection.ts';
-import { roleOfApiToken } from './tokens.ts';
+import { addReference } from './reference.ts';
+import { addEndpoint, addRefusals } from './routes.ts';
 
-/** A bug has surfaced in a request; the request fails, the center goes on. */
-export type OnBug = (error: unknown) => void;
+export interface ServerOptions {
+  readonly onBug: OnBug;
+  /** `/metrics` needs no credentials. */
+  readonly metricsOpen: boolean;
+}
+
+/** How long a request may take to arrive; replies may take longer. */
+const headersMsMax = 15_000;
+const requestMsMax = 30_000;
+const handshakeMsMax = 10_000;
+const keepAliveMs = 60_000;
 
 export async function createServer(
   context: Context,
   tls: CenterTls,
-  onBug: OnBug,
+  { onBug, metricsOpen }: ServerOptions,
 ): Promise<FastifyInstance> {
-  const { cluster } = context;
   const server = fastify({
     https: {
       cert: tls.chain,
@@ -42,115 +57,57 @@ export async function createServer(
       requestCert: true,
       rejectUnauthorized: false,
       minVersion: 'TLSv1.3',
+      handshakeTimeout: handshakeMsMax,
+      headersTimeout: headersMsMax,
     },
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 300 },
+    bodyLimit: bodyBytesMax,
+    requestTimeout: requestMsMax,
+    keepAliveTimeout: keepAliveMs,
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (error, _request, reply) => sendProblem(reply, explain(error, onBug)),
   });
+  // Nothing but JSON: what a form of another page can send is refused.
+  server.removeContentTypeParser('text/plain');
   server.setErrorHandler((error, _request, reply) => sendProblem(reply, explain(error, onBug)));
   server.setNotFoundHandler((request, reply) => {
     const what = `${request.method} ${request.url.split('?')[0]}`;
-    const remedy = `The API is below ${apiPrefix}.`;
+    const remedy = `The API is below ${apiPrefix}; for reading, see /api/reference.`;
     sendProblem(reply, new UmbraError('endpoint-unknown', `there is no ${what}`, remedy));
   });
+  // A refused upgrade leaves a socket that nobody owns: it ends when the client ends it.
+  server.server.on('upgrade', (_request, socket) => socket.once('end', () => socket.end()));
+  forwardToLeader(server, context.cluster.store, tls.ca);
+  server.addHook('onSend', async (_request, reply) => {
+    reply.header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');
+  });
   await server.register(websocketPlugin, { options: { maxPayload: 16 * 2 ** 20 } });
+  addMetrics(server, context, metricsOpen);
   for (const name of Object.keys(endpoints) as EndpointName[]) addEndpoint(server, context, name);
-  addAgentSocket(server, cluster);
-  addConsoleSocket(server, cluster);
-  addImageFiles(server, cluster);
+  addRefusals(server);
+  addReference(server, context.version);
+  addAgentSocket(server, context);
+  addConsoleSocket(server, context);
+  addEventSocket(server, context);
+  addImageFiles(server, context);
   return server;
 }
 
-// --- who calls --------------------------------------------------------------------------------
-
-function callerOf(cluster: Cluster, request: FastifyRequest): Caller {
-  const daemon = cluster.daemonConnections.daemonOf(request.raw.socket as TLSSocket);
-  if (daemon !== undefined) return { kind: 'daemon', daemon };
-  const token = request.headers.authorization?.match(/^Bearer (\S+)$/i)?.[1];
-  if (token === undefined) return { kind: 'anyone' };
-  const role = roleOfApiToken(cluster.store, token);
-  if (role !== undefined) return { kind: 'person', role };
-  throw new UmbraError(
-    'credentials-refused',
-    'the token is not one of this center',
-    'Use the credentials that the center wrote: admin.json in its folder of data.',
-  );
-}
-
-function admit(caller: Caller, access: Access): void {
-  if (access === 'anyone' || caller.kind === access) return;
-  if (caller.kind === 'anyone') {
-    throw new UmbraError(
-      'credentials-missing',
-      access === 'daemon'
-        ? 'this is for hosts and gateways, which show a certificate of the cluster'
-        : 'this needs a token (Authorization: Bearer ...)',
-      'Use the credentials that the center wrote: admin.json in its folder of data.',
-    );
-  }
-  throw new UmbraError(
-    'access-denied',
-    `this is for ${access === 'daemon' ? 'hosts and gateways' : 'people'}`,
-    'Use the credentials that are meant for it.',
-  );
-}
-
-// --- endpoints --------------------------------------------------------------------------------
-
-function addEndpoint(server: FastifyInstance, context: Context, name: EndpointName): void {
-  const endpoint: Endpoint = endpoints[name];
-  const handle = handlers[name] as (context: Context, input: unknown, caller: Caller) => unknown;
-  const params = checker(endpoint.params, 'the path');
-  const query = checker(endpoint.query, 'the query', true);
-  const body = checker(endpoint.body, 'the body');
-  const reply = Compile(endpoint.reply);
-  server.route({
-    method: endpoint.method,
-    url: apiPrefix + endpoint.path,
-    handler: async (request, response) => {
-      const caller = callerOf(context.cluster, request);
-      admit(caller, endpoint.access);
-      const input = {
-        params: params(request.params),
-        query: query(request.query),
-        body: body(request.body ?? {}),
-      };
-      const result = await handle(context, input, caller);
-      // Nobody is told what could still be forgotten.
-      await context.cluster.store.settled();
-      assert(reply.Check(result), `${name} replied with what it does not promise`);
-      return response.type('application/json').send(JSON.stringify(result));
-    },
-    ...(endpoint.method === 'GET' ? { exposeHeadRoute: false } : {}),
-  });
-}
-
-/** @param isText numbers and booleans come as text */
-function checker(schema: TSchema | undefined, where: string, isText = false) {
-  if (schema === undefined) return () => undefined;
-  const compiled = Compile(schema);
-  return (given: unknown): unknown => {
-    const value = isText ? Value.Convert(schema, given) : given;
-    if (compiled.Check(value)) return value;
-    const [error] = compiled.Errors(value).filter(({ keyword }) => keyword !== 'boolean');
-    const at = error?.instancePath.replaceAll('/', '.').slice(1);
-    const what = `${where}${at ? `, ${at}` : ''} ${error?.message ?? 'is malformed'}`;
-    throw new UmbraError(
-      'request-malformed',
-      `the request is malformed: ${what}`,
-      'See the help of the command, or the description of the API.',
-    );
-  };
+/** @throws UmbraError where the caller may not */
+function admitted({ cluster, people }: Context, request: FastifyRequest, access: Access): Caller {
+  const caller = callerOf(cluster.daemonConnections, people, request, access);
+  admit(caller, access);
+  return caller;
 }
 
 // --- what is not JSON -------------------------------------------------------------------------
 
-function addImageFiles(server: FastifyInstance, cluster: Cluster): void {
+function addImageFiles(server: FastifyInstance, context: Context): void {
   server.get(`${apiPrefix}/images/:image/files/:path`, (request, reply) => {
-    const caller = callerOf(cluster, request);
-    admit(caller, 'daemon');
-    refuseGateway(caller);
+    refuseGateway(admitted(context, request, 'daemon'));
     const { image, path } = request.params as { image: string; path: string };
-    const file = cluster.images.file(image, path);
+    const file = context.cluster.images.file(image, path);
     return reply.type('application/octet-stream').send(createReadStream(file));
   });
 }
@@ -165,77 +122,116 @@ function refuseGateway(caller: Caller): void {
   );
 }
 
-function addAgentSocket(server: FastifyInstance, cluster: Cluster): void {
-  server.get(
-    `${apiPrefix}/agent`,
-    {
-      websocket: true,
-      preValidation: async (request) => admit(callerOf(cluster, request), 'daemon'),
-    },
-    (socket: WebSocket, request) => {
-      const caller = callerOf(cluster, request);
-      assert(caller.kind === 'daemon', 'a daemon was admitted');
-      cluster.agents.accept(socket, caller.daemon.id);
-    },
-  );
+interface Socket {
+  readonly path: string;
+  readonly access: Access;
+  /** Before the connection is upgraded, so that a refusal is a problem document. */
+  readonly check?: (request: FastifyRequest) => void;
+  readonly open: (socket: WebSocket, request: FastifyRequest, caller: Caller) => void;
 }
 
-function addConsoleSocket(server: FastifyInstance, cluster: Cluster): void {
-  server.get(
-    `${apiPrefix}/vms/:vm/console`,
-    {
-      websocket: true,
-      preValidation: async (request) => {
-        admit(callerOf(cluster, request), 'person');
-        cluster.findVm((request.params as { vm: string }).vm);
-      },
+function addSocket(
+  server: FastifyInstance,
+  context: Context,
+  { path, access, check, open }: Socket,
+): void {
+  server.route({
+    method: 'GET',
+    url: apiPrefix + path,
+    exposeHeadRoute: false,
+    preValidation: async (request) => {
+      admitted(context, request, access);
+      check?.(request);
     },
-    (socket: WebSocket, request) => {
-      const { id } = cluster.findVm((request.params as { vm: string }).vm).spec;
+    handler: async () => {
+      const why = `${apiPrefix}${path} is a WebSocket`;
+      throw new UmbraError('upgrade-required', why, 'Open it as one (wss://).');
+    },
+    wsHandler: (socket: WebSocket, request) => {
+      open(socket, request, admitted(context, request, access));
+    },
+  });
+}
+
+function addAgentSocket(server: FastifyInstance, context: Context): void {
+  addSocket(server, context, {
+    path: '/agent',
+    access: 'daemon',
+    open(socket, _request, caller) {
+      assert(caller.kind === 'daemon', 'a daemon was admitted');
+      context.cluster.agents.accept(socket, caller.daemon.id);
+    },
+  });
+}
+
+/** What is typed there changes something: it is for operators, and its opening is on record. */
+function addConsoleSocket(server: FastifyInstance, context: Context): void {
+  const { cluster, audit } = context;
+  const vmOf = (request: FastifyRequest) =>
+    cluster.findVm((request.params as { vm: string }).vm).spec;
+  addSocket(server, context, {
+    path: '/vms/:vm/console',
+    access: 'operator',
+    check: vmOf,
+    open(socket, request, caller) {
+      const { id, name } = vmOf(request);
+      const who = { who: nameOf(caller), role: roleOf(caller), address: request.ip };
+      const what = { action: 'openConsole', input: { vm: name }, outcome: 'done', milliseconds: 0 };
+      audit.add({ ...who, ...what }, false);
       const say = (message: ConsoleToViewer) => socket.send(JSON.stringify(message));
       const stop = cluster.console(id).watch((output) => {
         if (output === 'poweredOn') return say({ kind: 'poweredOn' });
         const bytes = Buffer.from(output.bytes).toString('base64');
         say({ kind: 'output', offset: String(output.offset), bytes });
       });
+      watchOver(socket, () => admitted(context, request, 'operator'));
       socket.on('message', (data) => typed(cluster, id, String(data)));
       socket.on('close', stop);
     },
-  );
+  });
+}
+
+function addEventSocket(server: FastifyInstance, context: Context): void {
+  const { cluster } = context;
+  const asked = (request: FastifyRequest) => {
+    const { after = '0', vm } = request.query as { after?: unknown; vm?: unknown };
+    const isText = vm === undefined || typeof vm === 'string';
+    if (isText && typeof after === 'string' && /^\d{1,15}$/.test(after)) {
+      return { after: Number(after), vm };
+    }
+    throw new UmbraError(
+      'request-malformed',
+      'the request is malformed: "after" is not a sequence number, or "vm" is given twice',
+      'Give the sequence number of the last event that you have seen.',
+    );
+  };
+  addSocket(server, context, {
+    path: '/events/stream',
+    access: 'viewer',
+    check: asked,
+    open(socket, request) {
+      watchOver(socket, () => admitted(context, request, 'viewer'));
+      streamEvents(socket, cluster.events, cluster.store, asked(request));
+    },
+  });
 }
 
 /** To whoever is live now; what is typed while nobody is goes nowhere, as on a real console. */
 function typed(cluster: Cluster, id: string, text: string): void {
   const vm = cluster.inventory.vm(id);
-  const { kind, bytes } = JSON.parse(text) as Partial<ConsoleFromViewer>;
-  if (vm === undefined || kind !== 'input' || typeof bytes !== 'string') return;
+  const message = parsed(text);
+  if (vm === undefined || message?.kind !== 'input' || typeof message.bytes !== 'string') return;
+  const { bytes } = message;
   const live = liveOf(cluster.situation(vm));
   if (live === undefined) return;
   cluster.agents.get(live.member.host)?.send({ kind: 'consoleInput', vm: id, bytes });
 }
 
-// --- errors -----------------------------------------------------------------------------------
-
-function explain(error: unknown, onBug: OnBug): UmbraError {
-  if (error instanceof UmbraError) return error;
-  const { statusCode, message } = error as { statusCode?: number; message?: string };
-  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
-    return new UmbraError(
-      'request-malformed',
-      `the request is malformed: ${message}`,
-      'See the description of the API.',
-    );
+/** @returns undefined where it is not understood, which is nobody's failure but the sender's */
+function parsed(text: string): Partial<ConsoleFromViewer> | undefined {
+  try {
+    return JSON.parse(text) as Partial<ConsoleFromViewer> | undefined;
+  } catch {
+    return undefined;
   }
-  onBug(error);
-  return new UmbraError(
-    'bug',
-    `the center has failed on this request: ${message}`,
-    "This is a bug; the center's log has more. Please report it.",
-    { cause: error },
-  );
-}
-
-function sendProblem(reply: FastifyReply, error: UmbraError): void {
-  const problem = toProblem(error);
-  reply.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
 }

@@ -2,7 +2,7 @@
  * Starts a center on a folder of data, and at its first start makes the cluster: authority, store,
  * the administrator's token (`admin.json`, readable by its owner only), a first join token.
  */
-import { chmodSync, existsSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import type { Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
@@ -13,16 +13,25 @@ import {
   readPersonCredentials,
   writePrivateFile,
 } from '../api/credentials.ts';
+import type { AuditView } from '../api/people.ts';
 import type { EventView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
+import { Audit } from './audit.ts';
 import { keepCenterCertificate } from './center-certificate.ts';
 import { Authority } from './certificates.ts';
 import { Cluster } from './cluster.ts';
-import { type Context, newJoinToken } from './handlers.ts';
+import type { Context } from './handler.ts';
+import { Idempotency } from './idempotency.ts';
+import { joinOtherCenters, openAuthority } from './join-center.ts';
+import { takePart } from './leadership.ts';
+import { adminWish } from './people/api-tokens.ts';
+import { makeJoinToken } from './people/join-tokens.ts';
+import { People } from './people/people.ts';
+import { newSecret } from './people/secrets.ts';
+import type { ThrottleRule } from './people/throttle.ts';
 import type { Limits } from './placement.ts';
 import { createServer } from './server.ts';
-import { EmbeddedStore } from './store/embedded-store.ts';
-import { makeApiToken } from './tokens.ts';
+import { type EtcdTlsFiles, openStore } from './store/open.ts';
 
 export interface CenterOptions {
   readonly data: string;
@@ -30,10 +39,24 @@ export interface CenterOptions {
   readonly listen: string;
   /** UMBRA_HOME: where images are built, and where credentials go if there are none. */
   readonly home: string;
+  /** `sqlite`, or etcd's members: `etcd://HOST:PORT[,HOST:PORT...]`. */
+  readonly store?: string;
+  /** PEM files for etcd. */
+  readonly etcdTls?: EtcdTlsFiles;
+  /** A center of the cluster that this one joins at its first start, and the token for it. */
+  readonly join?: string;
+  readonly token?: string;
+  /** At which URL others reach this center; by default its address, or this machine's name. */
+  readonly advertise?: string;
   readonly limits?: Limits;
   /** How long the certificates last that it issues; shorter in tests. */
   readonly certificateMs?: number;
+  /** `/metrics` needs no credentials. */
+  readonly metricsOpen?: boolean;
+  /** How failed logins of one user are slowed. */
+  readonly loginRule?: ThrottleRule;
   readonly onEvent?: (event: EventView) => void;
+  readonly onAudit?: (record: AuditView) => void;
   readonly onBug?: (error: unknown) => void;
   /** The disk has failed under the store. The process must end. */
   readonly onStoreFailure?: (error: unknown) => void;
@@ -43,6 +66,8 @@ export interface Center {
   readonly url: string;
   /** Only at the first start. */
   readonly joinToken: string | undefined;
+  /** Of the first administrator, only when it was made: its password is nowhere else. */
+  readonly administrator: { readonly name: string; readonly password: string } | undefined;
   readonly adminFile: string;
   /** For tests and for programs that embed a center. */
   readonly cluster: Cluster;
@@ -53,26 +78,35 @@ export const defaultLimits: Limits = { ftVmsMax: 4, ftCpusMax: 8 };
 export const defaultListen = '0.0.0.0:7443';
 
 export async function startCenter(options: CenterOptions): Promise<Center> {
+  const { data } = options;
   const { address, port } = parseListen(options.listen);
-  const isNewCluster =
-    !existsSync(join(options.data, 'center.db')) && !existsSync(join(options.data, 'ca.pem'));
-  const store = new EmbeddedStore(options.data, options.onStoreFailure);
+  await joinOtherCenters(options);
+  const isFirstStart = !existsSync(join(data, 'center.db')) && !Authority.exists(data);
+  const store = await openStore(options);
   // Also where the folder was there before: in it are the authority's key and people's tokens.
-  chmodSync(options.data, 0o700);
+  mkdirSync(data, { recursive: true, mode: 0o700 });
+  chmodSync(data, 0o700);
   const cluster = new Cluster({
     store,
     home: options.home,
-    data: options.data,
+    data,
     limits: options.limits ?? defaultLimits,
     ...(options.onEvent && { onEvent: options.onEvent }),
   });
   try {
-    await cluster.arbiter.open(isNewCluster);
-    const authority = await Authority.open(options.data, options.certificateMs);
+    const people = new People(store, options.loginRule);
+    const authority = await openAuthority(data, store, options.certificateMs);
     cluster.daemonConnections.trust(authority.certificatePem);
-    const context: Context = { cluster, authority, version: packageVersion() };
-    const tls = await authority.center(options.data);
-    const server = await createServer(context, tls, options.onBug ?? (() => {}));
+    const context: Context = {
+      ...{ cluster, authority, people, version: packageVersion() },
+      audit: new Audit(store, options.onAudit),
+      idempotency: new Idempotency(store),
+    };
+    const tls = await authority.center(data);
+    const server = await createServer(context, tls, {
+      onBug: options.onBug ?? (() => {}),
+      metricsOpen: options.metricsOpen ?? false,
+    });
     try {
       await server.listen({ host: address, port });
     } catch (cause) {
@@ -88,41 +122,63 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
       onFailure,
     );
     const bound = (server.server.address() as AddressInfo).port;
-    const adminFile = writeCredentials(options, cluster, localUrl(address, bound), tls.ca);
-    const isFirst = store.get('meta', 'welcomed') === undefined;
-    const joinToken = isFirst ? newJoinToken(cluster, authority) : undefined;
-    store.put('meta', 'welcomed', 'yes');
+    const url = options.advertise ?? publicUrl(address, bound);
+    const stop = await takePart(store, cluster, url, isFirstStart);
+    const adminFile = writeCredentials(options, people, localUrl(address, bound), tls.ca);
+    const administrator = store.leads ? await firstAdministrator(people) : undefined;
     return {
-      url: publicUrl(address, bound),
-      joinToken,
+      url,
+      joinToken: firstToken(cluster, authority),
+      administrator,
       adminFile,
       cluster,
       async close() {
         stopKeeping();
-        cluster.agents.close();
-        await server.close();
+        stop();
         cluster.close();
-        store.close();
+        await server.close();
+        await store.settled().catch(() => {});
+        await store.close();
       },
     };
   } catch (error) {
     cluster.close();
-    store.close();
+    await store.close();
     throw error;
   }
 }
 
-/** The administrator's file, with the address that holds now; a copy for the local user. */
+/** The administrator's first, once in the life of a cluster. */
+function firstToken(cluster: Cluster, authority: Authority): string | undefined {
+  const { store } = cluster;
+  if (!store.leads || store.get('meta', 'welcomed') !== undefined) return undefined;
+  store.put('meta', 'welcomed', 'yes');
+  return `${makeJoinToken(store, 'center').secret}.${authority.fingerprint}`;
+}
+
+/** A cluster without users gets one who may make the others. */
+async function firstAdministrator({ users }: People): Promise<Center['administrator']> {
+  if (users.all.length > 0) return undefined;
+  const [name, password] = ['admin', newSecret().slice(0, 24)];
+  await users.add(name, 'administrator', password);
+  return { name, password };
+}
+
+/**
+ * The administrator's file, with the address that holds now; a copy for the local user. Whoever may
+ * write the center's folder is the cluster's administrator: a token in the file that this center does
+ * not know, or that was revoked, is replaced by a new one.
+ */
 function writeCredentials(
   { data, home }: CenterOptions,
-  cluster: Cluster,
+  people: People,
   url: string,
   ca: string,
 ): string {
   const adminFile = resolve(data, 'admin.json');
-  const token = existsSync(adminFile)
-    ? readPersonCredentials(adminFile).token
-    : makeApiToken(cluster.store, 'administrator');
+  const known = existsSync(adminFile) ? readPersonCredentials(adminFile).token : undefined;
+  const isGood = known !== undefined && people.tokens.upgrade(known, adminWish) !== undefined;
+  const token = isGood ? known : people.tokens.make(adminWish).secret;
   const credentials: PersonCredentials = { url, token, ca, adminFile };
   const text = `${JSON.stringify(credentials, undefined, 2)}\n`;
   writePrivateFile(adminFile, text);

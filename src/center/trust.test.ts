@@ -31,7 +31,7 @@ const read = { kind: 'read' } as const;
 describe('certificates that last for two seconds', () => {
   let center: TestCenter;
   before(async () => {
-    center = await TestCenter.start('--certificate-seconds', '2');
+    center = await TestCenter.start(['--certificate-seconds', '2']);
   });
   after(() => center.close());
 
@@ -66,7 +66,7 @@ describe('certificates that last for two seconds', () => {
     const before = readFileSync(host.credentials.keyFile, 'utf8');
     const ends: number[] = [endOf(host)];
     const renewal = new Renewal({
-      url: center.url,
+      urls: () => [center.url],
       credentials: host.credentials,
       renewed: (endsAt) => ends.push(endsAt.getTime()),
       failed: (why) => assert.fail(why),

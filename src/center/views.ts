@@ -1,7 +1,7 @@
 /** VMs and hosts as the API shows them (api/views.ts). */
 import type { HostView, VmView } from '../api/views.ts';
 import type { Cluster } from './cluster.ts';
-import type { Daemon, Vm } from './inventory.ts';
+import { type Daemon, type Vm, versionOf } from './inventory.ts';
 import { freeMemory } from './placement.ts';
 import { ftStatusOf, powerStateOf } from './status.ts';
 
@@ -10,6 +10,7 @@ export function vmView(cluster: Cluster, vm: Vm): VmView {
   const situation = cluster.situation(vm);
   return {
     ...{ id, name, number, image, imageDigest, cpus, memoryBytes, mac },
+    version: versionOf(vm),
     state: powerStateOf(situation),
     host: vm.host === undefined ? null : cluster.nameOf(vm.host),
     ports: vm.ports.map((port) => ({ ...port })),

@@ -24,6 +24,8 @@ const usageErrors = new Set([
   'listen-malformed',
   'center-url-malformed',
   'not-a-number',
+  'duration-malformed',
+  'fingerprint-malformed',
   'tier-unknown',
   'tiers-too-many',
   'symbols-without-profile',

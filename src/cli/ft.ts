@@ -1,32 +1,32 @@
 /** `umbra ft on|off|status|test-failover`. */
 import type { Command } from 'commander';
 import type { FtStatusView } from '../api/views.ts';
-import { centerOptions, fields, show, withCenter } from './session.ts';
+import { centerOptions, fields, ifVersion, show, withCenter } from './session.ts';
 import { noWait, waitForVm } from './wait.ts';
 
 export function registerFt(program: Command): void {
   const ft = program.command('ft').description('fault tolerance of VMs');
 
-  noWait(centerOptions(ft.command('on')))
+  ifVersion(noWait(centerOptions(ft.command('on'))))
     .description('turn fault tolerance on; for a running VM, wait until it is protected')
     .argument('<vm>')
     .option('--json', 'print the status as JSON')
     .action(async (name: string, { json, wait, ...options }) => {
       const status = await withCenter(options, async (client) => {
-        const asked = await client.call('turnFtOn', { params: { vm: name } });
+        const asked = await client.call('turnFtOn', { params: { vm: name } }, options);
         if (!wait || asked.state === 'enabled') return asked;
         return (await waitForVm(client, name, (vm) => vm.ft.state === 'running')).ft;
       });
       show(json, status, () => `Fault tolerance of ${name} is on: ${words(status)}.`);
     });
 
-  centerOptions(ft.command('off'))
+  ifVersion(centerOptions(ft.command('off')))
     .description('turn fault tolerance off; the shadow ends')
     .argument('<vm>')
     .option('--json', 'print the status as JSON')
     .action(async (name: string, { json, ...options }) => {
       const status = await withCenter(options, (client) =>
-        client.call('turnFtOff', { params: { vm: name } }),
+        client.call('turnFtOff', { params: { vm: name } }, options),
       );
       show(json, status, () => `Fault tolerance of ${name} is off.`);
     });

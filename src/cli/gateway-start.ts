@@ -1,7 +1,7 @@
 /** `umbra gateway start`: the guests' way to the outside, until it is told to stop. */
 import type { Command } from 'commander';
 import { runDaemon } from './daemon-start.ts';
-import { joinToken, tokenHelp } from './secrets.ts';
+import { readJoinToken, tokenHelp } from './secrets.ts';
 
 interface Options {
   readonly join: string;
@@ -28,7 +28,7 @@ export function registerGatewayStart(gateway: Command): void {
       const { join: url, token, data: dataDirectory, name, trunkAddress, publishAddress } = options;
       const given = {
         url,
-        token: await joinToken(token),
+        token: await readJoinToken(token),
         dataDirectory,
         name,
         trunkAddress,

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import { type Tier, tiers } from '../host/tiers.ts';
 import { runDaemon } from './daemon-start.ts';
-import { joinToken, tokenHelp } from './secrets.ts';
+import { readJoinToken, tokenHelp } from './secrets.ts';
 
 interface Options {
   readonly join: string;
@@ -43,7 +43,7 @@ export function registerHostStart(host: Command): void {
       } = options;
       const given = {
         url,
-        token: await joinToken(token),
+        token: await readJoinToken(token),
         dataDirectory,
         name,
         logAddress,

@@ -36,8 +36,10 @@ export function registerHost(program: Command): void {
   centerOptions(host.command('remove'))
     .description('forget a host that is gone for good; say so only if nothing of it runs any more')
     .argument('<host>', 'name or id')
-    .action(async (name: string, options) => {
+    .option('--json', 'print { removed }')
+    .action(async (name: string, { json, ...options }) => {
       await withCenter(options, (client) => client.call('removeHost', { params: { host: name } }));
+      show(json, { removed: name }, () => `${name} has been removed.`);
     });
 
   centerOptions(host.command('revoke'))

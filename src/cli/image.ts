@@ -53,6 +53,7 @@ export function registerImage(program: Command): void {
   image
     .command('show')
     .argument('<name>')
+    .option('--json', 'print it as JSON, as it does anyway')
     .description('describe an image and verify its files')
     .action(async (name: string) => {
       console.log(JSON.stringify(await loadImage(umbraHome(), name), null, 2));
@@ -61,8 +62,12 @@ export function registerImage(program: Command): void {
   image
     .command('remove')
     .argument('<name>')
+    .option('--json', 'print { removed }')
     .description('remove an image')
-    .action((name: string) => removeImage(umbraHome(), name));
+    .action(async (name: string, { json }: { json?: boolean }) => {
+      await removeImage(umbraHome(), name);
+      show(json, { removed: name }, () => `${name} has been removed.`);
+    });
 }
 
 function row({ name, summary, kernel, initrd, disks, release }: ImageDescription) {

@@ -26,6 +26,13 @@ const groups: Readonly<Record<string, () => Promise<Register>>> = {
   gateway: async () => (await import('./gateway.ts')).registerGateway,
   vm: async () => (await import('./vm.ts')).registerVm,
   ft: async () => (await import('./ft.ts')).registerFt,
+  task: async () => (await import('./task.ts')).registerTask,
+  login: async () => (await import('./login.ts')).registerLogin,
+  logout: async () => (await import('./login.ts')).registerLogout,
+  whoami: async () => (await import('./login.ts')).registerWhoami,
+  user: async () => (await import('./user.ts')).registerUser,
+  token: async () => (await import('./token.ts')).registerToken,
+  audit: async () => (await import('./audit.ts')).registerAudit,
 };
 
 async function main(args: readonly string[]): Promise<number> {

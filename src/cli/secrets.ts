@@ -8,7 +8,7 @@ export const tokenHelp =
   'the join token, or - to read it from standard input (or UMBRA_JOIN_TOKEN); once';
 
 /** @param given by `--token`; `-` stands for standard input */
-export async function joinToken(given: string | undefined): Promise<string | undefined> {
+export async function readJoinToken(given: string | undefined): Promise<string | undefined> {
   const token = given === '-' ? await firstLine() : given;
   const found = token ?? process.env['UMBRA_JOIN_TOKEN'];
   // VM processes and whoever else is started need not know.

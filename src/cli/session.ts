@@ -2,14 +2,22 @@
  * How commands find their center and speak: credentials, `--json`, tables.
  *
  * `--center URL` or UMBRA_CENTER name the center; the token and the CA come from `--credentials
- * FILE`, or else from UMBRA_HOME/credentials.json, which `umbra center start` writes.
+ * FILE`, or else from UMBRA_HOME: session.json, which `umbra login` writes and `umbra logout` removes,
+ * before credentials.json, which `umbra center start` writes.
  */
+import { existsSync } from 'node:fs';
 import Table from 'cli-table3';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { Client } from '../api/client.ts';
-import { personCredentialsFile, readPersonCredentials, umbraHome } from '../api/credentials.ts';
+import {
+  type PersonCredentials,
+  personCredentialsFile,
+  readPersonCredentials,
+  sessionFile,
+  umbraHome,
+} from '../api/credentials.ts';
 
-interface SessionOptions {
+export interface SessionOptions {
   readonly center?: string;
   readonly credentials?: string;
 }
@@ -18,7 +26,27 @@ interface SessionOptions {
 export function centerOptions(command: Command): Command {
   return command
     .option('--center <url>', 'address of the center (or UMBRA_CENTER)')
-    .option('--credentials <file>', "credentials (by default UMBRA_HOME's credentials.json)");
+    .option('--credentials <file>', "credentials (by default a login's, or UMBRA_HOME's own)");
+}
+
+/** For what changes a VM. */
+export const ifVersion = (command: Command): Command =>
+  command.option(
+    '--if-version <n>',
+    'only if the VM still has the version that you have seen (umbra vm show)',
+    (text) => {
+      if (/^\d{1,15}$/.test(text)) return Number(text);
+      throw new InvalidArgumentError('Give a whole number.');
+    },
+  );
+
+/** The login's, if there is one, or those of the center on this machine. */
+export function presentCredentials(file?: string): PersonCredentials {
+  const home = umbraHome();
+  const session = sessionFile(home);
+  return readPersonCredentials(
+    file ?? (existsSync(session) ? session : personCredentialsFile(home)),
+  );
 }
 
 /** Runs an act with a client, and closes its connections whatever comes. */
@@ -26,7 +54,7 @@ export async function withCenter<T>(
   { center, credentials }: SessionOptions,
   act: (client: Client) => Promise<T>,
 ): Promise<T> {
-  const found = readPersonCredentials(credentials ?? personCredentialsFile(umbraHome()));
+  const found = presentCredentials(credentials);
   const url = center ?? process.env['UMBRA_CENTER'] ?? found.url;
   const client = new Client(url, { ca: found.ca, token: found.token });
   try {

@@ -3,7 +3,8 @@ import { type Command, Option } from 'commander';
 import type { PublishedPort } from '../api/agent.ts';
 import type { VmView } from '../api/views.ts';
 import { eventLine, wholeNumber } from './center.ts';
-import { centerOptions, fields, mebibytes, show, table, withCenter } from './session.ts';
+import { readEvents } from './events.ts';
+import { centerOptions, fields, ifVersion, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory, parsePublish } from './values.ts';
 import { noWait, waitForVm } from './wait.ts';
 
@@ -16,11 +17,15 @@ export function registerVm(program: Command): void {
   registerLooking(vm);
   registerPower(vm);
 
-  centerOptions(vm.command('delete'))
+  ifVersion(centerOptions(vm.command('delete')))
     .description('delete a powered-off VM with its disks')
     .argument('<vm>')
-    .action(async (name: string, options) => {
-      await withCenter(options, (client) => client.call('deleteVm', { params: { vm: name } }));
+    .option('--json', 'print { deleted }')
+    .action(async (name: string, { json, ...options }) => {
+      await withCenter(options, (client) =>
+        client.call('deleteVm', { params: { vm: name } }, options),
+      );
+      show(json, { deleted: name }, () => `${name} has been deleted.`);
     });
 
   centerOptions(vm.command('console'))
@@ -51,19 +56,19 @@ function registerCreate(vm: Command): void {
     .option('--host <name>', 'where to power it on, if there is room')
     .option('--ft', 'with fault tolerance')
     .option('--start', 'and power it on')
+    .option('--idempotency-key <key>', 'tried again with the same key, it is created only once')
     .option('--json', 'print the VM as JSON')
     .action(async (name: string, options) => {
-      const { json, memory, image, cpus, publish, append, host, ft } = options;
+      const { json, memory, image, cpus, publish, append, host, ft, idempotencyKey } = options;
       const created = await withCenter(options, async (client) => {
-        const made = await client.call('createVm', {
-          body: {
-            ...{ name, image, cpus, ports: publish },
-            ...(memory !== undefined && { memoryBytes: parseMemory(memory, memoryMin, memoryMax) }),
-            ...(append !== undefined && { append }),
-            ...(host !== undefined && { host }),
-            ...(ft && { ft }),
-          },
-        });
+        const body = {
+          ...{ name, image, cpus, ports: publish },
+          ...(memory !== undefined && { memoryBytes: parseMemory(memory, memoryMin, memoryMax) }),
+          ...(append !== undefined && { append }),
+          ...(host !== undefined && { host }),
+          ...(ft && { ft }),
+        };
+        const made = await client.call('createVm', { body }, { idempotencyKey });
         if (!options.start) return made;
         return client.call('startVm', { params: { vm: name }, body: {} });
       });
@@ -104,15 +109,13 @@ function registerLooking(vm: Command): void {
     .option('--after <sequence>', 'only later ones', wholeNumber, 0)
     .option('--json', 'print JSON')
     .action(async (name: string, { after, json, ...options }) => {
-      const events = await withCenter(options, (client) =>
-        client.call('listEvents', { query: { vm: name, after } }),
-      );
+      const events = await withCenter(options, (client) => readEvents(client, { vm: name, after }));
       show(json, events, () => events.map(eventLine).join('\n'));
     });
 }
 
 function registerPower(vm: Command): void {
-  noWait(centerOptions(vm.command('start')))
+  ifVersion(noWait(centerOptions(vm.command('start'))))
     .description('power a VM on, and wait until it runs')
     .argument('<vm>')
     .option('--accept-stale', 'on a disk that may lack acknowledged writes, if there is no other')
@@ -120,13 +123,13 @@ function registerPower(vm: Command): void {
     .action(async (name: string, { json, acceptStale, wait, ...options }) => {
       const started = await withCenter(options, async (client) => {
         const body = acceptStale ? { acceptStale: true } : {};
-        const asked = await client.call('startVm', { params: { vm: name }, body });
+        const asked = await client.call('startVm', { params: { vm: name }, body }, options);
         return wait ? waitForVm(client, name, isOn) : asked;
       });
       show(json, started, () => `${name} is ${wait ? 'powered on' : 'being powered on'}.`);
     });
 
-  noWait(centerOptions(vm.command('stop')))
+  ifVersion(noWait(centerOptions(vm.command('stop'))))
     .description('power a VM off, and wait until it is')
     .argument('<vm>')
     .addOption(
@@ -137,17 +140,21 @@ function registerPower(vm: Command): void {
     .option('--json', 'print the VM as JSON')
     .action(async (name: string, { json, how, wait, ...options }) => {
       const stopped = await withCenter(options, async (client) => {
-        const asked = await client.call('stopVm', { params: { vm: name }, body: { how } });
+        const asked = await client.call('stopVm', { params: { vm: name }, body: { how } }, options);
         return wait ? waitForVm(client, name, isOff) : asked;
       });
       show(json, stopped, () => `${name} is ${wait ? 'powered off' : 'being powered off'}.`);
     });
 
-  centerOptions(vm.command('reset'))
+  ifVersion(centerOptions(vm.command('reset')))
     .description('reset a VM, as its reset button does')
     .argument('<vm>')
-    .action(async (name: string, options) => {
-      await withCenter(options, (client) => client.call('resetVm', { params: { vm: name } }));
+    .option('--json', 'print the VM as JSON')
+    .action(async (name: string, { json, ...options }) => {
+      const reset = await withCenter(options, (client) =>
+        client.call('resetVm', { params: { vm: name } }, options),
+      );
+      show(json, reset, () => `${name} has been reset.`);
     });
 }
 
@@ -170,6 +177,7 @@ function details(vm: VmView): string {
   return fields([
     ['name', vm.name],
     ['id', vm.id],
+    ['version', vm.version],
     ['state', vm.obstacle === null ? vm.state : `${vm.state}, waiting: ${vm.obstacle}`],
     ['host', vm.host],
     ['image', `${vm.image} (${vm.imageDigest.slice(0, 12)})`],

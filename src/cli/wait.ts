@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { Client } from '../api/client.ts';
 import type { VmView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
+import { readEvents } from './events.ts';
 import { ProgressLine } from './progress-line.ts';
 
 const lookMs = 50;
@@ -17,7 +18,7 @@ export async function waitForVm(
   name: string,
   done: (vm: VmView) => boolean,
 ): Promise<VmView> {
-  const [last] = (await client.call('listEvents', { query: { vm: name } })).slice(-1);
+  const [last] = (await readEvents(client, { vm: name })).slice(-1);
   const line = new ProgressLine(process.stderr.isTTY === true);
   try {
     for (const end = performance.now() + waitMsMax; ; ) {
@@ -33,7 +34,7 @@ export async function waitForVm(
 }
 
 async function inVain(client: Client, vm: VmView, after: number): Promise<UmbraError> {
-  const events = await client.call('listEvents', { query: { vm: vm.name, after } });
+  const events = await readEvents(client, { vm: vm.name, after });
   const failure = events.findLast(({ kind }) => kind === 'command-failed' || kind === 'vm-ended');
   const why = vm.obstacle ?? failure?.text ?? `it is still ${vm.state}, ${vm.ft.state}`;
   return new UmbraError(

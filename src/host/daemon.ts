@@ -45,17 +45,17 @@ export class HostDaemon {
   readonly #member: Member;
   readonly #vms: VmProcesses;
   readonly #images: ImageStore;
-  #wire: Wire;
+  /** To centers, by URL. */
+  readonly #wires = new Map<string, Wire>();
   #version = '';
 
   private constructor(options: HostOptions, member: Member) {
     this.#options = options;
     this.#member = member;
-    this.#wire = new Wire(member.url, daemonTrust(member.credentials));
     this.#images = new ImageStore(
       this.#member.dataDirectory,
       options.home ?? umbraHome(),
-      (digest, file) => this.#wire.open('GET', `/images/${digest}/files/${file}`),
+      (digest, file) => this.#fetch(`/images/${digest}/files/${file}`),
     );
     this.#vms = new VmProcesses({
       prepare: (spec, role) => this.#prepare(spec, role),
@@ -91,7 +91,7 @@ export class HostDaemon {
   async close(): Promise<void> {
     await this.#vms.close();
     await this.#member.close();
-    this.#wire.close();
+    for (const wire of this.#wires.values()) wire.close();
   }
 
   async #start(): Promise<void> {
@@ -112,9 +112,8 @@ export class HostDaemon {
 
   /** An image that is being fetched still comes over the connection that it has. */
   #renewed(): void {
-    const former = this.#wire;
-    this.#wire = new Wire(this.#member.url, daemonTrust(this.#member.credentials));
-    former.closeIdle();
+    for (const wire of this.#wires.values()) wire.closeIdle();
+    this.#wires.clear();
     this.#vms.renewed();
   }
 
@@ -176,6 +175,9 @@ export class HostDaemon {
       case 'consoleInput':
         this.#order(message.vm, { kind: 'consoleInput', bytes: message.bytes });
         break;
+      case 'centers':
+        this.#vms.arbiters(this.#arbiterUrls());
+        break;
       case 'place':
         this.#member.place(message);
         break;
@@ -184,6 +186,28 @@ export class HostDaemon {
       case 'publish':
         break;
     }
+  }
+
+  #arbiterUrls(): string[] {
+    return this.#member.urls.map((url) => `${url}${apiPrefix}/arbiter`);
+  }
+
+  /** From the first center that has it. */
+  async #fetch(path: string): Promise<AsyncIterable<Uint8Array>> {
+    let failure: unknown;
+    for (const url of this.#member.urls) {
+      let wire = this.#wires.get(url);
+      if (wire === undefined) {
+        wire = new Wire(url, daemonTrust(this.#member.credentials));
+        this.#wires.set(url, wire);
+      }
+      try {
+        return await wire.open('GET', path);
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    throw failure;
   }
 
   /** Orders about VMs, for whoever reads the log. */
@@ -236,7 +260,7 @@ export class HostDaemon {
       switchSocket: switchSocketPath,
       logAddress,
       credentials: { caFile, certificateFile, keyFile },
-      arbiterUrls: [`${this.#member.url}${apiPrefix}/arbiter`],
+      arbiterUrls: this.#arbiterUrls(),
       role,
     };
   }

@@ -20,6 +20,7 @@ import type { UmbraError } from '../base/errors.ts';
 import { portGeneration } from '../network/switch.ts';
 import type { TrunkAnnouncement } from '../network/trunk.ts';
 import { parseMacText } from '../network/wire.ts';
+import { CenterList } from './center-list.ts';
 import { Ethernet } from './ethernet.ts';
 import { daemonLog, type Log } from './log.ts';
 import { SwitchSocket } from './switch-socket.ts';
@@ -57,7 +58,7 @@ type PlaceMessage = Extract<CenterMessage, { kind: 'place' }>;
 
 export class Member {
   readonly credentials: DaemonCredentials;
-  readonly url: string;
+  readonly #centers: CenterList;
   /** Absolute. */
   readonly dataDirectory: string;
   readonly name: string;
@@ -83,7 +84,7 @@ export class Member {
   ) {
     this.credentials = credentials;
     this.#trust = new Trust(credentials);
-    this.url = centerUrl(options.url);
+    this.#centers = new CenterList(options.dataDirectory, centerUrl(options.url));
     this.dataDirectory = options.dataDirectory;
     this.name = name;
     this.trunkAddress = addresses.trunk;
@@ -118,6 +119,11 @@ export class Member {
     return this.credentials.daemonId;
   }
 
+  /** Of the centers, the one that was given first. */
+  get urls(): readonly string[] {
+    return this.#centers.urls;
+  }
+
   /** Known once `start` has listened. */
   get trunkPort(): number {
     return this.#trunkPort;
@@ -134,7 +140,7 @@ export class Member {
   }
 
   async start(handlers: MemberHandlers): Promise<void> {
-    const { credentials, ethernet, log, url } = this;
+    const { credentials, ethernet, log } = this;
     this.#trunks = new Trunks({
       id: this.id,
       trust: this.#trust,
@@ -145,10 +151,11 @@ export class Member {
     });
     this.#trunkPort = await this.#trunks.listen(this.trunkAddress);
     this.#link = connectAgent({
-      url,
+      urls: () => this.urls,
       credentials,
       hello: handlers.hello,
       onMessage: (message) => {
+        if (message.kind === 'centers') this.#centers.learn(message.urls);
         if (message.kind !== 'peers') return handlers.onMessage(message);
         const standing = standingOf(message);
         this.#trust.learn(standing);
@@ -160,7 +167,7 @@ export class Member {
       onRefused: handlers.onRefused,
     });
     this.#renewal = new Renewal({
-      url,
+      urls: () => this.urls,
       credentials,
       renewed: (endsAt) => {
         log.info(`the certificate is renewed, until ${endsAt.toISOString()}`);

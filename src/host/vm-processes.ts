@@ -94,6 +94,11 @@ export class VmProcesses {
     for (const slot of this.#slots.values()) slot.order({ kind: 'standing', standing });
   }
 
+  /** The arbiter answers there from now on. */
+  arbiters(urls: readonly string[]): void {
+    for (const slot of this.#slots.values()) slot.order({ kind: 'arbiters', urls });
+  }
+
   trunk(host: string, up: boolean): void {
     this.#trunks.set(host, up);
     for (const slot of this.#slots.values()) slot.order({ kind: 'trunk', host, up });

@@ -32,7 +32,7 @@ const hostStopped = { kind: 'host-stopped', text: 'Its host has stopped.' } as c
 const dismissed = { kind: 'dismissed', text: 'It was dismissed.' } as const;
 
 /** What a process is told, not asked. */
-const tidings: ReadonlySet<ToVm['kind']> = new Set(['trunk', 'standing', 'renewed']);
+const tidings: ReadonlySet<ToVm['kind']> = new Set(['trunk', 'arbiters', 'standing', 'renewed']);
 
 export interface SlotOwner {
   /** Gives the launch once everything is there that it names. */

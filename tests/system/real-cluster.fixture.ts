@@ -89,7 +89,7 @@ export class RealCluster {
 
   /** @param way in which the token is given; never as an argument, which everybody can read */
   async startHost(name: string, way: 'environment' | 'input' = 'environment'): Promise<void> {
-    const { token } = await this.client.call('createJoinToken');
+    const { token } = await this.client.call('createJoinToken', { body: {} });
     const args = ['host', 'start', '--join', this.#url, '--data', this.dataOf(name)];
     if (way === 'input') {
       const child = this.#spawn(name, [...args, '--name', name, '--token', '-']);

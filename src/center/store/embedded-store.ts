@@ -15,14 +15,7 @@ import type { EventView } from '../../api/views.ts';
 import { UmbraError } from '../../base/errors.ts';
 import type { ArbiterEntry } from '../../lockstep/arbiter.ts';
 import { DecisionCounter } from './decision-counter.ts';
-import type {
-  ArbiterChange,
-  ArbiterRecords,
-  EventDraft,
-  EventQuery,
-  Store,
-  Table,
-} from './store.ts';
+import type { ArbiterRecords, EventDraft, EventQuery, Store, Table } from './store.ts';
 import { type Change, Tables } from './tables.ts';
 
 /** Each string brings the schema one version further; `user_version` says how far it is. */
@@ -205,19 +198,20 @@ export class EmbeddedStore implements Store, ArbiterRecords {
     return this.#entries.get(vm);
   }
 
-  async change(changes: readonly ArbiterChange[], epoch?: number): Promise<boolean> {
-    if (changes.some(({ vm, before }) => this.#entries.get(vm) !== before)) return false;
+  async change(
+    vm: string,
+    before: ArbiterEntry | undefined,
+    after: ArbiterEntry | undefined,
+  ): Promise<boolean> {
+    if (this.#entries.get(vm) !== before) return false;
     this.transaction(() => {
-      for (const { vm, after } of changes) this.#putEntry(vm, after);
-      if (epoch !== undefined) this.#beginEpoch(epoch);
+      this.#putEntry(vm, after);
       this.next('decisions');
     });
     this.#repeatCount();
-    for (const { vm, after } of changes) {
-      if (after === undefined) this.#entries.delete(vm);
-      else this.#entries.set(vm, after);
-    }
-    for (const { vm } of changes) this.onChange(vm);
+    if (after === undefined) this.#entries.delete(vm);
+    else this.#entries.set(vm, after);
+    this.onChange(vm);
     return true;
   }
 
@@ -241,16 +235,25 @@ export class EmbeddedStore implements Store, ArbiterRecords {
   }
 
   /** What may have been forgotten is the new epoch's business: the file is the database's own now. */
-  #beginEpoch(epoch: number): void {
-    this.put('meta', 'epoch', String(epoch));
-    this.put('meta', 'counter-file', this.#counter.identity);
+  async beginEpoch(epoch: number): Promise<void> {
+    this.transaction(() => {
+      this.put('meta', 'epoch', String(epoch));
+      this.put('meta', 'counter-file', this.#counter.identity);
+      this.next('decisions');
+    });
+    this.#repeatCount();
   }
 
   #repeatCount(): void {
     this.#counter.write(Number(this.get<string>('meta', 'decisions')));
   }
 
-  close(): void {
+  /** There is no other center on it: the database is locked. */
+  readonly leads = true;
+  readonly leaderUrl = undefined;
+  readonly centerUrls: readonly string[] = [];
+
+  async close(): Promise<void> {
     this.#database.close();
     this.#counter.close();
   }

@@ -17,6 +17,11 @@ export const tables = [
   'vms',
   'arbiterSeen',
   'revoked',
+  'users',
+  'sessions',
+  'audit',
+  'tasks',
+  'replies',
 ] as const;
 export type Table = (typeof tables)[number];
 
@@ -56,30 +61,35 @@ export interface Store {
   settled(): Promise<void>;
 
   readonly arbiter: ArbiterRecords;
-  close(): void;
-}
 
-export interface ArbiterChange {
-  readonly vm: string;
-  /** As it was read: the very object. undefined: there is none. */
-  readonly before: ArbiterEntry | undefined;
-  /** undefined: removed. */
-  readonly after: ArbiterEntry | undefined;
+  /** Whether this center may change records. */
+  readonly leads: boolean;
+  /** Where the center that leads is reached, if there is one and it is another one. */
+  readonly leaderUrl: string | undefined;
+  /** Of all centers on this store, if there are several. */
+  readonly centerUrls: readonly string[];
+  close(): Promise<void>;
 }
 
 export interface ArbiterRecords {
   /** As this center knows it; another may have changed it a moment ago. */
   entry(vm: string): ArbiterEntry | undefined;
   vms(): readonly string[];
-  /** As it certainly is between the call and its answer. */
+  /** As it certainly is between the call and its answer; `epoch` as well. */
   read(vm: string): Promise<ArbiterEntry | undefined>;
   /**
-   * All of it if each entry still is what it was, durable then; otherwise false and nothing.
-   * `epoch`: the store's epoch from now on.
+   * Puts `after` in the place of `before`, the very object that was read, if it still is there;
+   * durable then. undefined: no entry. @returns false if somebody else was first
    */
-  change(changes: readonly ArbiterChange[], epoch?: number): Promise<boolean>;
+  change(
+    vm: string,
+    before: ArbiterEntry | undefined,
+    after: ArbiterEntry | undefined,
+  ): Promise<boolean>;
   /** 0: a new store that has not begun one. */
   readonly epoch: number;
+  /** The epoch of the store from now on. */
+  beginEpoch(epoch: number): Promise<void>;
   /** Whether decisions may have been forgotten: this is a restored backup, or a copy. */
   readonly mayHaveForgotten: boolean;
   /** Told after a change, by whichever center, before its asker hears of it. */

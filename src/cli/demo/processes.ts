@@ -72,7 +72,7 @@ export class DemoCluster {
     name: string,
     options: readonly string[],
   ): Promise<void> {
-    const { token } = await this.client.call('createJoinToken');
+    const { token } = await this.client.call('createJoinToken', { body: {} });
     const data = join(this.#folder, name);
     const args = ['--join', this.#url, '--token', token, '--data', data, '--name', name];
     this.#spawn(name, [kind, 'start', ...args, ...options]);

@@ -1,6 +1,7 @@
 /**
  * Asks the arbiter over HTTPS with this host's certificate. Answers may fail to come: lockstep asks
- * again, with the same claim, until one does. With several centers, each ask goes to the next one.
+ * again, with the same claim, until one does. With several centers, each ask goes to all of them,
+ * which changes nothing but whom the answer waits for: it is the same claim.
  *
  * What the host must not forget passes through here, both ways, and is kept (knowledge-file.ts).
  */
@@ -12,7 +13,7 @@ import type { Trust } from '../trust.ts';
 import type { KnowledgeFile } from './knowledge-file.ts';
 
 export interface ArbiterAccess {
-  readonly urls: readonly string[];
+  urls: readonly string[];
   readonly trust: Trust;
 }
 
@@ -23,7 +24,6 @@ export class ArbiterClient implements ArbiterPort {
   #agent: Agent;
   readonly #known: KnowledgeFile;
   readonly #replied: (reply: Reply) => void;
-  #next = 0;
 
   constructor(access: ArbiterAccess, known: KnowledgeFile, replied: (reply: Reply) => void) {
     this.#access = access;
@@ -41,13 +41,17 @@ export class ArbiterClient implements ArbiterPort {
 
   ask(ask: Ask): void {
     void this.#known.asking(ask).then((complete) => {
-      if (complete !== undefined) this.#send(complete);
+      if (complete === undefined) return;
+      for (const url of this.#access.urls) this.#send(url, complete);
     });
   }
 
-  #send(ask: Ask): void {
-    const { urls } = this.#access;
-    const url = urls[this.#next++ % urls.length]!;
+  /** The centers are there from now on. */
+  moved(urls: readonly string[]): void {
+    this.#access.urls = urls;
+  }
+
+  #send(url: string, ask: Ask): void {
     const body = JSON.stringify(ask);
     const headers = {
       'content-type': 'application/json',

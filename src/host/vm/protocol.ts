@@ -30,7 +30,7 @@ export interface VmLaunch {
   readonly switchSocket: string;
   readonly logAddress: string;
   readonly credentials: Credentials;
-  /** Where `POST arbiterUrl` takes an ask and answers it; https, mutual TLS. */
+  /** Where `POST URL` takes an ask and answers it, any of them; https, mutual TLS. */
   readonly arbiterUrls: readonly string[];
   readonly role:
     | { readonly kind: 'live'; readonly fenced: boolean; readonly acceptStale: boolean }
@@ -50,6 +50,8 @@ export type ToVm =
   | { readonly kind: 'stop'; readonly how: 'power-button' | 'power-off' | 'suspend' }
   | { readonly kind: 'reset' }
   | { readonly kind: 'dismiss' }
+  /** From now on. */
+  | { readonly kind: 'arbiters'; readonly urls: readonly string[] }
   | { readonly kind: 'consoleInput'; readonly bytes: string }
   /** Whether the trunk to a host is up: a shadow whose log and trunk both closed claims at once. */
   | { readonly kind: 'trunk'; readonly host: string; readonly up: boolean }

@@ -104,6 +104,7 @@ export class VmProcess {
 
   receive(message: ToVm): void {
     if (message.kind === 'dismiss') return this.#end();
+    if (message.kind === 'arbiters') return this.#arbiter?.moved(message.urls);
     if (message.kind === 'renewed') return this.#renew();
     if (message.kind === 'standing') {
       this.#trust?.learn(message.standing);

@@ -1,0 +1,157 @@
+/**
+ * Several centers on one etcd, as processes: any of them answers, each decides for the arbiter, and
+ * a leader that is killed takes nothing with it that anybody was told.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { Operation } from '../lockstep/arbiter.ts';
+import { TestCenter, type TestHost, until } from './cluster.fixture.ts';
+import { hasEtcd, TestEtcd } from './store/etcd.fixture.ts';
+
+const code = (expected: string) => (error: { code?: string }) => error.code === expected;
+
+describe('three centers', { skip: hasEtcd ? false : 'etcd-server is not installed' }, () => {
+  let etcd: TestEtcd;
+  const centers: TestCenter[] = [];
+  let a: TestHost;
+  let b: TestHost;
+  let vm: string;
+
+  const urls = () => centers.map((center) => center.url);
+
+  before(async () => {
+    etcd = await TestEtcd.start();
+    const store = ['--store', `etcd://${etcd.endpoint}`];
+    const first = await TestCenter.start(store);
+    centers.push(first);
+    for (let n = 0; n < 2; n++) {
+      const token = await first.token('center');
+      centers.push(await TestCenter.start([...store, '--join', first.url, '--token', token]));
+    }
+    for (const center of centers) center.addImage('tiny');
+    a = await first.host('a');
+    b = await first.host('b');
+    for (const host of [a, b]) host.urls = urls;
+  });
+  after(async () => {
+    for (const host of [a, b]) host?.close();
+    for (const center of centers) await center.close();
+    await etcd?.close();
+  });
+
+  test('a token for a host is none for a center', async () => {
+    const token = await centers[0]!.token();
+    const body = { token: token.split('.')[0]! };
+    const trade = centers[0]!.client.call('joinCenter', { body });
+    await assert.rejects(trade, code('token-wrong-kind'));
+    const more = ['--store', `etcd://${etcd.endpoint}`, '--join', centers[0]!.url];
+    await assert.rejects(TestCenter.start([...more, '--token', token]), /is for a host or gateway/);
+    const foreign = TestCenter.start(['--store', `etcd://${etcd.endpoint}`]);
+    await assert.rejects(foreign, /another certificate authority/);
+  });
+
+  test('a follower passes on what only the leader can answer', async () => {
+    const { client } = centers[1]!;
+    const created = await client.call('createVm', {
+      body: { name: 'web', image: 'tiny', host: 'a' },
+    });
+    vm = created.id;
+    const hosts = await client.call('listHosts');
+    assert.deepEqual(
+      hosts.map(({ name, state }) => [name, state]),
+      [
+        ['a', 'connected'],
+        ['b', 'connected'],
+      ],
+    );
+    await assert.rejects(client.call('showVm', { params: { vm: 'none' } }), code('vm-unknown'));
+    assert.equal((await centers[2]!.client.call('listVms')).length, 1);
+  });
+
+  test('hosts hear of all centers', async () => {
+    const told = await b.order('centers');
+    assert.deepEqual([...told.urls].sort(), urls().sort());
+  });
+
+  /** At the center with this index. */
+  const ask = (host: TestHost, index: number, operation: Operation) =>
+    host.ask(vm, operation, { at: centers[index]!.url });
+
+  test('any center decides for the arbiter, and the leader gives the orders', async () => {
+    await centers[2]!.client.call('startVm', { params: { vm: 'web' }, body: {} });
+    const start = await a.order('start');
+    const { acceptStale } = start;
+    assert.ok((await ask(a, 1, { kind: 'start', acceptStale })).granted);
+    a.report(vm, 'live', { generation: 1 });
+    const place = await b.order('place');
+    assert.equal(place.host, a.id);
+    await centers[1]!.client.call('turnFtOn', { params: { vm: 'web' } });
+    await b.order('startShadow');
+    b.report(vm, 'shadow');
+    const shadow = { host: b.id, process: b.process(vm) };
+    assert.ok((await ask(a, 2, { kind: 'makeEligible', shadow })).granted);
+    a.report(vm, 'live', { generation: 2, ftState: 'running' });
+    await until('protection', async () => {
+      const status = await centers[1]!.client.call('ftStatus', { params: { vm: 'web' } });
+      return status.state === 'running' ? true : undefined;
+    });
+  });
+
+  test('the leader is killed: a failover does not wait, nothing told is lost', async () => {
+    const names = ['one', 'two', 'three'];
+    for (const name of names) {
+      await centers[2]!.client.call('createVm', { body: { name, image: 'tiny' } });
+    }
+    await centers[0]!.end('SIGKILL');
+    const killed = performance.now();
+    assert.ok((await ask(b, 1, { kind: 'claim' })).granted);
+    assert.ok(performance.now() - killed < 500, 'the claim waited');
+    b.report(vm, 'live', { generation: 3 });
+    const { client } = centers[1]!;
+    const seen = await until(
+      'another leader',
+      () => client.call('showVm', { params: { vm: 'web' } }).catch(() => undefined),
+      15_000,
+    );
+    console.log(`another center leads ${Math.round(performance.now() - killed)} ms after the kill`);
+    assert.equal(seen.name, 'web');
+    await until(
+      'both hosts',
+      async () => {
+        const hosts = await client.call('listHosts');
+        return hosts.every(({ state }) => state === 'connected') ? true : undefined;
+      },
+      15_000,
+    );
+    const vms = (await client.call('listVms')).map(({ name }) => name);
+    assert.deepEqual(vms.sort(), ['one', 'three', 'two', 'web']);
+    const failover = await until(
+      'the event',
+      async () => (await centers[2]!.events('ft-primary-failover'))[0],
+    );
+    assert.match(failover.text, /from a to b/);
+    assert.equal((await client.call('showVm', { params: { vm: 'web' } })).host, 'b');
+  });
+
+  test('the killed one comes back and follows', async () => {
+    await centers[0]!.start();
+    const vms = await centers[0]!.client.call('listVms');
+    assert.equal(vms.length, 4);
+    await centers[0]!.client.call('deleteVm', { params: { vm: 'one' } });
+    assert.equal((await centers[1]!.client.call('listVms')).length, 3);
+  });
+
+  test('etcd is frozen: nobody is granted anything, and it goes on afterwards', async () => {
+    etcd.signal('SIGSTOP');
+    try {
+      await assert.rejects(ask(b, 1, { kind: 'goAlone' }), code('store-unreachable'));
+    } finally {
+      etcd.signal('SIGCONT');
+    }
+    await until(
+      'an answer',
+      async () => (await ask(b, 1, { kind: 'read' }).catch(() => undefined))?.record,
+      15_000,
+    );
+  });
+});
