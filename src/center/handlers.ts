@@ -25,7 +25,7 @@ import {
 } from './operations.ts';
 import { adminWish } from './people/api-tokens.ts';
 import { peopleHandlers } from './people/handlers.ts';
-import { useJoinToken } from './people/join-tokens.ts';
+import { checkJoinToken, useJoinToken } from './people/join-tokens.ts';
 import { removeHost, revokeHost } from './revocation.ts';
 import { refuseUnordered } from './start-orders.ts';
 import { hostView, vmView } from './views.ts';
@@ -118,7 +118,8 @@ async function join(
   const { kind, name, addresses } = body;
   const { inventory, store, events } = cluster;
   const id = `${kind}-${randomBytes(6).toString('hex')}`;
-  // Signed before the token is used up: a request that is refused costs no token.
+  // Strangers cost no signature, and a request that is refused costs no token.
+  checkJoinToken(store, body.token, { kind });
   const certificate = await authority.sign(body.certificateRequest, {
     commonName: id,
     unit: kind,

@@ -8,7 +8,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer as createHttps, type Server as HttpsServer } from 'node:https';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { VmSpec, VmStatus } from '../../src/api/agent.ts';
 import type { DaemonCredentials } from '../../src/api/credentials.ts';
 import { centerName } from '../../src/api/wire.ts';
@@ -283,6 +283,13 @@ export class TestHosts {
     });
     this.vms.push(vm);
     return vm;
+  }
+
+  /** Another certificate in the place of a host's, and its VM processes are told. */
+  async renew(host: TestHost, endsInMs?: number): Promise<void> {
+    const folder = dirname(host.credentials.certificateFile);
+    await this.authority.issue(host.id, folder, endsInMs === undefined ? {} : { endsInMs });
+    for (const vm of this.vms) if (vm.host === host) vm.tell({ kind: 'renewed' });
   }
 
   /** The machine is powered on, and listens for a shadow. */
