@@ -57,17 +57,21 @@ export class TestArbiter {
   readonly decisions: { readonly at: number; readonly ask: Ask; readonly granted: boolean }[] = [];
   entry: ArbiterEntry = newRecord(1, ['a']);
   answering = true;
+  /** Hosts that get no answer. */
+  readonly revoked = new Set<string>();
   readonly #server: HttpsServer;
 
   constructor({ caFile, certificateFile, keyFile }: DaemonCredentials) {
     const [ca, cert, key] = [caFile, certificateFile, keyFile].map((file) => readFileSync(file));
-    const trust = { ca: ca!, cert: cert!, key: key!, requestCert: true, rejectUnauthorized: true };
+    // As the center: ended certificates are looked at, not refused.
+    const trust = { ca: ca!, cert: cert!, key: key!, requestCert: true, rejectUnauthorized: false };
     this.#server = createHttps({ ...trust, minVersion: 'TLSv1.3' }, (request, response) => {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
         if (!this.answering) return response.destroy();
         const ask = JSON.parse(Buffer.concat(chunks).toString()) as Ask;
+        if (this.revoked.has(ask.member.host)) return response.writeHead(403).end();
         const { entry, reply } = decide(this.entry, ask);
         this.entry = entry;
         this.decisions.push({ at: nowUs(), ask, granted: reply.granted });
