@@ -25,6 +25,8 @@ export interface VmSpec {
   readonly cpus: number;
   readonly memoryBytes: number;
   readonly mac: string;
+  /** The VLAN that its port is in, 1 to 4094; without one its frames have no tag. */
+  readonly vlan?: number;
   /** Overrides the image's kernel command line. */
   readonly append?: string;
   /** Bytes of each replicated disk; contents start as zeros or from the image's template. */

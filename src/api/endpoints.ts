@@ -220,6 +220,9 @@ export const endpoints = {
           Type.Integer({ minimum: 2 ** 24, maximum: 3 * 2 ** 30, multipleOf: 4096 }),
         ),
         append: Type.Optional(Type.String({ maxLength: 1024 })),
+        vlan: Type.Optional(
+          Type.Integer({ minimum: 1, maximum: 4094, description: 'the VLAN of its port' }),
+        ),
         ports: Type.Optional(Type.Array(PublishedPortView)),
         host: Type.Optional(Type.String({ description: 'where to power it on' })),
         ft: Type.Optional(Type.Boolean()),

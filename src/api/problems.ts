@@ -79,6 +79,7 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'headers-too-large': [431, 'the head of the request is larger than the center takes'],
   bug: [500, 'the center has failed on the request'],
   'center-stopping': [503, 'the center stops'],
+  'backup-elsewhere': [409, 'the store is backed up by its own means'],
   'center-follows': [503, 'another center leads, or none at the moment'],
   'store-unreachable': [503, 'etcd does not answer'],
   'center-not-ready': [503, 'the center cannot decide anything now'],

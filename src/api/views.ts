@@ -51,6 +51,8 @@ export const VmView = Type.Object({
   cpus: Type.Integer(),
   memoryBytes: Type.Integer(),
   mac: Type.String(),
+  /** Absent: none. */
+  vlan: Type.Optional(Type.Integer()),
   /** Where it is live, or was last. */
   host: OrNull(Type.String()),
   ports: Type.Array(

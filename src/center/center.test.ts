@@ -175,6 +175,10 @@ describe('who may say what', () => {
       center.client.call('createVm', { body: extra }),
       code('request-malformed'),
     );
+    for (const vlan of [0, 4095, 1.5]) {
+      const tagged = center.client.call('createVm', { body: { name: 'x', image: 'tiny', vlan } });
+      await assert.rejects(tagged, /the request is malformed: the body, vlan/);
+    }
     const { authorization } = { authorization: `Bearer ${center.client.wire.trust.token}` };
     const headers = { authorization, 'content-type': 'application/json' };
     assert.equal((await raw('/api/v1/vms', 'POST', headers, '{not json')).status, 400);
@@ -290,7 +294,9 @@ describe('a protected VM', () => {
   test('prechecks: ports, names, hosts', async () => {
     const port = { protocol: 'tcp', gatewayPort: 8080, guestPort: 80 } as const;
     const create = (name: string, host: string) =>
-      center.client.call('createVm', { body: { name, image: 'tiny', host, ports: [port] } });
+      center.client.call('createVm', {
+        body: { name, image: 'tiny', host, vlan: 7, ports: [port] },
+      });
     const vm = await create('web', 'a');
     id = vm.id;
     assert.equal(vm.state, 'poweredOff');
@@ -304,6 +310,7 @@ describe('a protected VM', () => {
     await center.client.call('startVm', { params: { vm: 'web' }, body: {} });
     const start = await a.order('start');
     assert.equal(start.fenced, false);
+    assert.equal(start.vm.vlan, 7);
     a.report(id, 'starting', { process: '', pid: 0 });
     assert.ok((await a.ask(id, { kind: 'start', acceptStale: start.acceptStale })).granted);
     a.report(id, 'live', { generation: 1 });

@@ -44,11 +44,11 @@ export class TestCenter {
 
   readonly #more: readonly string[];
 
-  /** @param more further options of `umbra center start` */
-  constructor(more: readonly string[] = []) {
+  /** @param more further options of `umbra center start`; @param data a folder that is there */
+  constructor(more: readonly string[] = [], data?: string) {
     this.#more = more;
     this.folder = mkdtempSync(join(tmpdir(), 'umbra-center-'));
-    this.data = join(this.folder, 'data');
+    this.data = data ?? join(this.folder, 'data');
     this.home = join(this.folder, 'home');
     mkdirSync(this.home);
   }

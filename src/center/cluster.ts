@@ -52,6 +52,8 @@ export class Cluster implements AgentListener {
   readonly agents: Agents;
   readonly daemonConnections: DaemonConnections;
   readonly limits: Limits;
+  /** The center's folder. */
+  readonly data: string;
   readonly #consoles = new Map<string, ConsoleLog>();
   /** When the arbiter last changed a VM's record, on the process's monotonic clock. */
   readonly #decidedAt = new Map<string, number>();
@@ -67,6 +69,7 @@ export class Cluster implements AgentListener {
     const { store } = options;
     this.store = store;
     this.limits = options.limits;
+    this.data = options.data;
     this.inventory = new Inventory(store);
     this.events = new Events(store, options.onEvent);
     this.tasks = new Tasks(store, this.events);

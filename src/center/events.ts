@@ -8,6 +8,7 @@ import type { Store } from './store/store.ts';
 export type EventKind =
   | 'center-joined'
   | 'center-leads'
+  | 'center-backed-up'
   | 'host-joined'
   | 'host-connected'
   | 'host-not-responding'

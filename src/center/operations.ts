@@ -40,6 +40,7 @@ export async function createVm(cluster: Cluster, body: Input<'createVm'>['body']
         cpus: body.cpus ?? 1,
         memoryBytes: body.memoryBytes ?? image.memory,
         mac: macOf(number),
+        ...(body.vlan !== undefined && { vlan: body.vlan }),
         ...(body.append !== undefined && { append: body.append }),
         disks: image.disks.map(({ path, bytes }) => ({ bytes, template: path })),
         ...powerOnInputs(),

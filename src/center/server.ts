@@ -14,6 +14,7 @@ import { type Access, type EndpointName, endpoints } from '../api/endpoints.ts';
 import { apiPrefix } from '../api/wire.ts';
 import { assert } from '../base/assert.ts';
 import { UmbraError } from '../base/errors.ts';
+import { backUp } from './backup.ts';
 import { admit, type Caller, callerOf, nameOf, roleOf } from './callers.ts';
 import type { CenterTls } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
@@ -91,6 +92,7 @@ export async function createServer(
   addConsoleSocket(server, context);
   addEventSocket(server, context);
   addImageFiles(server, context);
+  addBackup(server, context);
   return server;
 }
 
@@ -120,6 +122,16 @@ function refuseGateway(caller: Caller): void {
     `${caller.daemon.name} is a gateway and gets no images`,
     'Use the credentials of a host.',
   );
+}
+
+function addBackup(server: FastifyInstance, context: Context): void {
+  server.get(`${apiPrefix}/backup`, (request, reply) => {
+    const caller = admitted(context, request, 'administrator');
+    const { cluster, version } = context;
+    const archive = backUp(cluster.store, cluster.data, version);
+    cluster.events.add('center-backed-up', `${nameOf(caller)} has taken a backup of the center`);
+    return reply.type('application/x-tar').send(archive);
+  });
 }
 
 interface Socket {

@@ -7,6 +7,7 @@ import type { JoinTokenView } from '../api/people.ts';
 import type { EventView } from '../api/views.ts';
 import { centerUrl } from '../api/wire.ts';
 import { type Center, defaultLimits, defaultListen, startCenter } from '../center/start.ts';
+import { registerBackup } from './center-backup.ts';
 import { centerLog, eventLine } from './center-log.ts';
 import { parseDuration } from './duration.ts';
 import { readEvents } from './events.ts';
@@ -85,6 +86,7 @@ export function registerCenter(program: Command): void {
     .action((options: StartOptions) => start(options));
 
   registerJoinToken(center);
+  registerBackup(center);
 
   centerOptions(center.command('events'))
     .description('what has happened, oldest first')

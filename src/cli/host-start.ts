@@ -11,6 +11,7 @@ interface Options {
   readonly name?: string;
   readonly logAddress?: string;
   readonly trunkAddress?: string;
+  readonly uplink?: string;
   readonly tier: Tier;
 }
 
@@ -25,6 +26,7 @@ export function registerHostStart(host: Command): void {
     .option('--name <name>', 'the name of this host (default: that of the machine)')
     .option('--log-address <ip>', 'where shadows connect (default: as --trunk-address)')
     .option('--trunk-address <ip>', 'where other hosts connect (default: the way to the center)')
+    .option('--uplink <device>', 'the bridge or TAP device that puts guests on a real LAN (Linux)')
     .addOption(
       new Option('--tier <tier>', 'how this host executes its VMs; they cannot tell')
         .choices(tiers)
@@ -39,6 +41,7 @@ export function registerHostStart(host: Command): void {
         name,
         logAddress,
         trunkAddress,
+        uplink,
         tier,
       } = options;
       const given = {
@@ -48,6 +51,7 @@ export function registerHostStart(host: Command): void {
         name,
         logAddress,
         trunkAddress,
+        uplink,
         tier,
       };
       await runDaemon('host', (onRefused) => HostDaemon.start({ ...given, onRefused }));

@@ -32,6 +32,7 @@ const groups: Readonly<Record<string, () => Promise<Register>>> = {
   whoami: async () => (await import('./login.ts')).registerWhoami,
   user: async () => (await import('./user.ts')).registerUser,
   token: async () => (await import('./token.ts')).registerToken,
+  'support-bundle': async () => (await import('./support-bundle.ts')).registerSupportBundle,
   audit: async () => (await import('./audit.ts')).registerAudit,
 };
 

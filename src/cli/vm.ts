@@ -52,6 +52,7 @@ function registerCreate(vm: Command): void {
       (value: string, all: readonly PublishedPort[]) => [...all, parsePublish(value)],
       [],
     )
+    .option('--vlan <id>', 'the VLAN of its port, 1 to 4094; the gateway is in none', wholeNumber)
     .option('--append <text>', "kernel command line instead of the image's")
     .option('--host <name>', 'where to power it on, if there is room')
     .option('--ft', 'with fault tolerance')
@@ -59,11 +60,13 @@ function registerCreate(vm: Command): void {
     .option('--idempotency-key <key>', 'tried again with the same key, it is created only once')
     .option('--json', 'print the VM as JSON')
     .action(async (name: string, options) => {
-      const { json, memory, image, cpus, publish, append, host, ft, idempotencyKey } = options;
+      const { json, memory, image, cpus, publish, vlan, append, host, ft, idempotencyKey } =
+        options;
       const created = await withCenter(options, async (client) => {
         const body = {
           ...{ name, image, cpus, ports: publish },
           ...(memory !== undefined && { memoryBytes: parseMemory(memory, memoryMin, memoryMax) }),
+          ...(vlan !== undefined && { vlan }),
           ...(append !== undefined && { append }),
           ...(host !== undefined && { host }),
           ...(ft && { ft }),
@@ -184,6 +187,7 @@ function details(vm: VmView): string {
     ['CPUs', vm.cpus],
     ['memory', mebibytes(vm.memoryBytes)],
     ['MAC', vm.mac],
+    ['VLAN', vm.vlan ?? 'none'],
     ['ports', vm.ports.map(port).join(' ') || 'none'],
     ['fault tolerance', ft.reason === null ? ft.state : `${ft.state} (${ft.reason})`],
     ['shadow', ft.shadow?.host],

@@ -23,6 +23,8 @@ import { ImageStore } from './image-store.ts';
 import { Member, type MemberOptions } from './member.ts';
 import { packageVersion } from './package-version.ts';
 import type { Tier } from './tiers.ts';
+import { TapDevice } from './uplink/tap-device.ts';
+import { Uplink } from './uplink/uplink.ts';
 import type { ToVm, VmLaunch } from './vm/protocol.ts';
 import { VmProcesses } from './vm-processes.ts';
 import type { VmRole } from './vm-slot.ts';
@@ -30,6 +32,8 @@ import type { VmRole } from './vm-slot.ts';
 export interface HostOptions extends MemberOptions {
   /** How this host executes its VMs; nobody else needs to know. */
   readonly tier?: Tier;
+  /** A bridge or TAP device of this machine that puts guests on a real LAN. */
+  readonly uplink?: string | undefined;
   /** Where images built on this machine are; by default UMBRA_HOME. */
   readonly home?: string;
   /** The VM process's program, for tests. */
@@ -48,6 +52,7 @@ export class HostDaemon {
   /** To centers, by URL. */
   readonly #wires = new Map<string, Wire>();
   #version = '';
+  #uplink: Uplink | undefined;
 
   private constructor(options: HostOptions, member: Member) {
     this.#options = options;
@@ -65,8 +70,18 @@ export class HostDaemon {
   }
 
   static async start(options: HostOptions): Promise<HostDaemon> {
-    const member = await Member.join('host', options);
+    const { uplink } = options;
+    // First, so that a machine without the device or the rights costs no join token.
+    const device = uplink === undefined ? undefined : TapDevice.open(uplink);
+    const member = await Member.join('host', options).catch((error: unknown) => {
+      device?.close();
+      throw error;
+    });
     const daemon = new HostDaemon(options, member);
+    if (device !== undefined) {
+      const reopen = (): TapDevice => TapDevice.open(uplink!);
+      daemon.#uplink = new Uplink(device, reopen, member.ethernet, member.log);
+    }
     try {
       await daemon.#start();
     } catch (error) {
@@ -90,6 +105,7 @@ export class HostDaemon {
 
   async close(): Promise<void> {
     await this.#vms.close();
+    this.#uplink?.close();
     await this.#member.close();
     for (const wire of this.#wires.values()) wire.close();
   }

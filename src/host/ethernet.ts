@@ -8,9 +8,15 @@
  * peer has not read.
  */
 import type { Duplex } from 'node:stream';
-import { Announcer } from '../network/announcements.ts';
+import { Announcer, mergeAddresses } from '../network/announcements.ts';
 import type { FrameBatch } from '../network/framing.ts';
-import { type Port, type PortGeneration, Switch, type VmNumber } from '../network/switch.ts';
+import {
+  type Port,
+  type PortGeneration,
+  type PortSink,
+  Switch,
+  type VmNumber,
+} from '../network/switch.ts';
 import type { TrunkAnnouncement, VmAddresses } from '../network/trunk.ts';
 import type { Mac } from '../network/wire.ts';
 import { Alarm, nowUs } from './clock.ts';
@@ -34,6 +40,8 @@ export class Ethernet {
   readonly switch = new Switch();
   readonly #outlets = new Set<Outlet>();
   readonly #residents = new Map<Port, Resident>();
+  /** What was said of VMs elsewhere: a copy that goes live here may not have heard its guest speak. */
+  readonly #heard = new Map<VmNumber, readonly VmAddresses[]>();
   readonly #alarm = new Alarm(() => this.turn((now) => this.#wake(now)));
   #now = nowUs();
   #ageAt = this.#now + AGEING_INTERVAL_US;
@@ -47,6 +55,11 @@ export class Ethernet {
   /** Trunks say here how announcements reach the other switches. */
   tellTrunks(tell: Tell): void {
     this.#tell = tell;
+  }
+
+  /** The LAN that this machine is on. @returns the port at which its frames come in */
+  addUplink(sink: PortSink): Port {
+    return this.switch.addUplink(sink);
   }
 
   /** The gateway's stack ends its batch here, before anything is written. */
@@ -80,7 +93,8 @@ export class Ethernet {
 
   /**
    * What is behind `port` is live in this generation. Every switch learns the place at once; where
-   * addresses are known, this is a go-live, and the LAN hears of it in five rounds.
+   * addresses are known, this is a go-live, and everybody hears of it in five rounds. A LAN hears
+   * of it in any case: its switches want to know where the MAC is, even if nobody knows more.
    * @returns false if a higher generation is known: the port stays silent then
    */
   goLive(
@@ -96,13 +110,33 @@ export class Ethernet {
       this.#residents.delete(port);
       return false;
     }
-    const known = addresses.some(({ ipv4, ipv6 }) => ipv4.length > 0 || ipv6.length > 0);
-    const announcer = known ? new Announcer(addresses, now) : undefined;
-    const resident = { port, vm, generation, addresses, announcer };
+    const before = this.#residents.get(port);
+    const all = mergeAddresses(this.#heard.get(vm) ?? [], addresses);
+    if (before?.generation === generation) {
+      before.addresses = all;
+      this.#tell(announcementOf(before));
+      return true;
+    }
+    const known = all.some(({ ipv4, ipv6 }) => ipv4.length > 0 || ipv6.length > 0);
+    const announcer = known || this.switch.hasUplink ? new Announcer(all, now) : undefined;
+    const resident = { port, vm, generation, addresses: all, announcer };
     this.#residents.set(port, resident);
     this.#tell(announcementOf(resident));
     this.#announce(now);
     return true;
+  }
+
+  /** Another switch has a VM now, and says what is known of it: we may have it next. */
+  heard({ vm, addresses }: TrunkAnnouncement): void {
+    if (vm !== 0) this.#heard.set(vm, mergeAddresses(this.#heard.get(vm) ?? [], addresses));
+  }
+
+  /** A LAN is there again: it hears where everybody is. */
+  announceAll(now: number): void {
+    for (const resident of this.#residents.values()) {
+      resident.announcer = new Announcer(resident.addresses, now);
+    }
+    this.#announce(now);
   }
 
   /** The socket behind the port has closed. */

@@ -5,6 +5,7 @@
  * The addresses in it were spoken by a guest: nothing is believed without a look.
  */
 import { MalformedBytes } from '../base/bytes.ts';
+import { VLAN_MAX, type Vlan } from '../network/frames/vlan.ts';
 import { type PortGeneration, portGeneration } from '../network/switch.ts';
 import type { VmAddresses } from '../network/trunk.ts';
 import { parseIpv4Text, parseMacText, write32 } from '../network/wire.ts';
@@ -17,6 +18,7 @@ const ADDRESSES_MAX = 64;
 export interface Hello {
   readonly vm: number;
   readonly generation: PortGeneration;
+  readonly vlan: Vlan;
   readonly addresses: VmAddresses;
 }
 
@@ -26,11 +28,13 @@ export function decodeSwitchHello(bytes: Uint8Array): Hello {
   const vm = integer(hello.vmNumber, 1, 2 ** 32);
   const epoch = integer(hello.epoch, 0, 2 ** 21);
   const generation = integer(hello.generation, 0, 2 ** 32);
+  const vlan = hello.vlan === undefined ? 0 : integer(hello.vlan, 1, VLAN_MAX + 1);
   const mac = parseMacText(String(hello.mac));
   if (mac === undefined) throw new MalformedBytes('a hello without its MAC');
   const ipv4 = addresses(hello.ipv4, parseIpv4Text);
   const ipv6 = addresses(hello.ipv6, parseIpv6Digits);
-  return { vm, generation: portGeneration(epoch, generation), addresses: { mac, ipv4, ipv6 } };
+  const addressesOf = { mac, ipv4, ipv6 };
+  return { vm, generation: portGeneration(epoch, generation), vlan, addresses: addressesOf };
 }
 
 /** The message with its length in front, ready for the socket. */

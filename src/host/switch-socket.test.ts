@@ -90,6 +90,7 @@ test('what is malformed ends its connection and nothing else', async () => {
     [Uint8Array.of(0x80, 0, 0, 1, 0x7b)],
     [encodeSwitchHello(hello), encodeSwitchHello({ ...hello, vmNumber: 2 })],
     [encodeSwitchHello(hello), encodeSwitchHello({ ...hello, generation: 8 })],
+    [encodeSwitchHello(hello), encodeSwitchHello({ ...hello, vlan: 7 })],
   ];
   for (const parts of rubbish) {
     const end = plug(vmPath);
@@ -150,8 +151,12 @@ test('a hello says what it means, or nothing', () => {
     ipv4: ['10.86.0.9'],
     ipv6: ['fe80000000000000505400fffe000001'],
   };
-  const { vm, generation, addresses } = decodeSwitchHello(encodeSwitchHello(hello).subarray(4));
+  const { vm, generation, vlan, addresses } = decodeSwitchHello(
+    encodeSwitchHello(hello).subarray(4),
+  );
   assert.deepEqual([vm, generation], [7, portGeneration(3, 4)]);
+  assert.equal(vlan, 0);
+  assert.equal(decodeSwitchHello(encodeSwitchHello({ ...hello, vlan: 12 }).subarray(4)).vlan, 12);
   assert.deepEqual(addresses.ipv4, [0x0a560009]);
   assert.equal(Buffer.from(addresses.ipv6[0]!).toString('hex'), hello.ipv6[0]);
   for (const wrong of [
@@ -160,6 +165,8 @@ test('a hello says what it means, or nothing', () => {
     { ...hello, epoch: 2 ** 21 },
     { ...hello, generation: -1 },
     { ...hello, mac: 'x' },
+    { ...hello, vlan: 0 },
+    { ...hello, vlan: 4095 },
     { ...hello, ipv4: ['10.86.0.256'] },
     { ...hello, ipv6: ['::1'] },
     { ...hello, ipv4: Array(65).fill('10.0.0.1') },

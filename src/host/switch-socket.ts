@@ -13,6 +13,7 @@ import net from 'node:net';
 import { MalformedBytes } from '../base/bytes.ts';
 import { UmbraError } from '../base/errors.ts';
 import { FRAME_BYTES_MAX } from '../network/frames/ethernet.ts';
+import type { Vlan } from '../network/frames/vlan.ts';
 import { FrameBatch, FrameDecoder } from '../network/framing.ts';
 import type { Port } from '../network/switch.ts';
 import type { Ethernet } from './ethernet.ts';
@@ -96,6 +97,9 @@ class PortConnection {
   readonly #batch = new FrameBatch();
   readonly #decoder: FrameDecoder;
   #port: Port | undefined;
+  #vlan: Vlan = 0;
+  /** The generation of the last hello. */
+  #live: number | undefined;
 
   constructor(ethernet: Ethernet, socket: net.Socket, kind: SocketKind, log: Log) {
     this.#ethernet = ethernet;
@@ -103,7 +107,7 @@ class PortConnection {
     ethernet.connect(socket, this.#batch);
     const control = { bit: switchControlBit, bytesMax: HELLO_BYTES_MAX };
     this.#decoder = new FrameDecoder(FRAME_BYTES_MAX, kind === 'vm' ? control : undefined);
-    if (kind === 'infrastructure') this.#addPort(0, 0);
+    if (kind === 'infrastructure') this.#addPort(0, 0, 0);
   }
 
   get vm(): number | undefined {
@@ -125,20 +129,25 @@ class PortConnection {
   }
 
   #hello(message: Uint8Array, now: number): void {
-    const { vm, generation, addresses } = decodeSwitchHello(message);
-    const port = this.#port ?? this.#addPort(vm, generation);
+    const { vm, generation, vlan, addresses } = decodeSwitchHello(message);
+    const port = this.#port ?? this.#addPort(vm, generation, vlan);
     if (port.vm !== vm) throw new MalformedBytes(`VM ${vm} on the port of VM ${port.vm}`);
+    if (this.#vlan !== vlan) throw new MalformedBytes(`VLAN ${vlan} on a port of ${this.#vlan}`);
     if (generation < port.generation) throw new MalformedBytes('a hello of an older generation');
+    const isNews = this.#live !== generation;
+    this.#live = generation;
     const accepted = this.#ethernet.goLive(port, generation, [addresses], now);
+    if (!isNews) return;
     this.#log.info(
       { number: vm, generation },
       accepted ? 'a VM is live here' : 'stale, kept silent',
     );
   }
 
-  #addPort(vm: number, generation: number): Port {
+  #addPort(vm: number, generation: number, vlan: Vlan): Port {
     const sink = { deliver: (frame: Uint8Array): void => this.#batch.add(frame) };
-    this.#port = this.#ethernet.switch.addPort(vm, generation, sink);
+    this.#vlan = vlan;
+    this.#port = this.#ethernet.switch.addPort(vm, generation, sink, vlan);
     return this.#port;
   }
 }

@@ -95,6 +95,24 @@ test('each pair has one trunk, and what came by a trunk leaves by none', async (
   for (const half of halves) assert.equal(half.changes.length, 2, half.changes.join());
 });
 
+test('what one host knew of a guest, the next one announces', async (t) => {
+  t.after(closeAll);
+  const [red, blue] = await mesh('heard', 2);
+  const old = await vm(red!, 1, 4);
+  const listener = await vm(blue!, 2);
+  // The guest has spoken since it went live: the same generation, one address more.
+  old.hello({ vmNumber: 1, mac: macs[0], generation: 4, ipv4: ['10.86.0.9'] });
+  await until('told', () => blue!.announced.some(({ addresses }) => addresses[0]?.ipv4.length));
+  assert.equal(listener.frames.length, 0, 'it has said so itself, nobody repeats it');
+  const fresh = new VmEnd(blue!.socketPath);
+  open.push(fresh);
+  // A shadow that has not heard its guest speak knows nothing but the MAC.
+  fresh.hello({ vmNumber: 1, mac: macs[0], generation: 5 });
+  await until('announced', () =>
+    listener.frames.some((frame) => parseArp(frame)?.senderIp === 0x0a560009),
+  );
+});
+
 test('a go-live elsewhere silences the old copy and moves its place at once', async (t) => {
   t.after(closeAll);
   const [red, blue, gateway] = await mesh('live', 3);

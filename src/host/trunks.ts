@@ -241,7 +241,10 @@ export class Trunks {
       ethernet,
       name: this.#options.id,
       peerName: way.peer.id,
-      announced: (announcement) => this.#options.announced?.(announcement, ethernet.now),
+      announced: (announcement) => {
+        ethernet.heard(announcement);
+        this.#options.announced?.(announcement, ethernet.now);
+      },
       opened: () => {
         way.isUp = true;
         way.retryUs = RETRY_US_MIN;

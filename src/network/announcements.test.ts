@@ -6,6 +6,7 @@ import {
   ANNOUNCEMENT_ROUNDS_US,
   Announcer,
   announcementFrames,
+  mergeAddresses,
 } from './announcements.ts';
 import { ARP_REPLY, ARP_REQUEST, buildArp, parseArp } from './frames/arp.ts';
 import { ETHERTYPE_ARP, ETHERTYPE_RARP, etherType, sourceMac } from './frames/ethernet.ts';
@@ -135,4 +136,37 @@ test('IPv6 addresses keep only one of each', () => {
   const [first, ...rest] = learner.addresses()[0]!.ipv6;
   assert.ok(sameBytes(first!, linkLocal));
   assert.equal(rest.length, 0);
+});
+
+test('a new address is a discovery, the same one again is none', () => {
+  const learner = new AddressLearner();
+  for (const frame of [packetFrom(address), packetFrom(address + 1), arpFrom(address)]) {
+    learner.observe(frame);
+  }
+  assert.equal(learner.discoveries, 2, 'the first source of a packet, and what it calls its own');
+  learner.observe(arpFrom(address + 1));
+  learner.observe(arpFrom(address));
+  learner.observe(arpFrom(address + 1));
+  assert.equal(learner.discoveries, 3);
+  learner.observe(buildUnsolicitedAdvertisement(guest, linkLocal));
+  learner.observe(buildUnsolicitedAdvertisement(guest, linkLocal));
+  assert.equal(learner.discoveries, 4);
+});
+
+test('what two have learned is put together, each address once', () => {
+  const earlier = [{ mac: guest, ipv4: [1, 2], ipv6: [linkLocal] }];
+  const later = [
+    { mac: guest, ipv4: [3, 1], ipv6: [Uint8Array.from(linkLocal)] },
+    { mac: 7, ipv4: [4], ipv6: [] },
+  ];
+  assert.deepEqual(mergeAddresses(earlier, later), [
+    { mac: guest, ipv4: [2, 3, 1], ipv6: [linkLocal] },
+    { mac: 7, ipv4: [4], ipv6: [] },
+  ]);
+  assert.deepEqual(mergeAddresses([], earlier), earlier);
+  const many = Array.from({ length: 30 }, (_, index) => ({ mac: 1, ipv4: [index], ipv6: [] }));
+  assert.deepEqual(
+    mergeAddresses(many, [])[0]!.ipv4,
+    many.slice(-16).map(({ ipv4 }) => ipv4[0]),
+  );
 });

@@ -45,13 +45,17 @@ interface LearnedMac {
   readonly ipv6: Learned<Uint8Array>;
 }
 
-/** The most recent addresses stay: the list is bounded and the oldest falls out. */
-function learn<A>(list: A[], address: A, same: (a: A, b: A) => boolean, most: number): void {
-  if (list.length > 0 && same(list[list.length - 1]!, address)) return;
+/**
+ * The most recent addresses stay: the list is bounded and the oldest falls out.
+ * @returns whether the address is new in it
+ */
+function learn<A>(list: A[], address: A, same: (a: A, b: A) => boolean, most: number): boolean {
+  if (list.length > 0 && same(list[list.length - 1]!, address)) return false;
   const known = list.findIndex((other) => same(other, address));
   if (known >= 0) list.splice(known, 1);
   list.push(address);
   if (list.length > most) list.shift();
+  return known < 0;
 }
 
 const sameIpv4 = (a: Ipv4, b: Ipv4): boolean => a === b;
@@ -68,6 +72,12 @@ function addressesOf<A>(learned: Learned<A>): readonly A[] {
 
 export class AddressLearner {
   readonly #macs = new Map<Mac, LearnedMac>();
+  #discoveries = 0;
+
+  /** Grows whenever an address becomes known that was not: time to tell others. */
+  get discoveries(): number {
+    return this.#discoveries;
+  }
 
   /** Takes one frame that the guest sent, of whatever content. */
   observe(frame: Uint8Array): void {
@@ -83,13 +93,13 @@ export class AddressLearner {
       case ETHERTYPE_IPV4:
         if (learned.ipv4.own.length === 0 && frame.length >= 34) {
           const source = read32(frame, 26);
-          if (isUsableIpv4(source)) learned.ipv4.seen = source;
+          if (isUsableIpv4(source)) this.#see(learned.ipv4, source);
         }
         break;
       case ETHERTYPE_ARP: {
         const arp = parseArp(frame);
         if (arp?.senderMac === mac && isUsableIpv4(arp.senderIp)) {
-          learn(learned.ipv4.own, arp.senderIp, sameIpv4, ADDRESSES_MAX);
+          this.#hear(learned.ipv4.own, arp.senderIp, sameIpv4);
         }
         break;
       }
@@ -104,11 +114,21 @@ export class AddressLearner {
     const own = message?.type === NEIGHBOUR_ADVERTISEMENT ? message.target : message?.source;
     if (own !== undefined) {
       // A solicitation from the unspecified address probes an address that is not yet its own.
-      if (isUnicastIpv6(own)) learn(learned.own, copyBytes(own), sameBytes, ADDRESSES_MAX);
+      if (isUnicastIpv6(own)) this.#hear(learned.own, copyBytes(own), sameBytes);
     } else if (learned.own.length === 0) {
       const source = ipv6Source(frame);
-      if (source !== undefined && isUnicastIpv6(source)) learned.seen = copyBytes(source);
+      if (source !== undefined && isUnicastIpv6(source)) this.#see(learned, copyBytes(source));
     }
+  }
+
+  #hear<A>(own: A[], address: A, same: (a: A, b: A) => boolean): void {
+    if (learn(own, address, same, ADDRESSES_MAX)) this.#discoveries++;
+  }
+
+  /** Only the first one is news: a guest that routes sends from many. */
+  #see<A>(learned: Learned<A>, source: A): void {
+    if (learned.seen === undefined) this.#discoveries++;
+    learned.seen = source;
   }
 
   /** What is known, in the order in which the MACs were first seen. */
@@ -129,6 +149,28 @@ export class AddressLearner {
       });
     }
   }
+}
+
+/**
+ * What two have learned of the same VM, each address once, the second one's last: a copy that has
+ * just gone live, and all others before it.
+ */
+export function mergeAddresses(
+  earlier: readonly VmAddresses[],
+  later: readonly VmAddresses[],
+): VmAddresses[] {
+  const merged = new Map<Mac, { ipv4: Ipv4[]; ipv6: Uint8Array[] }>();
+  for (const { mac, ipv4, ipv6 } of [...earlier, ...later]) {
+    let known = merged.get(mac);
+    if (known === undefined) {
+      if (merged.size >= MACS_MAX) continue;
+      known = { ipv4: [], ipv6: [] };
+      merged.set(mac, known);
+    }
+    for (const address of ipv4) learn(known.ipv4, address, sameIpv4, ADDRESSES_MAX);
+    for (const address of ipv6) learn(known.ipv6, address, sameBytes, ADDRESSES_MAX);
+  }
+  return [...merged].map(([mac, { ipv4, ipv6 }]) => ({ mac, ipv4, ipv6 }));
 }
 
 /** The frames of one round, for all addresses of a VM. */

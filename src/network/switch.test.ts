@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { ETHERTYPE_IPV4, writeEthernet } from './frames/ethernet.ts';
+import { ETHERTYPE_IPV4, FRAME_BYTES_MAX, writeEthernet } from './frames/ethernet.ts';
+import { addTag, isTagged } from './frames/vlan.ts';
 import { type Port, portGeneration, Switch } from './switch.ts';
 import { MAC_BROADCAST, type Mac } from './wire.ts';
 
 const A: Mac = 0x525400000001;
 const B: Mac = 0x525400000002;
+/** A station on the LAN that is no VM. */
+const LAPTOP: Mac = 0x3c5200000001;
 
 function frame(destination: Mac, source: Mac, tag = 0): Uint8Array {
   const bytes = new Uint8Array(60);
@@ -41,14 +44,39 @@ class Mesh {
     }
   }
 
-  attach(host: number, name: string, vm: number, generation: number): Port {
-    return this.switches[host]!.addPort(vm, generation, {
-      deliver: (bytes) => this.received.push(`${name}:${bytes[14]}`),
-    });
+  attach(host: number, name: string, vm: number, generation: number, vlan = 0): Port {
+    const deliver = (bytes: Uint8Array): void => {
+      assert.ok(!isTagged(bytes), 'guests get plain frames');
+      this.received.push(`${name}:${bytes[14]}`);
+    };
+    return this.switches[host]!.addPort(vm, generation, { deliver }, vlan);
   }
 
   take(): string[] {
     return this.received.splice(0).sort();
+  }
+}
+
+/** A LAN as it is at its worst: a hub, from which each frame comes to everybody else. */
+class Lan {
+  readonly #uplinks: { readonly at: Switch; readonly port: Port }[] = [];
+  #frames = 0;
+
+  join(at: Switch): void {
+    const port: Port = at.addUplink({ deliver: (bytes) => this.send(bytes, port) });
+    this.#uplinks.push({ at, port });
+  }
+
+  send(bytes: Uint8Array, from?: Port): void {
+    this.#frames++;
+    for (const { at, port } of this.#uplinks) if (port !== from) at.receive(port, bytes, 0);
+  }
+
+  /** How many frames it has carried since the last call. */
+  take(): number {
+    const frames = this.#frames;
+    this.#frames = 0;
+    return frames;
   }
 }
 
@@ -133,16 +161,142 @@ test('no VM takes a placed address of another by sending from it', () => {
   assert.equal(only!.counters.spoofed, 1);
 });
 
-test('with an uplink the LAN replaces the trunks', () => {
+test('an uplink and trunks are both used, and frames never pass between them', () => {
   const mesh = new Mesh(2);
   const a = mesh.attach(0, 'a', 1, 1);
-  mesh.attach(1, 'b', 2, 1);
+  const b = mesh.attach(1, 'b', 2, 1);
   const lan: number[] = [];
   const uplink = mesh.switches[0]!.addUplink({ deliver: (bytes) => lan.push(bytes[14]!) });
   mesh.switches[0]!.receive(a, frame(MAC_BROADCAST, A, 1), 0);
-  assert.deepEqual([lan, mesh.take()], [[1], []]);
-  mesh.switches[0]!.receive(uplink, frame(MAC_BROADCAST, B, 2), 0);
-  assert.deepEqual([lan, mesh.take()], [[1], ['a:2']]);
+  assert.deepEqual([lan.splice(0), mesh.take()], [[1], ['b:1']]);
+  mesh.switches[0]!.receive(uplink, frame(MAC_BROADCAST, LAPTOP, 2), 0);
+  assert.deepEqual([lan.splice(0), mesh.take()], [[], ['a:2']], 'from the LAN to local ports');
+  mesh.switches[1]!.receive(b, frame(LAPTOP, B, 3), 0);
+  assert.deepEqual([lan.splice(0), mesh.take()], [[], []], 'from a trunk not to the LAN');
+  mesh.switches[0]!.receive(a, frame(LAPTOP, A, 4), 0);
+  assert.deepEqual([lan.splice(0), mesh.take()], [[4], []], 'learned on the LAN');
+});
+
+test('nobody on the LAN speaks for a VM, whose own frames come by its trunk', () => {
+  const mesh = new Mesh(2);
+  const [zero] = mesh.switches;
+  const a = mesh.attach(0, 'a', 1, 1);
+  mesh.attach(0, 'c', 3, 1);
+  const uplink = zero!.addUplink({ deliver() {} });
+  zero!.place(1, 1, [A], a, 0);
+  zero!.place(2, 1, [B], mesh.trunks[0]![1]!, 0);
+  zero!.receive(uplink, frame(MAC_BROADCAST, A, 1), 0);
+  zero!.receive(uplink, frame(MAC_BROADCAST, B, 2), 0);
+  assert.deepEqual(mesh.take(), []);
+  assert.deepEqual([zero!.counters.spoofed, zero!.counters.twice], [1, 1]);
+  zero!.remove(mesh.trunks[0]![1]!);
+  zero!.receive(uplink, frame(MAC_BROADCAST, B, 3), 0);
+  assert.deepEqual(mesh.take(), ['a:3', 'c:3'], 'without its trunk the LAN serves');
+});
+
+test('a VLAN is on the wire with its tag, and sees nothing but itself', () => {
+  const mesh = new Mesh(2);
+  const lan: Uint8Array[] = [];
+  const uplink = mesh.switches[0]!.addUplink({ deliver: (bytes) => lan.push(bytes) });
+  const five = mesh.attach(0, 'five', 1, 1, 5);
+  mesh.attach(0, 'five too', 2, 1, 5);
+  mesh.attach(0, 'six', 3, 1, 6);
+  mesh.attach(0, 'none', 4, 1);
+  mesh.attach(1, 'far five', 5, 1, 5);
+  mesh.attach(1, 'far none', 6, 1);
+  const plain = frame(MAC_BROADCAST, A, 1);
+  mesh.switches[0]!.receive(five, plain, 0);
+  assert.deepEqual(mesh.take(), ['far five:1', 'five too:1']);
+  assert.deepEqual(lan, [addTag(plain, 5)]);
+  mesh.switches[0]!.receive(uplink, addTag(frame(MAC_BROADCAST, LAPTOP, 2), 6), 0);
+  mesh.switches[0]!.receive(uplink, addTag(frame(MAC_BROADCAST, LAPTOP, 3), 0), 0);
+  assert.deepEqual(mesh.take(), ['none:3', 'six:2'], 'a tag with id 0 is none');
+  lan.length = 0;
+  mesh.switches[0]!.receive(five, frame(LAPTOP, A, 4), 0);
+  assert.equal(mesh.take().length, 2, 'where a station is in one VLAN says nothing of another');
+  const reserved = addTag(frame(MAC_BROADCAST, LAPTOP, 5), 4095);
+  mesh.switches[0]!.receive(uplink, reserved, 0);
+  mesh.switches[0]!.receive(five, addTag(frame(MAC_BROADCAST, A, 6), 6), 0);
+  assert.deepEqual(mesh.take(), [], 'no guest chooses its VLAN');
+  assert.equal(mesh.switches[0]!.counters.mistagged, 2);
+});
+
+test('a placed address in another VLAN is not reached', () => {
+  const mesh = new Mesh(2);
+  const five = mesh.attach(0, 'five', 1, 1, 5);
+  const none = mesh.attach(1, 'none', 2, 1);
+  mesh.switches[1]!.place(2, 1, [B], none, 0);
+  mesh.switches[0]!.place(2, 1, [B], mesh.trunks[0]![1]!, 0);
+  mesh.switches[0]!.receive(five, frame(B, A, 1), 0);
+  assert.deepEqual(mesh.take(), []);
+});
+
+test('a frame that a tag would make too long for a trunk is dropped', () => {
+  const mesh = new Mesh(2);
+  const five = mesh.attach(0, 'five', 1, 1, 5);
+  mesh.attach(1, 'far', 2, 1, 5);
+  const long = new Uint8Array(FRAME_BYTES_MAX - 3);
+  long.set(frame(MAC_BROADCAST, A, 1));
+  mesh.switches[0]!.receive(five, long, 0);
+  assert.deepEqual([mesh.take(), mesh.switches[0]!.counters.malformed], [[], 1]);
+  mesh.switches[0]!.receive(five, long.subarray(0, -1), 0);
+  assert.deepEqual(mesh.take(), ['far:1']);
+});
+
+test('any hosts on a LAN, any trunks between them: a broadcast circulates nowhere', () => {
+  const place = fc.record({ host: fc.nat(3), vlan: fc.constantFrom(0, 5, 6) });
+  fc.assert(
+    fc.property(
+      fc.array(fc.boolean(), { minLength: 4, maxLength: 4 }),
+      fc.array(fc.boolean(), { minLength: 16, maxLength: 16 }),
+      fc.array(place, { minLength: 1, maxLength: 8 }),
+      (onLan, cut, vms) => {
+        const lan = new Lan();
+        const mesh = new Mesh(4);
+        const joined = (a: number, b: number): boolean =>
+          a !== b && !cut[4 * Math.min(a, b) + Math.max(a, b)];
+        for (let a = 0; a < 4; a++) {
+          for (let b = 0; b < 4; b++) {
+            if (a !== b && !joined(a, b)) mesh.switches[a]!.remove(mesh.trunks[a]![b]!);
+          }
+        }
+        mesh.switches.forEach((one, host) => {
+          if (onLan[host]) lan.join(one);
+        });
+        const ports = vms.map(({ host, vlan }, index) =>
+          mesh.attach(host, `vm${index}`, index + 1, 1, vlan),
+        );
+        const mac = (index: number): Mac => A + index;
+        vms.forEach(({ host }, index) => {
+          mesh.switches.forEach((one, other) => {
+            const port = other === host ? ports[index]! : mesh.trunks[other]![host]!;
+            if (other === host || joined(other, host))
+              one.place(index + 1, 1, [mac(index)], port, 0);
+          });
+        });
+        for (const [index, { host, vlan }] of vms.entries()) {
+          mesh.switches[host]!.receive(ports[index]!, frame(MAC_BROADCAST, mac(index), 9), 0);
+          const expected = vms.flatMap((vm, other) => {
+            const together = vm.host === host || joined(vm.host, host);
+            const byLan = onLan[vm.host] && onLan[host];
+            const hears = other !== index && vm.vlan === vlan && (together || byLan);
+            return hears ? [`vm${other}:9`] : [];
+          });
+          assert.deepEqual(mesh.take(), expected.sort(), `from VM ${index}`);
+          assert.equal(lan.take(), onLan[host] ? 1 : 0, 'times on the LAN');
+        }
+        for (const vlan of [0, 5, 6]) {
+          const plain = frame(MAC_BROADCAST, LAPTOP, 8);
+          lan.send(vlan === 0 ? plain : addTag(plain, vlan));
+          const expected = vms.flatMap((vm, other) =>
+            onLan[vm.host] && vm.vlan === vlan ? [`vm${other}:8`] : [],
+          );
+          assert.deepEqual(mesh.take(), expected.sort(), `from the LAN in VLAN ${vlan}`);
+          assert.equal(lan.take(), 1, 'nothing comes back to the LAN');
+        }
+      },
+    ),
+  );
 });
 
 test('whatever is sent: no frame comes back to its port and none arrives twice', () => {

@@ -1,20 +1,39 @@
 /**
  * The learning Ethernet switch in each host daemon and in the gateway's process.
  *
- * Frames come from local ports (VM processes, the gateway's stack, an uplink) and from trunks (the
- * switches of the other hosts, a full mesh); they go where their destination was last seen, or
- * everywhere. Like IEEE 802.1D learning and forwarding, with two rules of its own (DESIGN 7):
+ * Frames come from local ports (VM processes, the gateway's stack), from trunks (the switches of
+ * the other hosts, a full mesh) and from an uplink (a real LAN); they go where their destination
+ * was last seen, or everywhere. Like IEEE 802.1D learning and forwarding, with rules of its own
+ * (DESIGN 7):
  *
- * - **No loops:** what a trunk brought never leaves by a trunk. In a full mesh one hop reaches all.
+ * - **No loops:** what came from a trunk or an uplink leaves by local ports only. In a full mesh
+ *   one hop reaches all, and each frame enters the LAN once, through its own sender's host.
+ * - **Nothing twice:** a broadcast reaches a neighbour by its trunk and by the LAN. What the LAN
+ *   brings from an address that the cluster has is dropped: the trunk brings it too, with a
+ *   generation that can be checked. Without that trunk the address is unknown, and the LAN serves.
  * - **Stale primaries are silent:** every port carries the generation of the VM behind it, and so
  *   does every frame on a trunk. The switch remembers the highest generation of each VM and drops
  *   whatever an older one sent, from a trunk and from a local port alike.
- *
- * An uplink is a real LAN that joins the hosts already: a switch with an uplink sends to the LAN
- * instead of to the trunks, and an uplink and trunks never exchange frames.
+ * - **VLANs** (IEEE 802.1Q): a local port belongs to one VLAN or to none and its frames are plain;
+ *   trunks and uplinks carry all VLANs, tagged. Addresses are learned in each VLAN by itself.
  */
 import { assert } from '../base/assert.ts';
-import { destinationMac, isFrame, isGroupMac, sourceMac } from './frames/ethernet.ts';
+import {
+  destinationMac,
+  FRAME_BYTES_MAX,
+  isFrame,
+  isGroupMac,
+  sourceMac,
+} from './frames/ethernet.ts';
+import {
+  addTag,
+  isTagged,
+  isVlan,
+  removeTag,
+  VLAN_TAG_BYTES,
+  type Vlan,
+  vlanOf,
+} from './frames/vlan.ts';
 import type { Mac } from './wire.ts';
 
 /** The number that the center gave the VM, 1 to 2^32 - 1; 0 is infrastructure, as the gateway. */
@@ -53,7 +72,13 @@ export interface Port {
 }
 
 interface LocalPort extends Port {
-  readonly kind: 'local' | 'uplink';
+  readonly kind: 'local';
+  readonly vlan: Vlan;
+  readonly sink: PortSink;
+}
+
+interface UplinkPort extends Port {
+  readonly kind: 'uplink';
   readonly sink: PortSink;
 }
 
@@ -62,11 +87,11 @@ interface TrunkPort extends Port {
   readonly sink: TrunkSink;
 }
 
+type AnyPort = LocalPort | UplinkPort | TrunkPort;
+
 interface Place {
-  port: LocalPort | TrunkPort;
+  port: AnyPort;
   vm: VmNumber;
-  /** Placed by the center or an announcement: no other VM may take the address by sending. */
-  pinned: boolean;
   seenAt: number;
 }
 
@@ -82,7 +107,12 @@ export interface SwitchCounters {
   flooded: number;
   malformed: number;
   stale: number;
+  /** From an address that belongs to another VM. */
   spoofed: number;
+  /** With a tag that its port may not send, or that means nothing. */
+  mistagged: number;
+  /** From the LAN, and on a trunk as well. */
+  twice: number;
 }
 
 export class Switch {
@@ -92,13 +122,18 @@ export class Switch {
     malformed: 0,
     stale: 0,
     spoofed: 0,
+    mistagged: 0,
+    twice: 0,
   };
   readonly #ageingUs: number;
   readonly #macsMax: number;
   readonly #locals: LocalPort[] = [];
   readonly #trunks: TrunkPort[] = [];
-  #uplink: LocalPort | undefined;
-  readonly #places = new Map<Mac, Place>();
+  #uplink: UplinkPort | undefined;
+  /** Placed by the center or an announcement: no other VM may take the address by sending. */
+  readonly #pinned = new Map<Mac, Place>();
+  readonly #learned = new Map<Vlan, Map<Mac, Place>>();
+  #learnedCount = 0;
   readonly #generations = new Map<VmNumber, PortGeneration>();
 
   constructor(options: SwitchOptions = {}) {
@@ -106,9 +141,13 @@ export class Switch {
     this.#macsMax = options.macsMax ?? 8192;
   }
 
-  /** A VM's port, or with `vm` 0 that of infrastructure such as the gateway's stack. */
-  addPort(vm: VmNumber, generation: PortGeneration, sink: PortSink): Port {
-    const port: LocalPort = { kind: 'local', vm, generation, sink };
+  /**
+   * A VM's port, or with `vm` 0 that of infrastructure such as the gateway's stack.
+   * @param vlan the VLAN that it is in; 0: the one without tags
+   */
+  addPort(vm: VmNumber, generation: PortGeneration, sink: PortSink, vlan: Vlan = 0): Port {
+    assert(vlan === 0 || isVlan(vlan), `no VLAN: ${vlan}`);
+    const port: LocalPort = { kind: 'local', vm, generation, vlan, sink };
     this.#locals.push(port);
     this.#raise(vm, generation);
     return port;
@@ -126,13 +165,17 @@ export class Switch {
     return trunk;
   }
 
+  get hasUplink(): boolean {
+    return this.#uplink !== undefined;
+  }
+
   /** Forgets the port and every place behind it. */
   remove(port: Port): void {
     const list: Port[] = port.kind === 'trunk' ? this.#trunks : this.#locals;
     const index = list.indexOf(port);
     if (index >= 0) list.splice(index, 1);
     if (this.#uplink === port) this.#uplink = undefined;
-    for (const [mac, place] of this.#places) if (place.port === port) this.#places.delete(mac);
+    this.#forgetPlaces((place) => place.port === port);
   }
 
   /** The VM behind a local port has gone live, or goes on, in this generation. */
@@ -155,9 +198,12 @@ export class Switch {
   /** A frame from a local port or the uplink. */
   receive(port: Port, frame: Uint8Array, now: number): void {
     assert(port.kind !== 'trunk', 'frames of a trunk come with their VM');
-    const from = port as LocalPort;
-    if (!this.#admit(from, from.vm, from.generation, frame, now)) return;
-    this.#forward(from, from.vm, from.generation, frame, now);
+    const from = port as LocalPort | UplinkPort;
+    if (from.kind === 'uplink') this.#receiveTagged(from, 0, 0, frame, now);
+    else if (!isFrame(frame) || frame.length > FRAME_BYTES_MAX - VLAN_TAG_BYTES) {
+      this.counters.malformed++;
+    } else if (isTagged(frame)) this.counters.mistagged++;
+    else this.#switch(from, from.vm, from.generation, from.vlan, frame, now);
   }
 
   /** A frame from a trunk, sent by a VM on another host. */
@@ -169,8 +215,7 @@ export class Switch {
     now: number,
   ): void {
     assert(trunk.kind === 'trunk', 'not a trunk');
-    if (!this.#admit(trunk as TrunkPort, vm, generation, frame, now)) return;
-    this.#forward(trunk as TrunkPort, vm, generation, frame, now);
+    this.#receiveTagged(trunk as TrunkPort, vm, generation, frame, now);
   }
 
   /**
@@ -192,8 +237,7 @@ export class Switch {
     this.#raise(vm, generation);
     for (const mac of macs) {
       if (isGroupMac(mac)) continue;
-      const target = port as LocalPort | TrunkPort;
-      this.#places.set(mac, { port: target, vm, pinned: true, seenAt: now });
+      this.#pinned.set(mac, { port: port as LocalPort | TrunkPort, vm, seenAt: now });
     }
     return true;
   }
@@ -201,32 +245,78 @@ export class Switch {
   /** The VM is deleted: its generation and its places go. */
   forgetVm(vm: VmNumber): void {
     this.#generations.delete(vm);
-    for (const [mac, place] of this.#places) if (place.vm === vm) this.#places.delete(mac);
+    this.#forgetPlaces((place) => place.vm === vm);
   }
 
   /** Drops learned places that are too old. To be called now and then, as every few seconds. */
   age(now: number): void {
-    for (const [mac, place] of this.#places) {
-      if (!place.pinned && now - place.seenAt > this.#ageingUs) this.#places.delete(mac);
+    this.#forgetLearned((place) => this.#isOld(place, now));
+  }
+
+  #forgetPlaces(goes: (place: Place) => boolean): void {
+    for (const [mac, place] of this.#pinned) if (goes(place)) this.#pinned.delete(mac);
+    this.#forgetLearned(goes);
+  }
+
+  #forgetLearned(goes: (place: Place) => boolean): void {
+    for (const [vlan, places] of this.#learned) {
+      for (const [mac, place] of places) {
+        if (!goes(place)) continue;
+        places.delete(mac);
+        this.#learnedCount--;
+      }
+      if (places.size === 0) this.#learned.delete(vlan);
     }
+  }
+
+  #isOld(place: Place, now: number): boolean {
+    return now - place.seenAt > this.#ageingUs;
   }
 
   #raise(vm: VmNumber, generation: PortGeneration): void {
     if (vm !== 0 && generation > this.generationOf(vm)) this.#generations.set(vm, generation);
   }
 
-  /** Checks the frame and learns where its source is. */
-  #admit(
-    from: LocalPort | TrunkPort,
+  /** A frame from where all VLANs come. */
+  #receiveTagged(
+    from: UplinkPort | TrunkPort,
     vm: VmNumber,
     generation: PortGeneration,
     frame: Uint8Array,
     now: number,
-  ): boolean {
+  ): void {
     if (!isFrame(frame)) {
       this.counters.malformed++;
-      return false;
+      return;
     }
+    const vlan = vlanOf(frame);
+    if (vlan === undefined) this.counters.mistagged++;
+    else this.#switch(from, vm, generation, vlan, removeTag(frame), now);
+  }
+
+  /** @param frame without a tag */
+  #switch(
+    from: AnyPort,
+    vm: VmNumber,
+    generation: PortGeneration,
+    vlan: Vlan,
+    frame: Uint8Array,
+    now: number,
+  ): void {
+    if (!this.#admit(from, vm, generation, vlan, sourceMac(frame), now)) return;
+    if (from.kind === 'local') this.#forward(from, vlan, frame, now);
+    else this.#deliverLocally(from, vlan, frame, now);
+  }
+
+  /** Checks who sends, and learns where it is. */
+  #admit(
+    from: AnyPort,
+    vm: VmNumber,
+    generation: PortGeneration,
+    vlan: Vlan,
+    source: Mac,
+    now: number,
+  ): boolean {
     if (vm !== 0) {
       const known = this.generationOf(vm);
       if (generation < known) {
@@ -235,60 +325,99 @@ export class Switch {
       }
       if (generation > known) this.#generations.set(vm, generation);
     }
-    const source = sourceMac(frame);
     if (isGroupMac(source)) {
       this.counters.malformed++;
       return false;
     }
-    return this.#learn(source, from, vm, now);
-  }
-
-  #learn(mac: Mac, port: LocalPort | TrunkPort, vm: VmNumber, now: number): boolean {
-    const place = this.#places.get(mac);
-    if (place === undefined) {
-      if (this.#places.size < this.#macsMax) {
-        this.#places.set(mac, { port, vm, pinned: false, seenAt: now });
-      }
+    const pinned = this.#pinned.get(source);
+    if (from.kind === 'uplink' && this.#comesByTrunk(pinned, vlan, source, now)) {
+      this.counters.twice++;
+      return false;
+    }
+    if (pinned === undefined) {
+      this.#learn(from, vm, vlan, source, now);
       return true;
     }
-    if (place.pinned && place.vm !== vm) {
+    if (pinned.vm !== vm || from.kind === 'uplink') {
       this.counters.spoofed++;
       return false;
     }
-    place.port = port;
-    place.vm = vm;
-    place.seenAt = now;
+    pinned.port = from;
+    pinned.seenAt = now;
     return true;
   }
 
-  #forward(
-    from: LocalPort | TrunkPort,
-    vm: VmNumber,
-    generation: PortGeneration,
-    frame: Uint8Array,
-    now: number,
-  ): void {
-    const destination = destinationMac(frame);
-    const place = isGroupMac(destination) ? undefined : this.#places.get(destination);
-    if (place !== undefined && (place.pinned || now - place.seenAt <= this.#ageingUs)) {
-      if (place.port === from || !this.#mayPass(from, place.port)) return;
-      this.counters.forwarded++;
-      if (place.port.kind === 'trunk') place.port.sink.deliver(vm, generation, frame);
-      else place.port.sink.deliver(frame);
-      return;
-    }
-    this.counters.flooded++;
-    for (const port of this.#locals) if (port !== from) port.sink.deliver(frame);
-    if (this.#uplink !== undefined) {
-      if (from !== this.#uplink && this.#mayPass(from, this.#uplink)) {
-        this.#uplink.sink.deliver(frame);
-      }
-    } else if (from.kind === 'local') {
-      for (const trunk of this.#trunks) trunk.sink.deliver(vm, generation, frame);
-    }
+  /** Whether frames from this address reach us without the LAN. */
+  #comesByTrunk(pinned: Place | undefined, vlan: Vlan, source: Mac, now: number): boolean {
+    if (pinned !== undefined) return pinned.port.kind === 'trunk';
+    const learned = this.#learned.get(vlan)?.get(source);
+    return learned !== undefined && learned.port.kind === 'trunk' && !this.#isOld(learned, now);
   }
 
-  #mayPass(from: Port, to: Port): boolean {
-    return from.kind === 'local' || to.kind === 'local';
+  #learn(port: AnyPort, vm: VmNumber, vlan: Vlan, mac: Mac, now: number): void {
+    let places = this.#learned.get(vlan);
+    const place = places?.get(mac);
+    if (place !== undefined) {
+      place.port = port;
+      place.vm = vm;
+      place.seenAt = now;
+      return;
+    }
+    if (this.#learnedCount >= this.#macsMax) return;
+    if (places === undefined) {
+      places = new Map();
+      this.#learned.set(vlan, places);
+    }
+    places.set(mac, { port, vm, seenAt: now });
+    this.#learnedCount++;
+  }
+
+  /** Where a frame has to go, or undefined: everywhere. */
+  #find(vlan: Vlan, destination: Mac, now: number): AnyPort | undefined {
+    if (isGroupMac(destination)) return undefined;
+    const pinned = this.#pinned.get(destination);
+    if (pinned !== undefined) return pinned.port;
+    const learned = this.#learned.get(vlan)?.get(destination);
+    return learned === undefined || this.#isOld(learned, now) ? undefined : learned.port;
+  }
+
+  /** From a local port to wherever it may go. */
+  #forward(from: LocalPort, vlan: Vlan, frame: Uint8Array, now: number): void {
+    const to = this.#find(vlan, destinationMac(frame), now);
+    if (to === from) return;
+    if (to?.kind === 'local') {
+      this.#deliver(to, vlan, frame);
+      return;
+    }
+    const wire = vlan === 0 ? frame : addTag(frame, vlan);
+    if (to !== undefined) {
+      this.counters.forwarded++;
+      if (to.kind === 'trunk') to.sink.deliver(from.vm, from.generation, wire);
+      else to.sink.deliver(wire);
+      return;
+    }
+    this.#flood(from, vlan, frame);
+    this.#uplink?.sink.deliver(wire);
+    for (const trunk of this.#trunks) trunk.sink.deliver(from.vm, from.generation, wire);
+  }
+
+  /** From a trunk or an uplink: to our own ports and nowhere else. */
+  #deliverLocally(from: UplinkPort | TrunkPort, vlan: Vlan, frame: Uint8Array, now: number): void {
+    const to = this.#find(vlan, destinationMac(frame), now);
+    if (to === undefined) this.#flood(from, vlan, frame);
+    else if (to.kind === 'local') this.#deliver(to, vlan, frame);
+  }
+
+  #deliver(to: LocalPort, vlan: Vlan, frame: Uint8Array): void {
+    if (to.vlan !== vlan) return;
+    this.counters.forwarded++;
+    to.sink.deliver(frame);
+  }
+
+  #flood(from: AnyPort, vlan: Vlan, frame: Uint8Array): void {
+    this.counters.flooded++;
+    for (const port of this.#locals) {
+      if (port !== from && port.vlan === vlan) port.sink.deliver(frame);
+    }
   }
 }

@@ -248,6 +248,10 @@ export class EmbeddedStore implements Store, ArbiterRecords {
     this.#counter.write(Number(this.get<string>('meta', 'decisions')));
   }
 
+  backup(file: string): void {
+    this.#database.prepare('VACUUM INTO ?').run(file);
+  }
+
   /** There is no other center on it: the database is locked. */
   readonly leads = true;
   readonly leaderUrl = undefined;

@@ -522,6 +522,14 @@ export class EtcdStore implements Store, ArbiterRecords {
     }
   }
 
+  backup(): void {
+    throw new UmbraError(
+      'backup-elsewhere',
+      'what the centers remember in common is in etcd, which is backed up by its own means',
+      'Use etcdctl snapshot save, and keep ca.pem and ca-key.pem of one center safe.',
+    );
+  }
+
   /** Whoever leads next need not wait for the lease to end. */
   async close(): Promise<void> {
     this.#closed = true;

@@ -62,6 +62,9 @@ export interface Store {
 
   readonly arbiter: ArbiterRecords;
 
+  /** A copy of everything as it is now, as one file. Refused where the store has its own ways. */
+  backup(file: string): void;
+
   /** Whether this center may change records. */
   readonly leads: boolean;
   /** Where the center that leads is reached, if there is one and it is another one. */

@@ -22,6 +22,8 @@ export const messageBytesMax = 16 << 20;
 const lastedMs = 1_000;
 const againMs = { lasted: 5, failed: 50 } as const;
 const handshakeMsMax = 5_000;
+/** A cable that was pulled is found again by a new try: the kernel's own pauses double each time. */
+const dialMsMax = 1_000;
 /** Those that have not shown who they are included; one shadow is expected. */
 const connectionsMax = 256;
 
@@ -135,19 +137,19 @@ export class LogChannel {
       ...trustLater,
       host: address,
       port,
-      timeout: handshakeMsMax,
+      timeout: dialMsMax,
     });
-    socket.once('timeout', () => socket.destroy(new Error('no answer')));
     const failed = (error: Error): void => {
       this.#owner.note(`log channel: no connection to ${host}: ${error.message}`);
     };
     socket.once('error', failed);
+    socket.once('timeout', () => socket.destroy(new Error('no answer')));
     socket.once('secureConnect', () => {
+      socket.setTimeout(0);
       if (this.#target !== target) return socket.destroy();
       const { name, refused } = this.#judge(socket);
       const why = name === host ? refused : `${name} is not ${host}`;
       if (why !== undefined) return socket.destroy(new Error(why));
-      socket.setTimeout(0);
       socket.off('error', failed);
       joinedAt = performance.now();
       this.#join(socket, host);

@@ -74,13 +74,16 @@ export type FromVm =
 /**
  * On the switch's socket, as JSON behind a length with `switchControlBit`: the copy is live in this
  * generation. Only then do frames flow, both ways. A shadow connects early and says this when it
- * goes live; the same connection may say it again with a higher generation.
+ * goes live; the same connection may say it again with a higher generation, or with more addresses
+ * in the same one.
  */
 export interface SwitchHello {
   readonly vmNumber: number;
   readonly mac: string;
   readonly epoch: number;
   readonly generation: number;
+  /** The VLAN of this port, the same in every hello; absent: none. */
+  readonly vlan?: number;
   /** Addresses to announce, dotted and as 32 hex digits; empty on a first power-on. */
   readonly ipv4: readonly string[];
   readonly ipv6: readonly string[];

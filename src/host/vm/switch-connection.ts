@@ -4,6 +4,7 @@
  * generation (protocol.ts `SwitchHello`).
  */
 import { connect, type Socket } from 'node:net';
+import type { VmSpec } from '../../api/agent.ts';
 import { AddressLearner } from '../../network/announcements.ts';
 import { FrameBatch, FrameDecoder } from '../../network/framing.ts';
 import { formatIpv4 } from '../../network/wire.ts';
@@ -15,18 +16,22 @@ export class SwitchConnection {
   readonly #learner = new AddressLearner();
   readonly #vmNumber: number;
   readonly #mac: string;
+  readonly #vlan: number | undefined;
   #writeQueued = false;
+  /** The last hello's generation, and how much was known when it was said. */
+  #live: { readonly epoch: number; readonly generation: number } | undefined;
+  #discoveriesTold = 0;
 
   /** @param ended the switch is gone, and with it the host's daemon */
   constructor(
     path: string,
-    vmNumber: number,
-    mac: string,
+    { number, mac, vlan }: Pick<VmSpec, 'number' | 'mac' | 'vlan'>,
     onFrame: (frame: Uint8Array) => void,
     ended: () => void,
   ) {
-    this.#vmNumber = vmNumber;
+    this.#vmNumber = number;
     this.#mac = mac;
+    this.#vlan = vlan;
     this.#socket = connect(path);
     const decoder = new FrameDecoder();
     this.#socket.on('data', (chunk: Buffer) => {
@@ -43,12 +48,15 @@ export class SwitchConnection {
 
   /** From now on this copy speaks for the VM. */
   announce(epoch: number, generation: number): void {
+    this.#live = { epoch, generation };
+    this.#discoveriesTold = this.#learner.discoveries;
     const addresses = this.#learner.addresses();
     const hello: SwitchHello = {
       vmNumber: this.#vmNumber,
       mac: this.#mac,
       epoch,
       generation,
+      ...(this.#vlan !== undefined && { vlan: this.#vlan }),
       ipv4: addresses.flatMap(({ ipv4 }) => ipv4.map(formatIpv4)),
       ipv6: addresses.flatMap(({ ipv6 }) =>
         ipv6.map((address) => Buffer.from(address).toString('hex')),
@@ -75,8 +83,13 @@ export class SwitchConnection {
     this.#socket.destroy();
   }
 
+  /** Also tells what the guest has let slip of its addresses: others announce them one day. */
   #write(): void {
     this.#writeQueued = false;
+    if (this.#live !== undefined && this.#learner.discoveries !== this.#discoveriesTold) {
+      this.announce(this.#live.epoch, this.#live.generation);
+      return;
+    }
     if (this.#batch.length > 0 && !this.#socket.destroyed) this.#socket.write(this.#batch.take());
   }
 }

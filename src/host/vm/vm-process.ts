@@ -195,7 +195,7 @@ export class VmProcess {
       this.#wake();
     };
     const ended = (): void => this.abandon();
-    this.#switch = new SwitchConnection(switchSocket, vm.number, vm.mac, onFrame, ended);
+    this.#switch = new SwitchConnection(switchSocket, vm, onFrame, ended);
   }
 
   #openLog(): LogChannel {
