@@ -40,6 +40,8 @@ export interface AgentLinkOptions {
 
 export interface AgentLink {
   readonly connected: boolean;
+  /** What the center speaks with this daemon; 0 before the first welcome. */
+  readonly protocol: number;
   /** Sent now, or after the next connect. */
   send(message: DaemonMessage): void;
   close(): void;
@@ -69,6 +71,7 @@ class Link implements AgentLink {
   #url = '';
   #socket: WebSocket | undefined;
   #welcomed = false;
+  #protocol = 0;
   #closed = false;
   #outageTold = false;
   #retryMs = retryMsMin;
@@ -82,6 +85,10 @@ class Link implements AgentLink {
 
   get connected(): boolean {
     return this.#welcomed;
+  }
+
+  get protocol(): number {
+    return this.#protocol;
   }
 
   send(message: DaemonMessage): void {
@@ -143,6 +150,7 @@ class Link implements AgentLink {
     if (this.#closed) return;
     if (message.kind === 'welcome') {
       this.#welcomed = true;
+      this.#protocol = message.protocol;
       // The one that answers is the first to be tried again.
       this.#next -= 1;
       this.#outageTold = false;
@@ -200,7 +208,7 @@ function refusedBy(reason: string): UmbraError {
 }
 
 const refusalRemedies: Readonly<Record<string, string>> = {
-  'protocol-version': 'Install the same version of Umbra on the center and on all hosts.',
+  'protocol-version': 'Bring center and hosts to neighbouring versions of Umbra, the center first.',
   'daemon-replaced': 'Run one daemon per folder of data.',
 };
 

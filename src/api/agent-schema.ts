@@ -26,7 +26,42 @@ const VmStatus = Type.Object({
   logBytesSent: Type.Number(),
   fingerprintsCompared: Count,
   divergences: Count,
+  replica: Type.Optional(
+    Type.Object({ bytesTotal: Count, bytesCompared: Count, bytesSent: Count }),
+  ),
+  cpuMicros: Type.Optional(Type.Number({ minimum: 0 })),
+  residentBytes: Type.Optional(Type.Number({ minimum: 0 })),
   ended: Type.Optional(Type.Object({ kind: Type.String(), text: Type.String() })),
+});
+
+const VmSpec = Type.Object({
+  id: Name,
+  name: Name,
+  number: Count,
+  image: Name,
+  imageDigest: Name,
+  cpus: Count,
+  memoryBytes: Count,
+  mac: Name,
+  append: Type.Optional(Type.String()),
+  disks: Type.Array(
+    Type.Object({
+      bytes: Count,
+      template: Type.Optional(Type.String()),
+      formerBytes: Type.Optional(Type.Array(Count)),
+    }),
+  ),
+  epochOffset: Type.String(),
+  randomSeed: Type.String(),
+});
+
+const SnapshotInfo = Type.Object({
+  id: Name,
+  name: Name,
+  count: Decimal,
+  savedAtMs: Count,
+  bytes: Count,
+  vm: VmSpec,
 });
 
 export const DaemonMessageSchema = Type.Union([
@@ -44,10 +79,16 @@ export const DaemonMessageSchema = Type.Union([
     vms: Type.Array(VmStatus),
   }),
   Type.Object({ kind: Type.Literal('status'), vms: Type.Array(VmStatus) }),
+  Type.Object({ kind: Type.Literal('clock'), unixMs: Type.Number() }),
   Type.Object({
     kind: Type.Literal('report'),
     vm: Name,
     report: Type.Record(Type.String(), Type.Unknown()),
+  }),
+  Type.Object({
+    kind: Type.Literal('snapshots'),
+    vm: Name,
+    snapshots: Type.Array(SnapshotInfo),
   }),
   Type.Object({
     kind: Type.Literal('console'),

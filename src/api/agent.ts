@@ -8,7 +8,23 @@
  * placement and wishes; who is live is the arbiter's business alone.
  */
 
-export const agentProtocolVersion = 1;
+/**
+ * The newest version of this conversation. Center and daemons of neighbouring versions understand
+ * each other: they speak the older of the two, which the center names in its `welcome`, and use
+ * what the newer one has added only where both have it (docs/upgrade.md).
+ *
+ * 2: `clock` from daemons, `removeReplica` to hosts.
+ */
+export const agentProtocolVersion = 2;
+
+/** What two sides speak, or undefined if they are no neighbours. Version 0 never was. */
+export function commonAgentProtocol(
+  theirs: number,
+  ours: number = agentProtocolVersion,
+): number | undefined {
+  const common = Math.min(theirs, ours);
+  return common >= 1 && Math.abs(theirs - ours) <= 1 ? common : undefined;
+}
 
 /** Everything that decides what a VM is: the same on every host, fixed while it is powered on. */
 export interface VmSpec {
@@ -30,7 +46,12 @@ export interface VmSpec {
   /** Overrides the image's kernel command line. */
   readonly append?: string;
   /** Bytes of each replicated disk; contents start as zeros or from the image's template. */
-  readonly disks: readonly { readonly bytes: number; readonly template?: string }[];
+  readonly disks: readonly {
+    readonly bytes: number;
+    readonly template?: string;
+    /** Sizes before it was grown: a file that still has one of them grows when it is opened. */
+    readonly formerBytes?: readonly number[];
+  }[];
   /** Power-on inputs: nanoseconds since the Unix epoch at tick 0 (decimal), and random bytes (hex). */
   readonly epochOffset: string;
   readonly randomSeed: string;
@@ -64,12 +85,16 @@ export type CenterMessage =
       readonly peers: readonly Peer[];
       readonly revoked?: readonly string[];
     }
-  /** Power on as the live copy. `fenced`: the copy that was live has certainly ended. */
+  /**
+   * Power on as the live copy, or go on from the saved state that the arbiter's record names.
+   * `fenced`: the copy that was live has certainly ended. `discardState`: without that state.
+   */
   | {
       readonly kind: 'start';
       readonly vm: VmSpec;
       readonly fenced: boolean;
       readonly acceptStale: boolean;
+      readonly discardState?: boolean;
     }
   /** Become the shadow of the copy that listens at this address. */
   | {
@@ -87,8 +112,44 @@ export type CenterMessage =
       readonly how: 'power-button' | 'power-off' | 'suspend';
     }
   | { readonly kind: 'reset'; readonly vm: string }
+  /** To the live copy's host. What comes of works is told by reports of their ids. */
+  | {
+      readonly kind: 'snapshot';
+      readonly vm: string;
+      readonly id: string;
+      readonly name: string;
+    }
+  | { readonly kind: 'deleteSnapshot'; readonly vm: string; readonly snapshot: string }
+  /**
+   * Of a VM that is off, or `fenced`: whose live copy has certainly ended. `saved`: the name of the
+   * saved state that is made, and of the work.
+   */
+  | {
+      readonly kind: 'revert';
+      readonly vm: string;
+      readonly snapshot: string;
+      readonly saved: string;
+      readonly fenced: boolean;
+    }
+  /** Disks for a new VM, from one that is off, or from its snapshot. */
+  | {
+      readonly kind: 'clone';
+      readonly vm: VmSpec;
+      readonly snapshot?: string;
+      readonly newVm: string;
+      readonly work: string;
+    }
+  /** Writes a VM that is off into an archive on this host, under that name. */
+  | {
+      readonly kind: 'export';
+      readonly vm: VmSpec;
+      readonly file: string;
+      readonly work: string;
+    }
   /** End a shadow's process, or what is left of a copy that lost its claim. */
   | { readonly kind: 'dismiss'; readonly vm: string }
+  /** The VM's disks on this host, where nothing of it runs, are of no use any more. Since 2. */
+  | { readonly kind: 'removeReplica'; readonly vm: string }
   /** The VM has been deleted: end whatever runs of it and remove its folder, disks included. */
   | { readonly kind: 'forget'; readonly vm: string }
   | { readonly kind: 'consoleInput'; readonly vm: string; readonly bytes: string }
@@ -133,8 +194,29 @@ export interface VmStatus {
   readonly logBytesSent: number;
   readonly fingerprintsCompared: number;
   readonly divergences: number;
+  /** Of a shadow: how far its disks are known to equal the primary's, in bytes. */
+  readonly replica?: {
+    readonly bytesTotal: number;
+    readonly bytesCompared: number;
+    readonly bytesSent: number;
+  };
+  /** Of the whole process since its start; what it holds of the host's memory. */
+  readonly cpuMicros?: number;
+  readonly residentBytes?: number;
   /** Why it ended. */
   readonly ended?: { readonly kind: string; readonly text: string };
+}
+
+/** A snapshot on a host's disk. */
+export interface SnapshotInfo {
+  readonly id: string;
+  readonly name: string;
+  /** The machine's count. */
+  readonly count: string;
+  readonly savedAtMs: number;
+  readonly bytes: number;
+  /** As it was powered on: going back to the snapshot means being this again. */
+  readonly vm: VmSpec;
 }
 
 export type DaemonMessage =
@@ -152,11 +234,19 @@ export type DaemonMessage =
       readonly vms: readonly VmStatus[];
     }
   | { readonly kind: 'status'; readonly vms: readonly VmStatus[] }
+  /** The host's own clock, Unix milliseconds, every few seconds. Since 2. */
+  | { readonly kind: 'clock'; readonly unixMs: number }
   /** Something happened to a VM; `report` is lockstep's (lockstep/status.ts), as JSON. */
   | {
       readonly kind: 'report';
       readonly vm: string;
       readonly report: Readonly<Record<string, unknown>>;
+    }
+  /** All snapshots of a VM that this host has; sent after a hello and whenever they change. */
+  | {
+      readonly kind: 'snapshots';
+      readonly vm: string;
+      readonly snapshots: readonly SnapshotInfo[];
     }
   /** Console bytes (base64) with their offset since power-on: each byte is shown exactly once. */
   | {

@@ -9,6 +9,8 @@ const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
 export const Member = Type.Object({ host: Name, process: Name });
 
+const SavedAt = Type.Object({ host: Name, id: Name });
+
 export const ArbiterRecord = Type.Object({
   epoch: Count,
   generation: Count,
@@ -16,6 +18,7 @@ export const ArbiterRecord = Type.Object({
   live: Type.Optional(Member),
   eligibleShadow: Type.Optional(Member),
   currentReplicas: Type.Array(Name),
+  saved: Type.Optional(SavedAt),
   claimId: Type.String({ maxLength: 400 }),
 });
 
@@ -26,6 +29,8 @@ export const ArbiterOperation = Type.Union([
     kind: kind('start'),
     fenced: Type.Optional(Type.Boolean()),
     acceptStale: Type.Optional(Type.Boolean()),
+    restore: Type.Optional(Name),
+    discardState: Type.Optional(Type.Boolean()),
   }),
   Type.Object({ kind: kind('makeEligible'), shadow: Member }),
   Type.Object({ kind: kind('goAlone') }),
@@ -34,7 +39,9 @@ export const ArbiterOperation = Type.Union([
     kind: kind('stop'),
     state: Type.Enum(['stopped', 'suspended']),
     currentReplicas: Type.Array(Name),
+    saved: Type.Optional(Name),
   }),
+  Type.Object({ kind: kind('revert'), saved: Name, fenced: Type.Optional(Type.Boolean()) }),
   Type.Object({ kind: kind('read') }),
   Type.Object({
     kind: kind('register'),

@@ -11,6 +11,7 @@
  */
 import Type, { type Static, type TObject, type TSchema } from 'typebox';
 import { ArbiterAsk, ArbiterReply } from './arbiter-schema.ts';
+import { lifecycleEndpoints } from './lifecycle-endpoints.ts';
 import {
   ApiTokenView,
   AuditView,
@@ -28,6 +29,7 @@ import {
   UserView,
 } from './people.ts';
 import type { Role } from './roles.ts';
+import { stateEndpoints } from './state-endpoints.ts';
 import { TaskView, taskStates } from './tasks.ts';
 import {
   EventList,
@@ -251,7 +253,7 @@ export const endpoints = {
     method: 'POST',
     path: '/vms/:vm/start',
     access: 'operator',
-    summary: 'Powers a VM on.',
+    summary: 'Powers a VM on, or lets a suspended one go on.',
     params: Vm,
     body: Type.Object(
       {
@@ -259,6 +261,9 @@ export const endpoints = {
           Type.Boolean({
             description: 'start on a disk replica that may lack acknowledged writes',
           }),
+        ),
+        discardState: Type.Optional(
+          Type.Boolean({ description: 'power on without the saved state of a suspended VM' }),
         ),
       },
       strict,
@@ -314,6 +319,8 @@ export const endpoints = {
     params: Vm,
     reply: FtStatusView,
   },
+  ...stateEndpoints,
+  ...lifecycleEndpoints,
   listEvents: {
     method: 'GET',
     path: '/events',

@@ -20,6 +20,20 @@ export const HostView = Type.Object({
   memoryBytes: Type.Integer(),
   memoryFreeBytes: Type.Integer(),
   version: Type.String(),
+  /** In maintenance: whether it is empty, and which copies are still there, each with why. */
+  maintenance: OrNull(
+    Type.Object({
+      isEmpty: Type.Boolean(),
+      remaining: Type.Array(
+        Type.Object({
+          vm: Type.String(),
+          copy: Type.Enum(['live', 'shadow']),
+          /** null: on its way. */
+          why: OrNull(Type.String()),
+        }),
+      ),
+    }),
+  ),
 });
 export type HostView = Static<typeof HostView>;
 
@@ -31,8 +45,27 @@ export const FtStatusView = Type.Object({
   generation: Type.Integer(),
   primary: OrNull(Type.Object({ host: Type.String(), pid: OrNull(Type.Integer()) })),
   shadow: OrNull(
-    Type.Object({ host: Type.String(), pid: OrNull(Type.Integer()), lagMs: Type.Number() }),
+    Type.Object({
+      host: Type.String(),
+      pid: OrNull(Type.Integer()),
+      lagMs: Type.Number(),
+      /** Bytes of its disks: in all, known to equal the primary's, and sent for that. */
+      replica: Type.Optional(
+        Type.Object({
+          bytesTotal: Type.Integer(),
+          bytesCompared: Type.Integer(),
+          bytesSent: Type.Integer(),
+        }),
+      ),
+    }),
   ),
+  /** null: not known yet. */
+  logMbitPerSecond: OrNull(Type.Number()),
+  /** Of one core. */
+  shadowCpuPercent: OrNull(Type.Number()),
+  shadowMemoryBytes: OrNull(Type.Number()),
+  /** While a shadow starts: how much of the disks has been compared, 0 to 1. */
+  syncFraction: OrNull(Type.Number()),
   logBytesSent: Type.Integer(),
   fingerprintsCompared: Type.Integer(),
   divergences: Type.Integer(),
@@ -64,6 +97,10 @@ export const VmView = Type.Object({
   ),
   /** Why what is wished cannot be done now. */
   obstacle: OrNull(Type.String()),
+  /** A migration under way. */
+  migration: OrNull(
+    Type.Object({ to: Type.String(), fraction: Type.Number(), text: Type.String() }),
+  ),
   ft: FtStatusView,
 });
 export type VmView = Static<typeof VmView>;

@@ -11,6 +11,7 @@ import type { WebSocket } from 'ws';
 import {
   agentProtocolVersion,
   type CenterMessage,
+  commonAgentProtocol,
   type DaemonMessage,
   type VmStatus,
 } from '../api/agent.ts';
@@ -27,6 +28,8 @@ const closeMsMax = 1_000;
 
 const validator = Compile(DaemonMessageSchema);
 
+export type VmMessage = Exclude<DaemonMessage, { kind: 'hello' | 'status' | 'clock' }>;
+
 /** Whom a connection tells. */
 export interface AgentListener {
   /** What a member is; undefined if it is none any more. */
@@ -35,7 +38,9 @@ export interface AgentListener {
   disconnected(daemonId: string): void;
   vmsChanged(daemonId: string, vms: readonly string[]): void;
   copyEnded(daemonId: string, status: VmStatus): void;
-  said(daemonId: string, message: Exclude<DaemonMessage, { kind: 'hello' | 'status' }>): void;
+  said(daemonId: string, message: VmMessage): void;
+  /** @param aheadMs of the daemon's clock, as far as a message tells that has just come */
+  clockSeen(daemonId: string, aheadMs: number): void;
 }
 
 export class Connection {
@@ -44,12 +49,14 @@ export class Connection {
   /** Milliseconds of the process's monotonic clock. */
   readonly openedAt = performance.now();
   hello: HelloMessage | undefined;
+  /** What both sides speak. */
+  protocol = 0;
   /** What has not ended, by VM: a daemon runs at most one process of each. */
   readonly copies = new Map<string, VmStatus>();
   /** Names of processes that have. */
   readonly ended = new Set<string>();
-  /** Commands and when they were sent last. */
-  readonly #sent = new Map<string, number>();
+  /** Commands, what they are about, and when they were sent last. */
+  readonly #sent = new Map<string, { readonly at: number; readonly about: string }>();
 
   constructor(daemonId: string, socket: WebSocket) {
     this.daemonId = daemonId;
@@ -60,13 +67,20 @@ export class Connection {
     this.socket.send(JSON.stringify(message));
   }
 
-  /** Sends a wish, which may be repeated, but not at every breath. */
+  /**
+   * Sends a wish, which may be repeated, but not at every breath. A wish that another one of its
+   * kind has replaced meanwhile, or whose copy has ended since, is no repetition: it goes out.
+   */
   command(message: CenterMessage): void {
     const text = JSON.stringify(message);
     const now = performance.now();
-    if (now - (this.#sent.get(text) ?? Number.NEGATIVE_INFINITY) < repeatMs) return;
-    for (const [old, at] of this.#sent) if (now - at >= repeatMs) this.#sent.delete(old);
-    this.#sent.set(text, now);
+    const about = `${vmOf(message)} ${message.kind}`;
+    const last = this.#sent.get(text);
+    if (last !== undefined && now - last.at < repeatMs) return;
+    for (const [old, sent] of this.#sent) {
+      if (now - sent.at >= repeatMs || sent.about === about) this.#sent.delete(old);
+    }
+    this.#sent.set(text, { at: now, about });
     this.socket.send(text);
   }
 
@@ -78,6 +92,9 @@ export class Connection {
         continue;
       }
       this.copies.delete(status.vm);
+      for (const [text, { about }] of this.#sent) {
+        if (about.startsWith(`${status.vm} `)) this.#sent.delete(text);
+      }
       // A process that never came to be has no name.
       if (status.process !== '' && this.ended.has(status.process)) continue;
       this.ended.add(status.process);
@@ -180,7 +197,8 @@ export class Agents {
       const why = kind === undefined ? 'no member any more' : `it has joined as a ${kind}`;
       return refuse(socket, kind === undefined ? 'host-unknown' : 'certificate-of-another', why);
     }
-    if (message.protocol !== agentProtocolVersion) {
+    const protocol = commonAgentProtocol(message.protocol);
+    if (protocol === undefined) {
       const why = `it speaks protocol ${message.protocol}, the center ${agentProtocolVersion}`;
       return refuse(socket, 'protocol-version', why);
     }
@@ -190,7 +208,8 @@ export class Agents {
       refuse(former.socket, 'daemon-replaced', 'a daemon with the same identity has connected');
     }
     connection.hello = message;
-    connection.send({ kind: 'welcome', protocol: agentProtocolVersion, daemonId });
+    connection.protocol = protocol;
+    connection.send({ kind: 'welcome', protocol, daemonId });
     connection.learn(message.vms, (status) => this.#listener.copyEnded(daemonId, status));
     this.#listener.connected(daemonId, message);
   }
@@ -205,10 +224,17 @@ export class Agents {
         const onEnded = (status: VmStatus) => this.#listener.copyEnded(daemonId, status);
         return this.#listener.vmsChanged(daemonId, connection.learn(message.vms, onEnded));
       }
+      case 'clock':
+        return this.#listener.clockSeen(daemonId, message.unixMs - Date.now());
       default:
         return this.#listener.said(daemonId, message);
     }
   }
+}
+
+function vmOf(message: CenterMessage): string {
+  if (!('vm' in message)) return '';
+  return typeof message.vm === 'string' ? message.vm : message.vm.id;
 }
 
 function parse(text: string): DaemonMessage | undefined {

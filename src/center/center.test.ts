@@ -207,8 +207,12 @@ describe('who may say what', () => {
     const old = await TestHost.join(center, 'old');
     await old.connect(0);
     assert.equal(old.refused?.code, 'protocol-version');
-    assert.match(old.refused!.message, /it speaks protocol 0, the center 1/);
+    assert.match(old.refused!.message, /it speaks protocol 0, the center 2/);
     old.close();
+    const young = await TestHost.join(center, 'young');
+    await young.connect(4);
+    assert.match(young.refused!.message, /it speaks protocol 4, the center 2/);
+    young.close();
   });
 
   test('the arbiter answers hosts only, and each for itself', async () => {

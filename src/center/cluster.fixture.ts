@@ -221,6 +221,11 @@ export class TestHost {
     return this.#link?.connected === true;
   }
 
+  /** What the center speaks with it. */
+  get protocol(): number {
+    return this.#link?.protocol ?? 0;
+  }
+
   disconnect(): void {
     this.#link?.close();
   }

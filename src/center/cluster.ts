@@ -9,24 +9,34 @@
  * nothing here has to survive but what the store has.
  */
 import { randomBytes } from 'node:crypto';
-import type { CenterMessage, DaemonMessage, Peer, VmStatus } from '../api/agent.ts';
+import type { CenterMessage, Peer, VmStatus } from '../api/agent.ts';
 import type { HelloMessage } from '../api/agent-link.ts';
-import type { EventView, FtStatusView } from '../api/views.ts';
+import type { EventView, FtStatusView, VmView } from '../api/views.ts';
+import { UmbraError } from '../base/errors.ts';
 import type { Member, VmRecord } from '../lockstep/arbiter.ts';
-import { type AgentListener, Agents } from './agents.ts';
+import { type AgentListener, Agents, type VmMessage } from './agents.ts';
+import { conditionsOf, type Facts } from './alarm-conditions.ts';
+import { Alarms } from './alarms.ts';
 import { Arbiter } from './arbiter.ts';
+import { shortage } from './capacity.ts';
 import { ConsoleLog } from './console-log.ts';
 import { DaemonConnections } from './daemon-connections.ts';
 import { Events } from './events.ts';
 import { Images } from './images.ts';
 import { Inventory, type Vm } from './inventory.ts';
+import { Maintenance } from './maintenance.ts';
+import { cancelMove } from './migration.ts';
 import { type News, newsOf } from './news.ts';
 import type { HostState, Limits, Load } from './placement.ts';
-import { type Command, type Plan, plan, type Situation } from './protection.ts';
+import { type Command, needOf, type Plan, plan, type Situation } from './protection.ts';
+import { Rates } from './rates.ts';
 import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
 import { Tasks } from './tasks.ts';
+import { keepSnapshots, reverted, revertedTo } from './vm-states.ts';
+import { hasWishes, isProtected, settle } from './wishes.ts';
+import { Works } from './works.ts';
 
 export interface ClusterOptions {
   readonly store: Store;
@@ -41,6 +51,10 @@ export interface ClusterOptions {
 const tickMs = 500;
 /** A host on which a copy has just failed is not the first choice. */
 const avoidMs = 10_000;
+/** A center that has just started waits so long for its hosts before it complains. */
+const gatherMs = 5_000;
+/** What a daemon says of its clock comes late, never early: of the last few the greatest is true. */
+const clockSamples = 3;
 
 export class Cluster implements AgentListener {
   readonly store: Store;
@@ -54,6 +68,16 @@ export class Cluster implements AgentListener {
   readonly limits: Limits;
   /** The center's folder. */
   readonly data: string;
+  readonly works = new Works();
+  readonly alarms: Alarms;
+  readonly maintenance: Maintenance;
+  /** Migrations that run, by VM, as people are shown them. */
+  readonly migrations = new Map<string, VmView['migration']>();
+  readonly #rates = new Rates();
+  readonly #clocks = new Map<string, number[]>();
+  /** VM -> the host whose live copy cannot reach the arbiter. */
+  readonly #arbiterSilent = new Map<string, string>();
+  #startedAt = performance.now();
   readonly #consoles = new Map<string, ConsoleLog>();
   /** When the arbiter last changed a VM's record, on the process's monotonic clock. */
   readonly #decidedAt = new Map<string, number>();
@@ -62,6 +86,8 @@ export class Cluster implements AgentListener {
   readonly #shown = new Map<string, FtStatusView['state']>();
   readonly #obstacles = new Map<string, string>();
   readonly #refusedHandOvers = new Map<string, string>();
+  /** VMs whose hand-over has been ordered and is awaited. */
+  readonly handingOver = new Set<string>();
   readonly #tick: NodeJS.Timeout;
   #leads = false;
 
@@ -81,7 +107,28 @@ export class Cluster implements AgentListener {
     this.images = new Images(options.home, options.data);
     this.agents = new Agents(this);
     this.daemonConnections = new DaemonConnections(store, this.inventory, this.events);
-    this.#tick = setInterval(() => this.evaluateAll(), tickMs);
+    this.alarms = new Alarms(store, this.events);
+    this.maintenance = new Maintenance(this);
+    this.#tick = setInterval(() => this.#look(), tickMs);
+  }
+
+  /** What an earlier run of the center has begun: nobody waits for it any more. */
+  #giveUpMigrations(): void {
+    for (const vm of this.inventory.vms) {
+      if (vm.moveTo === undefined) continue;
+      const { name } = vm.spec;
+      this.inventory.putVm(cancelMove(vm));
+      const text = `${name} was not migrated: the center was started anew`;
+      this.events.add('vm-migration-failed', text, { vm: name });
+    }
+  }
+
+  #look(): void {
+    if (!this.#leads) return;
+    this.evaluateAll();
+    this.maintenance.look();
+    this.#rates.tidy(performance.now());
+    this.#lookAtAlarms();
   }
 
   /** Whether this center gives the orders. */
@@ -92,13 +139,16 @@ export class Cluster implements AgentListener {
   /** From now on. Daemons say by themselves what runs. */
   lead(): void {
     this.#leads = true;
+    this.#startedAt = performance.now();
     this.tasks.recover();
+    this.#giveUpMigrations();
     this.evaluateAll();
   }
 
   /** Another center leads, or this one ends: daemons go where they are listened to. */
   resign(): void {
     this.#leads = false;
+    this.maintenance.close();
     this.agents.close();
     for (const memory of [this.#decidedAt, this.#avoid, this.#shown, this.#obstacles])
       memory.clear();
@@ -140,7 +190,9 @@ export class Cluster implements AgentListener {
     if (!this.#leads) return;
     const daemon = this.inventory.daemon(daemonId);
     if (daemon === undefined) return;
+    this.works.hostLost(daemonId);
     const { name } = daemon;
+    this.#clocks.delete(daemonId);
     this.events.add('host-not-responding', `${name} is not responding`, { host: name });
     this.evaluateAll();
   }
@@ -148,7 +200,10 @@ export class Cluster implements AgentListener {
   vmsChanged(daemonId: string, vms: readonly string[]): void {
     for (const id of vms) {
       const status = this.agents.get(daemonId)?.copies.get(id);
-      if (status !== undefined) this.#dismissUnknown(daemonId, status);
+      if (status !== undefined) {
+        this.#dismissUnknown(daemonId, status);
+        this.#rates.learn(status, performance.now());
+      }
       this.evaluate(id);
     }
   }
@@ -156,17 +211,25 @@ export class Cluster implements AgentListener {
   copyEnded(daemonId: string, { vm: id, ended }: VmStatus): void {
     const vm = this.inventory.vm(id);
     if (vm === undefined) return;
+    this.works.copyEnded(daemonId, id);
     const host = this.nameOf(daemonId);
     const { kind, text } = ended ?? { kind: 'unknown', text: 'no reason was given' };
     const data = { vm: vm.spec.name, host, kind };
-    this.events.add('vm-ended', `${vm.spec.name}'s copy on ${host} has ended: ${text}`, data);
     // What ends in order is no reason against its host.
-    if (!['off', 'suspended', 'handed-over', 'lost-claim', 'dismissed'].includes(kind)) {
-      this.#avoidFor(id, daemonId);
-    }
+    const inOrder = ['off', 'suspended', 'handed-over', 'lost-claim', 'dismissed'].includes(kind);
+    const event = vm.ftWanted && !inOrder ? 'ft-terminated' : 'vm-ended';
+    this.events.add(event, `${vm.spec.name}'s copy on ${host} has ended: ${text}`, data);
+    if (!inOrder) this.#avoidFor(id, daemonId);
+    if (this.#arbiterSilent.get(id) === daemonId) this.#arbiterSilent.delete(id);
+    if (kind === 'disk-failed') this.#diskFails(vm, daemonId, text);
   }
 
-  said(daemonId: string, message: Exclude<DaemonMessage, { kind: 'hello' | 'status' }>): void {
+  clockSeen(daemonId: string, aheadMs: number): void {
+    const samples = this.#clocks.get(daemonId) ?? [];
+    this.#clocks.set(daemonId, [...samples, aheadMs].slice(-clockSamples));
+  }
+
+  said(daemonId: string, message: VmMessage): void {
     const vm = this.inventory.vm(message.vm);
     if (vm === undefined) return;
     const host = this.nameOf(daemonId);
@@ -177,14 +240,24 @@ export class Cluster implements AgentListener {
         this.console(message.vm).take(BigInt(message.offset), Buffer.from(message.bytes, 'base64'));
         break;
       case 'report':
-        this.#reported(vm, host, message.report);
+        if (!this.works.reported(message.report)) this.#reported(vm, daemonId, message.report);
+        break;
+      case 'snapshots':
+        keepSnapshots(this, daemonId, message);
         break;
       case 'failed': {
         const { command, code, remedy } = message;
+        this.works.refused(daemonId, message);
         if (code === 'hand-over-refused') this.#refusedHandOvers.set(message.vm, message.message);
         if (command === 'start' || command === 'startShadow') this.#avoidFor(message.vm, daemonId);
         const text = `${host} could not ${command} ${vm.spec.name}: ${message.message}`;
-        this.events.add('command-failed', text, { ...data, command, code, remedy });
+        const isShadow = command.startsWith('start') && vm.shadowHost === daemonId;
+        this.events.add(isShadow ? 'ft-failed-to-start' : 'command-failed', text, {
+          ...data,
+          command,
+          code,
+          remedy,
+        });
         break;
       }
     }
@@ -192,19 +265,34 @@ export class Cluster implements AgentListener {
   }
 
   /** What people want to read of what lockstep reports; the arbiter's decisions tell the rest. */
-  #reported(vm: Vm, host: string, report: Readonly<Record<string, unknown>>): void {
-    const { name } = vm.spec;
+  #reported(vm: Vm, daemonId: string, report: Readonly<Record<string, unknown>>): void {
+    const { name, id } = vm.spec;
+    const host = this.nameOf(daemonId);
     const kind = String(report['kind']);
     const data = { vm: name, host, report };
+    if (kind === 'arbiter-unreachable') this.#arbiterSilent.set(id, daemonId);
+    if (kind === 'arbiter-reachable') this.#arbiterSilent.delete(id);
+    if (kind === 'disk-error') this.#diskFails(vm, daemonId, `disk ${report['disk']} fails`);
     if (kind === 'divergence') {
-      const text = `the shadow of ${name} on ${host} computed something else and was stopped`;
-      this.events.add('ft-divergence', text, data);
+      const { text, ...found } = divergenceOf(name, report);
+      this.events.add('ft-divergence', text, { ...data, ...found });
+      const subject = vm.spec.id;
+      this.alarms.latch({ kind: 'ft-divergence', subject, severity: 'red', text, vm: name });
     } else if (kind === 'hand-over-refused') {
       this.#refusedHandOvers.set(vm.spec.id, String(report['text']));
     } else if (!['went-live', 'protected', 'ended'].includes(kind)) {
       const text = typeof report['text'] === 'string' ? `: ${report['text']}` : '';
       this.events.add('ft-report', `${name} on ${host}: ${kind}${text}`, data);
     }
+  }
+
+  #diskFails({ spec: { name } }: Vm, daemonId: string, why: string): void {
+    const host = this.nameOf(daemonId);
+    const text = `a disk of ${host} is failing under ${name}: ${why}`;
+    const common = { kind: 'disk-failing', subject: daemonId, severity: 'red' } as const;
+    // One for a host: every request of a dead disk fails.
+    if (this.alarms.list().some(({ id }) => id === `disk-failing:${daemonId}`)) return;
+    this.alarms.latch({ ...common, text, vm: name, host });
   }
 
   #avoidFor(vm: string, host: string): void {
@@ -242,7 +330,8 @@ export class Cluster implements AgentListener {
     });
   }
 
-  #record(vm: Vm, news: News, { generation }: VmRecord): void {
+  #record(vm: Vm, news: News, record: VmRecord): void {
+    const { generation } = record;
     const { id, name } = vm.spec;
     // From now on the arbiter knows a process that an older hello cannot have listed.
     this.#decidedAt.set(id, performance.now());
@@ -250,13 +339,19 @@ export class Cluster implements AgentListener {
     switch (news.kind) {
       case 'poweredOn': {
         const host = this.nameOf(news.host);
-        this.inventory.putVm({ ...vm, host: news.host, acceptStale: false });
+        const done = { acceptStale: false, discardState: false };
+        this.inventory.putVm({ ...vm, host: news.host, ...done });
+        if (news.resumed) {
+          this.events.add('vm-resumed', `${name} goes on, on ${host}`, { ...data, host });
+          break;
+        }
         this.events.add('vm-powered-on', `${name} is powered on, on ${host}`, { ...data, host });
         this.console(id).restart();
         break;
       }
       case 'shadowEligible': {
         const shadow = this.nameOf(news.shadow);
+        if (vm.replicaHost !== undefined) this.inventory.putVm({ ...vm, replicaHost: undefined });
         const text = `${name} is protected: its shadow on ${shadow} may go live`;
         this.events.add('ft-shadow-started', text, {
           ...data,
@@ -267,6 +362,9 @@ export class Cluster implements AgentListener {
       }
       case 'shadowLost': {
         const shadow = this.nameOf(news.shadow);
+        const isAsked =
+          vm.restartShadow || vm.moveShadowTo !== undefined || vm.moveTo !== undefined;
+        if (!isAsked && isProtected(vm)) this.#avoidFor(id, news.shadow);
         const text = `${name} has no shadow any more on ${shadow}`;
         this.events.add('ft-shadow-lost', text, { ...data, host: this.nameOf(news.host), shadow });
         break;
@@ -274,12 +372,27 @@ export class Cluster implements AgentListener {
       case 'failedOver': {
         const from = this.nameOf(news.from);
         const host = this.nameOf(news.host);
-        this.inventory.putVm({ ...vm, host: news.host, shadowHost: undefined });
-        const text = `${name} has failed over from ${from} to ${host}, generation ${generation}`;
-        this.events.add('ft-primary-failover', text, { ...data, host, from });
+        const isMigration = vm.moveTo === news.host;
+        // A temporary shadow has done its work, and what it was made from is of no use any more.
+        const discard = [
+          ...(vm.discard ?? []),
+          ...(isMigration && !vm.ftWanted ? [news.from] : []),
+        ];
+        this.inventory.putVm({ ...vm, host: news.host, shadowHost: undefined, discard });
+        // A host that has just been lost may seem to be there for seconds.
+        if (!isMigration && !this.handingOver.has(id)) this.#avoidFor(id, news.from);
+        const text = isMigration
+          ? `${name} has been migrated from ${from} to ${host}, generation ${generation}`
+          : `${name} has failed over from ${from} to ${host}, generation ${generation}`;
+        const kind = isMigration ? 'vm-migrated' : 'ft-primary-failover';
+        this.events.add(kind, text, { ...data, host, from });
         break;
       }
       case 'stopped': {
+        if (revertedTo(vm, news.saved) !== undefined) {
+          reverted(this, vm, record);
+          break;
+        }
         // The guest may have switched itself off: it stays off until somebody starts it.
         this.inventory.putVm({ ...vm, wanted: 'off', shadowHost: undefined });
         const { isSuspended } = news;
@@ -315,11 +428,41 @@ export class Cluster implements AgentListener {
   evaluate(id: string): void {
     if (!this.#leads || this.inventory.vm(id) === undefined) return;
     this.#digest(id);
-    const vm = this.inventory.vm(id)!;
+    const vm = this.#tidied(this.inventory.vm(id)!);
     const next = plan(this.situation(vm));
     this.#adopt(vm, next);
     this.#order(next.commands);
     this.#noteState(this.inventory.vm(id)!);
+  }
+
+  /** Without what is settled: wishes that have come true, replicas that nobody needs. */
+  #tidied(vm: Vm): Vm {
+    if (!hasWishes(vm) && (vm.discard?.length ?? 0) === 0) return vm;
+    const settled = settle(this.situation(vm));
+    const discard = settled.discard?.filter((host) => this.#mustStay(settled, host));
+    const isSame = settled === vm && discard?.length === vm.discard?.length;
+    if (isSame) return vm;
+    const next = { ...settled, ...(discard !== undefined && { discard }) };
+    this.inventory.putVm(next);
+    return next;
+  }
+
+  /** @returns whether the replica is still to be removed; if it can be now, orders it */
+  #mustStay({ spec: { id }, shadowHost, moveTo, ftWanted }: Vm, host: string): boolean {
+    const record = this.arbiter.certain(id);
+    const connection = this.agents.get(host);
+    if (this.inventory.daemon(host) === undefined) return false;
+    // In use again.
+    if ((ftWanted && host === shadowHost) || record?.live?.host === host) return false;
+    if (record === undefined || connection === undefined) return true;
+    const isUsed = host === shadowHost || host === moveTo || connection.copies.has(id);
+    const isLive = record.state === 'live' && record.live?.host !== host;
+    if (isUsed || !isLive || record.currentReplicas.includes(host)) return true;
+    if (connection.protocol >= 2) {
+      const send = () => this.agents.get(host)?.send({ kind: 'removeReplica', vm: id });
+      this.store.settled().then(send, () => {});
+    }
+    return false;
   }
 
   /** Orders rest on what no other center may have forgotten: they go out when it is durable. */
@@ -344,7 +487,9 @@ export class Cluster implements AgentListener {
     const record = this.arbiter.certain(id);
     // One power-on, one set of power-on inputs, however often it is told.
     const generation = record?.generation ?? vm.seedGeneration;
-    const isNewStart = starts && vm.seedGeneration !== generation;
+    // What goes on from a saved state goes on with the inputs of its power-on.
+    const goesOn = record?.saved !== undefined && vm.discardState !== true;
+    const isNewStart = starts && !goesOn && vm.seedGeneration !== generation;
     if (vm.host === host && vm.shadowHost === shadowHost && !isNewStart) return;
     this.store.transaction(() => {
       this.inventory.putVm({
@@ -380,6 +525,46 @@ export class Cluster implements AgentListener {
     if (before === undefined) return;
     const text = `fault tolerance of ${name}: ${before} -> ${state}${reason ? ` (${reason})` : ''}`;
     this.events.add('ft-state-changed', text, { vm: name, from: before, to: state, reason });
+    setImmediate(() => this.#lookAtAlarms());
+  }
+
+  #lookAtAlarms(): void {
+    if (!this.#leads) return;
+    const now = performance.now();
+    const facts = this.#facts();
+    const isGathering = now - this.#startedAt < gatherMs;
+    if (isGathering && facts.hosts.some((host) => host.isKnown && !host.connected)) return;
+    this.alarms.look(conditionsOf(facts), now);
+  }
+
+  #facts(): Facts {
+    const vms = this.inventory.vms.map((vm) => {
+      const { id, name } = vm.spec;
+      const ft = this.ftStatus(vm);
+      const host = vm.host === undefined ? undefined : this.agents.get(vm.host);
+      const isArbiterSilent = vm.host !== undefined && this.#arbiterSilent.get(id) === vm.host;
+      return { id, name, ft, isReported: host?.copies.has(id) === true, isArbiterSilent };
+    });
+    const hosts = this.inventory.daemons.map(({ id, name, trunkPort }) => {
+      const clocks = this.#clocks.get(id);
+      return {
+        ...{ id, name, connected: this.agents.get(id) !== undefined, isKnown: trunkPort > 0 },
+        clockAheadMs: clocks === undefined ? undefined : Math.max(...clocks),
+      };
+    });
+    return { vms, hosts, shortage: this.#shortage() };
+  }
+
+  #shortage(): Facts['shortage'] {
+    const running = this.inventory.vms.filter(
+      ({ spec, host }) =>
+        host !== undefined && this.arbiter.entry(spec.id)?.record.state === 'live',
+    );
+    const tenants = running.map((vm) => {
+      const hosts = [vm.host, vm.shadowHost].filter((host) => host !== undefined);
+      return { name: vm.spec.name, need: needOf(vm), hosts };
+    });
+    return shortage(this.hostStates(), tenants, this.limits);
   }
 
   situation(vm: Vm): Situation {
@@ -427,7 +612,7 @@ export class Cluster implements AgentListener {
       const isOn = vm.wanted === 'on' || this.arbiter.entry(id)?.record.state === 'live';
       if (id === exceptVm || !isOn || (vm.host !== host && vm.shadowHost !== host)) continue;
       load.memoryBytes += memoryBytes;
-      if (!vm.ftWanted) continue;
+      if (!isProtected(vm)) continue;
       load.ftVms += 1;
       load.ftCpus += cpus;
     }
@@ -488,11 +673,27 @@ export class Cluster implements AgentListener {
     return this.#obstacles.get(vm);
   }
 
+  /** When its shadow became eligible, or the center saw it first; milliseconds, monotonic. */
+  protectedSince(vm: string): number {
+    return this.#decidedAt.get(vm) ?? this.#startedAt;
+  }
+
+  /** @returns the id of a host by its name or id; a gateway is none */
+  hostNamed(name: string): string {
+    const daemon = this.inventory.findDaemon(name);
+    if (daemon.kind === 'host') return daemon.id;
+    throw new UmbraError(
+      'host-unknown',
+      `${name} is a gateway and runs no VMs`,
+      'Name a host: umbra host list.',
+    );
+  }
+
   nameOf = (daemonId: string): string =>
     (this.inventory.daemon(daemonId) ?? this.inventory.revoked(daemonId))?.name ?? daemonId;
 
   ftStatus(vm: Vm): FtStatusView {
-    return ftStatusOf(this.situation(vm), this.nameOf);
+    return ftStatusOf(this.situation(vm), this.nameOf, (process) => this.#rates.of(process));
   }
 }
 
@@ -502,4 +703,21 @@ export function powerOnInputs(): { readonly epochOffset: string; readonly random
     epochOffset: String(BigInt(Date.now()) * 1_000_000n),
     randomSeed: randomBytes(32).toString('hex'),
   };
+}
+
+/** Which entry, both values, and what led to it, in words and as data. */
+function divergenceOf(
+  name: string,
+  report: Readonly<Record<string, unknown>>,
+): { readonly text: string } & Readonly<Record<string, unknown>> {
+  const { position, count, expected, actual, recent } = (report['divergence'] ?? {}) as Record<
+    string,
+    unknown
+  >;
+  const lastEntries = Array.isArray(recent) ? recent.map(String) : [];
+  const last = lastEntries.length === 0 ? '' : `; the entries before it: ${lastEntries.join(', ')}`;
+  const text =
+    `the shadow of ${name} computed something else and was stopped: at entry ${position}, ` +
+    `count ${count}, the primary had ${expected}, the shadow ${actual}${last}`;
+  return { text, position, count, expected, actual, lastEntries };
 }

@@ -13,6 +13,7 @@ import type { Authority } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
 import type { Call, Context, Handlers } from './handler.ts';
 import type { Vm } from './inventory.ts';
+import { lifecycleHandlers } from './lifecycle-handlers.ts';
 import {
   createVm,
   deleteVm,
@@ -29,6 +30,16 @@ import { checkJoinToken, useJoinToken } from './people/join-tokens.ts';
 import { removeHost, revokeHost } from './revocation.ts';
 import { refuseUnordered } from './start-orders.ts';
 import { hostView, vmView } from './views.ts';
+import {
+  cloneVm,
+  deleteSnapshot,
+  exportVm,
+  resizeVm,
+  revertToSnapshot,
+  snapshotViews,
+  takeSnapshot,
+  workView,
+} from './vm-states.ts';
 
 const readyMsMax = 2_000;
 
@@ -68,7 +79,9 @@ export const handlers: Handlers = {
     return null;
   },
   startVm: ({ cluster }, { params, body }) =>
-    act(cluster, params.vm, (vm) => startVm(cluster, vm, body.acceptStale ?? false)),
+    act(cluster, params.vm, (vm) =>
+      startVm(cluster, vm, body.acceptStale ?? false, body.discardState ?? false),
+    ),
   stopVm: ({ cluster }, { params, body }) =>
     act(cluster, params.vm, (vm) => stopVm(cluster, vm, body.how)),
   resetVm: ({ cluster }, { params }) => act(cluster, params.vm, (vm) => resetVm(cluster, vm)),
@@ -81,6 +94,7 @@ export const handlers: Handlers = {
     await testFailover(cluster, vm, nameOf(call.caller));
     return cluster.ftStatus(cluster.findVm(vm.spec.id));
   },
+  ...lifecycleHandlers,
   listEvents: ({ cluster }, { query }) => [
     ...cluster.events.list(query.after ?? 0, query.limit ?? 1000, query.vm),
   ],
@@ -88,6 +102,24 @@ export const handlers: Handlers = {
   showTask: ({ cluster }, { params }) => cluster.tasks.show(params.task),
   cancelTask: ({ cluster }, { params }, call) =>
     cluster.tasks.cancel(params.task, nameOf(call.caller)),
+  takeSnapshot: ({ cluster }, { params, body }) =>
+    workView(cluster, takeSnapshot(cluster, cluster.findVm(params.vm), body.name)),
+  listSnapshots: ({ cluster }, { params }) => snapshotViews(cluster, cluster.findVm(params.vm)),
+  deleteSnapshot: async ({ cluster }, { params }) => {
+    await deleteSnapshot(cluster, cluster.findVm(params.vm), params.snapshot);
+    return null;
+  },
+  revertToSnapshot: ({ cluster }, { params, body }) => {
+    const vm = cluster.findVm(params.vm);
+    return workView(cluster, revertToSnapshot(cluster, vm, params.snapshot, body.start ?? false));
+  },
+  cloneVm: ({ cluster }, { params, body }) =>
+    workView(cluster, cloneVm(cluster, cluster.findVm(params.vm), body)),
+  exportVm: ({ cluster }, { params }) =>
+    workView(cluster, exportVm(cluster, cluster.findVm(params.vm))),
+  resizeVm: ({ cluster }, { params, body }) =>
+    act(cluster, params.vm, (vm) => resizeVm(cluster, vm, body)),
+  showWork: ({ cluster }, { params }) => workView(cluster, cluster.works.find(params.work)),
 };
 
 /** A write that has become durable, within a time in which a probe still waits. */

@@ -3,7 +3,7 @@
  *
  * What really runs is told by the daemons (agents.ts) and, on who is live, by the arbiter.
  */
-import type { PublishedPort, VmSpec } from '../api/agent.ts';
+import type { PublishedPort, SnapshotInfo, VmSpec } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Store } from './store/store.ts';
 
@@ -14,6 +14,8 @@ export interface Daemon {
   readonly kind: 'host' | 'gateway';
   readonly addresses: readonly string[];
   readonly maintenance: boolean;
+  /** In maintenance, and once it was empty: that has been told. */
+  readonly evacuated?: boolean;
   readonly trunkAddress: string;
   /** 0 until the first hello. */
   readonly trunkPort: number;
@@ -46,12 +48,31 @@ export interface Vm {
   readonly host: string | undefined;
   /** Where its shadow is or is to be. */
   readonly shadowHost: string | undefined;
+  /** Protection is on, and suspended: no shadow, though its replica is kept. */
+  readonly ftSuspended?: boolean;
+  /** A migration: a shadow is wanted on this host, which then takes over (wishes.ts). */
+  readonly moveTo?: string | undefined;
+  /** The shadow is to move to this host. */
+  readonly moveShadowTo?: string | undefined;
+  /** The shadow is to end, and another to be started in its place. */
+  readonly restartShadow?: boolean;
+  /** Whose replica differs least, while there is no shadow. */
+  readonly replicaHost?: string | undefined;
+  /** Hosts whose replica is to be removed once it is not a current one. */
+  readonly discard?: readonly string[];
   readonly acceptStale: boolean;
+  /** The operator's word: power on although there is a saved state. */
+  readonly discardState?: boolean;
+  /** Oldest first. */
+  readonly snapshots?: readonly KeptSnapshot[];
   /** The generation at the arbiter for which the power-on inputs in `spec` were made. */
   readonly seedGeneration: number;
   /** Grows with each change of what is wished; written by `putVm` alone. */
   readonly version?: number;
 }
+
+/** A snapshot, and which host said that it has it. */
+export type KeptSnapshot = SnapshotInfo & { readonly host: string };
 
 export class Inventory {
   readonly #store: Store;

@@ -9,11 +9,18 @@ import { sameMember, type VmRecord } from '../lockstep/arbiter.ts';
 
 /** Hosts by their ids. */
 export type News =
-  | { readonly kind: 'poweredOn'; readonly host: string }
+  /** `resumed`: it continues from a saved state. */
+  | { readonly kind: 'poweredOn'; readonly host: string; readonly resumed: boolean }
   | { readonly kind: 'failedOver'; readonly from: string; readonly host: string }
   | { readonly kind: 'shadowLost'; readonly host: string; readonly shadow: string }
   | { readonly kind: 'shadowEligible'; readonly host: string; readonly shadow: string }
-  | { readonly kind: 'stopped'; readonly host: string; readonly isSuspended: boolean };
+  /** `saved`: the state from which it would go on. */
+  | {
+      readonly kind: 'stopped';
+      readonly host: string;
+      readonly isSuspended: boolean;
+      readonly saved: string | undefined;
+    };
 
 /** @param before undefined: nothing has been looked at yet */
 export function newsOf(before: VmRecord | undefined, after: VmRecord): News[] {
@@ -21,10 +28,15 @@ export function newsOf(before: VmRecord | undefined, after: VmRecord): News[] {
   const news: News[] = [];
   if (after.state !== 'live') {
     // Switched off; one that never was on has nothing to tell.
-    const host = was?.host ?? after.currentReplicas[0];
+    const host = after.saved?.host ?? was?.host ?? after.currentReplicas[0];
+    const saved = after.saved?.id;
     const isNew = before === undefined && after.generation === 0;
-    if (host !== undefined && !isNew && (was !== undefined || before?.state !== after.state)) {
-      news.push({ kind: 'stopped', host, isSuspended: after.state === 'suspended' });
+    if (
+      host !== undefined &&
+      !isNew &&
+      (was !== undefined || before?.state !== after.state || before?.saved?.id !== saved)
+    ) {
+      news.push({ kind: 'stopped', host, isSuspended: after.state === 'suspended', saved });
     }
     return news;
   }
@@ -34,7 +46,7 @@ export function newsOf(before: VmRecord | undefined, after: VmRecord): News[] {
   if (was !== undefined && !isSame && sameMember(shadow, after.live)) {
     news.push({ kind: 'failedOver', from: was.host, host });
   } else if (!isSame) {
-    news.push({ kind: 'poweredOn', host });
+    news.push({ kind: 'poweredOn', host, resumed: after.saved !== undefined });
   } else if (shadow !== undefined && !sameMember(shadow, after.eligibleShadow)) {
     news.push({ kind: 'shadowLost', host, shadow: shadow.host });
   }

@@ -3,23 +3,23 @@
  * event, and lets the cluster make a new plan. Refusals say why and what to do.
  */
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { PublishedPort, VmSpec } from '../api/agent.ts';
 import type { Input } from '../api/endpoints.ts';
 import { UmbraError } from '../base/errors.ts';
 import { type Cluster, powerOnInputs } from './cluster.ts';
+import { protectedNow, refuseUnlessSettled, refuseWhileMoving } from './ft-operations.ts';
+import { handOver } from './hand-over.ts';
 import type { Vm } from './inventory.ts';
-import { choose, obstacle, overLimit } from './placement.ts';
+import { choose } from './placement.ts';
+import { prechecks } from './prechecks.ts';
 import { liveOf, needOf } from './protection.ts';
 import { vmView } from './views.ts';
-
-const handOverMsMax = 15_000;
-const handOverLookMs = 5;
+import { refuseStateAway } from './vm-states.ts';
 
 export async function createVm(cluster: Cluster, body: Input<'createVm'>['body']): Promise<Vm> {
   const { inventory, store } = cluster;
   refuseTakenName(cluster, body.name);
-  const preferredHost = body.host === undefined ? undefined : hostNamed(cluster, body.host);
+  const preferredHost = body.host === undefined ? undefined : cluster.hostNamed(body.host);
   const ports = body.ports ?? [];
   refuseTakenPorts(cluster, ports);
   const image = cluster.images.pin(body.image);
@@ -82,6 +82,7 @@ export async function deleteVm(cluster: Cluster, vm: Vm): Promise<void> {
   cluster.store.transaction(() => {
     cluster.inventory.removeVm(id);
     cluster.store.remove('arbiterSeen', id);
+    cluster.alarms.forget(id);
     cluster.events.add('vm-deleted', `${name} has been deleted`, { vm: name });
   });
   cluster.forgetConsole(id);
@@ -92,8 +93,14 @@ export async function deleteVm(cluster: Cluster, vm: Vm): Promise<void> {
   cluster.publish();
 }
 
-export function startVm(cluster: Cluster, vm: Vm, acceptStale: boolean): void {
+export function startVm(
+  cluster: Cluster,
+  vm: Vm,
+  acceptStale: boolean,
+  discardState = false,
+): void {
   const { id, name } = vm.spec;
+  refuseStateAway(cluster, vm, discardState);
   const hosts = cluster.hostStates(id);
   if (hosts.length === 0) {
     throw new UmbraError(
@@ -106,7 +113,7 @@ export function startVm(cluster: Cluster, vm: Vm, acceptStale: boolean): void {
     const chosen = choose(hosts, needOf(vm, false), cluster.limits);
     if (chosen.host === undefined) throw noRoom(name, chosen.why);
   }
-  cluster.inventory.putVm({ ...vm, wanted: 'on', acceptStale });
+  cluster.inventory.putVm({ ...vm, wanted: 'on', acceptStale, discardState });
   cluster.evaluate(id);
 }
 
@@ -140,45 +147,34 @@ export function resetVm(cluster: Cluster, vm: Vm): void {
 export function turnFtOn(cluster: Cluster, vm: Vm): void {
   const { id, name } = vm.spec;
   if (vm.ftWanted) return;
-  const hosts = cluster.hostStates(id);
-  const need = needOf(vm, true);
-  const live = liveOf(cluster.situation(vm));
-  const own = hosts.find((host) => host.id === live?.member.host);
-  if (own !== undefined) {
-    const limit = overLimit(own, need, cluster.limits);
-    if (limit !== undefined) throw precheckFailed(name, limit);
-  }
-  const candidates = hosts.filter((host) => host !== own);
-  const possible = candidates.filter(
-    (host) => obstacle(host, need, cluster.limits) === undefined,
-  ).length;
-  // Powered off, it takes two hosts; powered on, one more.
-  if (possible < (own === undefined ? 2 : 1)) {
-    const whyNot = choose(candidates, need, cluster.limits);
-    const why = whyNot.host === undefined ? whyNot.why : 'only one host has room for it';
-    throw precheckFailed(name, `no host can take its shadow: ${why}`);
+  const failures = prechecks(cluster, vm).filter(({ ok }) => !ok);
+  if (failures.length > 0) {
+    throw new UmbraError(
+      'ft-precheck-failed',
+      `fault tolerance of ${name} cannot be turned on: ${failures.map(({ text }) => text).join('; ')}`,
+      'Add a host, or make room: umbra host list.',
+    );
   }
   cluster.store.transaction(() => {
-    cluster.inventory.putVm({ ...vm, ftWanted: true });
+    cluster.inventory.putVm({ ...vm, ftWanted: true, ftSuspended: false });
     cluster.events.add('ft-enabled', `fault tolerance of ${name} is turned on`, { vm: name });
   });
   cluster.evaluate(id);
 }
 
+/** The shadow ends, and its replica is removed. */
 export function turnFtOff(cluster: Cluster, vm: Vm): void {
   const { id, name } = vm.spec;
   if (!vm.ftWanted) return;
-  const live = liveOf(cluster.situation(vm));
-  if (live !== undefined && live.copy === undefined) {
-    throw new UmbraError(
-      'host-not-responding',
-      `${cluster.nameOf(live.member.host)}, where ${name} runs, is not responding`,
-      'Turn fault tolerance off when that host is back.',
-    );
-  }
+  refuseWhileMoving(vm);
+  refuseUnlessSettled(cluster, vm, 'turned off');
+  const eligible = cluster.arbiter.certain(id)?.eligibleShadow?.host;
+  const replicas = [eligible, vm.shadowHost, vm.replicaHost].filter((host) => host !== undefined);
+  const discard = [...new Set([...(vm.discard ?? []), ...replicas])];
+  const off = { ftWanted: false, ftSuspended: false, replicaHost: undefined, discard };
   cluster.store.transaction(() => {
-    cluster.inventory.putVm({ ...vm, ftWanted: false });
-    cluster.events.add('ft-disabled', `fault tolerance of ${name} is turned off`, { vm: name });
+    cluster.inventory.putVm({ ...vm, ...off });
+    cluster.events.add('ft-turned-off', `fault tolerance of ${name} is turned off`, { vm: name });
   });
   cluster.evaluate(id);
 }
@@ -186,42 +182,16 @@ export function turnFtOff(cluster: Cluster, vm: Vm): void {
 /** Hands over to the shadow, as a task, and returns when it is live. */
 export async function testFailover(cluster: Cluster, vm: Vm, by: string): Promise<void> {
   const wish = { kind: 'test-failover', vm: vm.spec.name, by, isCancellable: false };
-  await cluster.tasks.run(wish, () => handOver(cluster, vm)).done;
+  await cluster.tasks.run(wish, () => tryFailover(cluster, vm)).done;
 }
 
-async function handOver(cluster: Cluster, vm: Vm): Promise<void> {
-  const { id, name } = vm.spec;
-  const live = liveOf(cluster.situation(vm));
-  const record = cluster.arbiter.certain(id);
-  const { state } = cluster.ftStatus(vm);
-  if (state !== 'running' || live?.copy === undefined || record === undefined) {
-    throw new UmbraError(
-      'ft-not-protected',
-      `${name} is not protected now (${state})`,
-      `Wait until it is: umbra ft status ${name}.`,
-    );
-  }
-  cluster.takeRefusedHandOver(id);
+async function tryFailover(cluster: Cluster, vm: Vm): Promise<void> {
+  const { name } = vm.spec;
+  const { live } = protectedNow(cluster, vm);
+  refuseWhileMoving(vm);
   const from = cluster.nameOf(live.member.host);
   cluster.events.add('ft-test-failover', `${name} is handed over from ${from}`, { vm: name, from });
-  cluster.agents.get(live.member.host)!.send({ kind: 'handOver', vm: id });
-  for (const end = performance.now() + handOverMsMax; performance.now() < end; ) {
-    await sleep(handOverLookMs);
-    if (cluster.arbiter.certain(id)?.live?.process !== live.member.process) return;
-    const refused = cluster.takeRefusedHandOver(id);
-    if (refused !== undefined) throw handOverFailed(name, refused);
-  }
-  throw handOverFailed(name, `nothing happened within ${handOverMsMax / 1000} s`);
-}
-
-function hostNamed(cluster: Cluster, name: string): string {
-  const daemon = cluster.inventory.findDaemon(name);
-  if (daemon.kind === 'host') return daemon.id;
-  throw new UmbraError(
-    'host-unknown',
-    `${name} is a gateway and runs no VMs`,
-    'Name a host: umbra host list.',
-  );
+  await handOver(cluster, vm);
 }
 
 function refuseTakenName(cluster: Cluster, name: string): void {
@@ -253,7 +223,7 @@ function refuseTakenPorts(cluster: Cluster, ports: readonly PublishedPort[]): vo
 }
 
 /** Locally administered, and unique in the cluster as the VM's number is. */
-function macOf(number: number): string {
+export function macOf(number: number): string {
   const bytes = [0x52, 0x54, 0x00, (number >> 16) & 0xff, (number >> 8) & 0xff, number & 0xff];
   return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
@@ -268,20 +238,4 @@ function notRunning(name: string): UmbraError {
 
 function noRoom(name: string, why: string): UmbraError {
   return new UmbraError('no-room', `no host can run ${name}: ${why}`, 'See umbra host list.');
-}
-
-function precheckFailed(name: string, why: string): UmbraError {
-  return new UmbraError(
-    'ft-precheck-failed',
-    `fault tolerance of ${name} cannot be turned on: ${why}`,
-    'Add a host, or make room: umbra host list.',
-  );
-}
-
-function handOverFailed(name: string, why: string): UmbraError {
-  return new UmbraError(
-    'hand-over-failed',
-    `${name} was not handed over: ${why}`,
-    `It runs on where it was; see umbra vm events ${name}.`,
-  );
 }

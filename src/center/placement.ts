@@ -36,24 +36,31 @@ export const freeMemory = (host: HostState): number => host.memoryBytes - host.l
 
 /** Why this host may not take the copy, in words; undefined if it may. */
 export function obstacle(host: HostState, need: Need, limits: Limits): string | undefined {
-  if (!host.connected) return `${host.name} is not responding`;
-  if (host.maintenance) return `${host.name} is in maintenance`;
+  return obstacles(host, need, limits)[0];
+}
+
+/** Every reason at once. */
+export function obstacles(host: HostState, need: Need, limits: Limits): string[] {
+  const found: string[] = [];
+  if (!host.connected) found.push(`${host.name} is not responding`);
+  if (host.maintenance) found.push(`${host.name} is in maintenance`);
   if (freeMemory(host) < need.memoryBytes) {
-    return `${host.name} has ${mebibytes(Math.max(0, freeMemory(host)))} of memory free`;
+    found.push(`${host.name} has ${mebibytes(Math.max(0, freeMemory(host)))} of memory free`);
   }
-  return need.protected ? overLimit(host, need, limits) : undefined;
+  return need.protected ? [...found, ...overLimits(host, need, limits)] : found;
 }
 
 /** The limits alone, for the host on which the primary runs already. */
-export function overLimit(host: HostState, need: Need, limits: Limits): string | undefined {
+export function overLimits(host: HostState, need: Need, limits: Limits): string[] {
   const { ftVmsMax, ftCpusMax } = limits;
+  const found: string[] = [];
   if (ftVmsMax > 0 && host.load.ftVms + 1 > ftVmsMax) {
-    return `${host.name} has ${host.load.ftVms} protected copies, the most it may have`;
+    found.push(`${host.name} has ${host.load.ftVms} protected copies, the most it may have`);
   }
   if (ftCpusMax > 0 && host.load.ftCpus + need.cpus > ftCpusMax) {
-    return `${host.name} has ${host.load.ftCpus} of at most ${ftCpusMax} protected CPUs`;
+    found.push(`${host.name} has ${host.load.ftCpus} of at most ${ftCpusMax} protected CPUs`);
   }
-  return undefined;
+  return found;
 }
 
 /** The best host, or for each candidate why not. Hosts to avoid are taken only for want of others. */

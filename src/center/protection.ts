@@ -17,6 +17,7 @@ import type { CenterMessage, VmStatus } from '../api/agent.ts';
 import { coldStartHosts, type Member, type VmRecord } from '../lockstep/arbiter.ts';
 import type { Vm } from './inventory.ts';
 import { choose, type HostState, type Limits, type Need, obstacle } from './placement.ts';
+import { isProtected, shadowWish, wantsShadow } from './wishes.ts';
 
 /** A process of this VM, as its host has reported it; ended ones are not listed. */
 export interface CopyReport {
@@ -76,10 +77,10 @@ export function plan(situation: Situation): Plan {
   return { ...next, commands: [...next.commands, ...strays(situation, live, next)] };
 }
 
-export const needOf = ({ spec, ftWanted }: Vm, isProtected = ftWanted): Need => ({
-  memoryBytes: spec.memoryBytes,
-  cpus: spec.cpus,
-  protected: isProtected,
+export const needOf = (vm: Vm, countsAsProtected = isProtected(vm)): Need => ({
+  memoryBytes: vm.spec.memoryBytes,
+  cpus: vm.spec.cpus,
+  protected: countsAsProtected,
 });
 
 /** Nothing is live: power on, if that is wished. */
@@ -102,7 +103,9 @@ function start(situation: Situation, record: VmRecord, fenced: boolean): Plan {
   // Empty disks are as good anywhere as nowhere.
   const isNew = record.generation === 0 && record.currentReplicas.length === 0;
   const acceptStale = vm.spec.disks.length === 0 || isNew || vm.acceptStale;
-  const allowed = acceptStale ? undefined : coldStartHosts(record);
+  const saved = vm.discardState ? undefined : record.saved;
+  const current = acceptStale ? undefined : coldStartHosts(record);
+  const allowed = saved === undefined ? current : [saved.host];
   const candidates = hosts.filter((host) => allowed === undefined || allowed.includes(host.id));
   const need = needOf(vm, false);
   const preferred = candidates.find((host) => host.id === vm.preferredHost);
@@ -112,10 +115,13 @@ function start(situation: Situation, record: VmRecord, fenced: boolean): Plan {
       : choose(candidates, need, limits, avoid);
   const shadowHost = undefined;
   if (chosen.host === undefined) {
-    const why = candidates.length === 0 ? 'no host has a current replica of its disks' : chosen.why;
+    const none = 'no host has a current replica of its disks';
+    const reason = candidates.length === 0 ? none : chosen.why;
+    const why = saved === undefined ? reason : `its saved state can be had nowhere else: ${reason}`;
     return { host: vm.host, shadowHost, commands: [], obstacle: why };
   }
-  const message = { kind: 'start', vm: vm.spec, fenced, acceptStale } as const;
+  const discard = vm.discardState ? { discardState: true } : {};
+  const message = { kind: 'start', vm: vm.spec, fenced, acceptStale, ...discard } as const;
   const host = chosen.host.id;
   return { host, shadowHost, commands: [{ host, message }], obstacle: undefined };
 }
@@ -138,10 +144,18 @@ function planLive(situation: Situation, live: Live): Plan {
     const message = { kind: 'stop', vm: vm.spec.id, how: 'power-off' } as const;
     return { ...quiet, commands: [{ host, message }] };
   }
-  if (!vm.ftWanted) return { ...quiet, shadowHost: undefined, commands: withdraw(vm, live.copy) };
+  const eligible = record?.eligibleShadow;
+  if (!wantsShadow(vm) || vm.restartShadow) {
+    // While it may go live it is no stray; what is set aside for it stays so.
+    const commands = withdraw(vm, live.copy);
+    return { ...quiet, shadowHost: eligible?.host, commands };
+  }
+  if (live.copy.status.role !== 'live') return quiet;
   // Protected, or parting from a shadow: until that is settled there is nothing to choose.
-  if (record?.eligibleShadow !== undefined || live.copy.status.role !== 'live') return quiet;
-  return planShadow(situation, live.copy);
+  if (eligible === undefined) return planShadow(situation, live.copy);
+  const wish = shadowWish(vm, host);
+  if (wish === undefined || wish === eligible.host) return quiet;
+  return { ...quiet, commands: withdraw(vm, live.copy) };
 }
 
 /** The primary is told first; its shadow is dismissed when the arbiter has made it ineligible. */
@@ -155,13 +169,16 @@ function planShadow(situation: Situation, primary: CopyReport): Plan {
   const { vm, copies, hosts, limits, avoid } = situation;
   const { host, status } = primary;
   const others = hosts.filter((each) => each.id !== host);
-  const need = needOf(vm, true);
-  const present = others.find((each) => each.id === vm.shadowHost);
-  const keep =
-    present !== undefined &&
-    !avoid.has(present.id) &&
-    obstacle(present, need, limits) === undefined;
-  const chosen = keep ? { host: present } : choose(others, need, limits, avoid);
+  const need = needOf(vm);
+  const isAble = (id: string | undefined): boolean =>
+    others.some((each) => each.id === id && obstacle(each, need, limits) === undefined);
+  const wish = shadowWish(vm, host);
+  const kept = [vm.shadowHost, vm.replicaHost].find(
+    (id) => id !== undefined && !avoid.has(id) && isAble(id),
+  );
+  const preferred = isAble(wish) ? wish : vm.moveTo === undefined ? kept : undefined;
+  const candidates = others.filter(({ id }) => id === (preferred ?? vm.moveTo ?? id));
+  const chosen = choose(candidates, need, limits, avoid);
   if (chosen.host === undefined) {
     return { host, shadowHost: undefined, commands: [], obstacle: chosen.why };
   }
@@ -208,5 +225,5 @@ function isStray(
   if (host === live?.member.host) return false;
   if (role === 'live') return live !== undefined && status.generation < record.generation;
   if (live === undefined) return role === 'shadow' || vm.wanted === 'off' || host !== next.host;
-  return !(vm.ftWanted && host === next.shadowHost);
+  return !(wantsShadow(vm) && host === next.shadowHost);
 }

@@ -35,9 +35,10 @@ async function leave(
   how: 'removed' | 'revoked',
   why: string,
 ): Promise<void> {
-  const { store, inventory, events, agents, arbiter } = cluster;
+  const { store, inventory, events, alarms, agents, arbiter } = cluster;
   store.transaction(() => {
     inventory.revokeDaemon(id, name, how);
+    alarms.forget(id);
     events.add(`host-${how}`, `${name} has been ${how}`, { host: name });
   });
   agents.expel(id, `host-${how}`, why);

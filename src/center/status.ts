@@ -4,8 +4,11 @@
  *
  * The arbiter's record comes first, since a host's report may be a moment older.
  */
+import type { VmStatus } from '../api/agent.ts';
 import type { FtStatusView, VmView } from '../api/views.ts';
 import { type Live, liveOf, type Situation } from './protection.ts';
+import type { CopyRates } from './rates.ts';
+import { shadowWish } from './wishes.ts';
 
 type FtState = FtStatusView['state'];
 
@@ -17,6 +20,7 @@ interface Protection {
 export function protectionOf(situation: Situation, live: Live | undefined): Protection {
   const { vm, record } = situation;
   if (!vm.ftWanted) return { state: 'notConfigured', reason: null };
+  if (vm.ftSuspended) return { state: 'disabled', reason: null };
   if (live === undefined) return { state: 'enabled', reason: 'vmNotRunning' };
   const status = live.copy?.status;
   if (situation.hasEnded(live.member)) return { state: 'needShadow', reason: 'lostConnection' };
@@ -34,10 +38,22 @@ export function protectionOf(situation: Situation, live: Live | undefined): Prot
   if (status.ftState === 'running' || status.ftState === 'starting' || isComing) {
     return { state: 'starting', reason: null };
   }
-  return { state: 'needShadow', reason: status.ftReason ?? 'initializing' };
+  // Taken away in order to move it, or to start it again.
+  const isAsked = vm.restartShadow === true || shadowWish(vm, live.member.host) !== undefined;
+  return {
+    state: 'needShadow',
+    reason: isAsked ? 'userAction' : (status.ftReason ?? 'initializing'),
+  };
 }
 
-export function ftStatusOf(situation: Situation, nameOf: (host: string) => string): FtStatusView {
+const noRates: CopyRates = { logMbitPerSecond: null, cpuPercent: null };
+
+/** @param ratesOf of a process, by its name */
+export function ftStatusOf(
+  situation: Situation,
+  nameOf: (host: string) => string,
+  ratesOf: (process: string) => CopyRates = () => noRates,
+): FtStatusView {
   const { vm, record, copies } = situation;
   const live = liveOf(situation);
   const status = live?.copy?.status;
@@ -54,11 +70,23 @@ export function ftStatusOf(situation: Situation, nameOf: (host: string) => strin
     shadow:
       shadowHost === undefined || (shadow === undefined && eligible === undefined)
         ? null
-        : { host: nameOf(shadowHost), pid: pidOf(shadow?.status), lagMs: status?.lagMs ?? 0 },
+        : {
+            ...{ host: nameOf(shadowHost), pid: pidOf(shadow?.status), lagMs: status?.lagMs ?? 0 },
+            ...(shadow?.status.replica && { replica: shadow.status.replica }),
+          },
+    logMbitPerSecond: ratesOf(live?.member.process ?? '').logMbitPerSecond,
+    shadowCpuPercent: ratesOf(shadow?.status.process ?? '').cpuPercent,
+    shadowMemoryBytes: shadow?.status.residentBytes ?? null,
+    syncFraction: fractionOf(shadow?.status.replica),
     logBytesSent: status?.logBytesSent ?? 0,
     fingerprintsCompared: shadow?.status.fingerprintsCompared ?? 0,
     divergences: Math.max(status?.divergences ?? 0, shadow?.status.divergences ?? 0),
   };
+}
+
+function fractionOf(replica: VmStatus['replica']): number | null {
+  if (replica === undefined) return null;
+  return replica.bytesTotal === 0 ? 1 : replica.bytesCompared / replica.bytesTotal;
 }
 
 /** 0: the process is about to be made. */

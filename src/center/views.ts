@@ -3,7 +3,7 @@ import type { HostView, VmView } from '../api/views.ts';
 import type { Cluster } from './cluster.ts';
 import { type Daemon, type Vm, versionOf } from './inventory.ts';
 import { freeMemory } from './placement.ts';
-import { ftStatusOf, powerStateOf } from './status.ts';
+import { powerStateOf } from './status.ts';
 
 export function vmView(cluster: Cluster, vm: Vm): VmView {
   const { id, name, number, image, imageDigest, cpus, memoryBytes, mac, vlan } = vm.spec;
@@ -15,8 +15,9 @@ export function vmView(cluster: Cluster, vm: Vm): VmView {
     state: powerStateOf(situation),
     host: vm.host === undefined ? null : cluster.nameOf(vm.host),
     ports: vm.ports.map((port) => ({ ...port })),
+    migration: cluster.migrations.get(id) ?? null,
     obstacle: cluster.obstacleOf(id) ?? null,
-    ft: ftStatusOf(situation, cluster.nameOf),
+    ft: cluster.ftStatus(vm),
   };
 }
 
@@ -29,7 +30,13 @@ export function hostView(cluster: Cluster, daemon: Daemon): HostView {
     ...{ id, name, kind, addresses: [...addresses], cpus, memoryBytes, version },
     state: connection === undefined ? 'notResponding' : maintenance ? 'maintenance' : 'connected',
     pid: connection?.hello?.pid ?? null,
+    maintenance: maintenance ? maintenanceView(cluster, id) : null,
     vmPids: statuses.map((status) => status.pid).filter((pid) => pid > 0),
     memoryFreeBytes: state === undefined ? memoryBytes : Math.max(0, freeMemory(state)),
   };
+}
+
+function maintenanceView(cluster: Cluster, host: string): HostView['maintenance'] {
+  const remaining = cluster.maintenance.remaining(host);
+  return { isEmpty: remaining.length === 0, remaining };
 }

@@ -1,11 +1,13 @@
-/** `umbra ft on|off|status|test-failover`. */
+/** `umbra ft on|off|status|test-failover`; the rest is in ft-lifecycle.ts. */
 import type { Command } from 'commander';
 import type { FtStatusView } from '../api/views.ts';
-import { centerOptions, fields, ifVersion, show, withCenter } from './session.ts';
+import { registerFtLifecycle } from './ft-lifecycle.ts';
+import { centerOptions, fields, ifVersion, mebibytes, show, withCenter } from './session.ts';
 import { noWait, waitForVm } from './wait.ts';
 
 export function registerFt(program: Command): void {
   const ft = program.command('ft').description('fault tolerance of VMs');
+  registerFtLifecycle(ft);
 
   ifVersion(noWait(centerOptions(ft.command('on'))))
     .description('turn fault tolerance on; for a running VM, wait until it is protected')
@@ -66,9 +68,17 @@ const stateWords: Readonly<Record<FtStatusView['state'], string>> = {
   running: 'Protected',
 };
 
-function words({ state, reason }: FtStatusView): string {
+export function words({ state, reason }: FtStatusView): string {
   return state === 'needShadow' && reason ? `${stateWords[state]} (${reason})` : stateWords[state];
 }
+
+function compared(replica: NonNullable<NonNullable<FtStatusView['shadow']>['replica']>): string {
+  const { bytesTotal, bytesCompared, bytesSent } = replica;
+  const share = bytesTotal === 0 ? 100 : Math.floor((100 * bytesCompared) / bytesTotal);
+  return `${share} % of ${mebibytes(bytesTotal)}, ${mebibytes(bytesSent)} sent`;
+}
+const known = (value: number | null, text: (value: number) => string): string =>
+  value === null ? '-' : text(value);
 
 function panel(status: FtStatusView): string {
   const { primary, shadow } = status;
@@ -79,7 +89,14 @@ function panel(status: FtStatusView): string {
     ['generation', status.generation],
     ['primary', place(primary)],
     ['shadow', place(shadow)],
-    ['lag', shadow === null ? '-' : `${shadow.lagMs.toFixed(1)} ms`],
+    [
+      'shadow CPU',
+      known(status.shadowCpuPercent, (percent) => `${percent.toFixed(1)} % of a core`),
+    ],
+    ['shadow memory', known(status.shadowMemoryBytes, mebibytes)],
+    ['lockstep interval', shadow === null ? '-' : `${shadow.lagMs.toFixed(1)} ms`],
+    ['log bandwidth', known(status.logMbitPerSecond, (rate) => `${rate.toFixed(3)} Mbit/s`)],
+    ['disks compared', shadow?.replica === undefined ? '-' : compared(shadow.replica)],
     ['log sent', `${(status.logBytesSent / 1e6).toFixed(2)} MB`],
     ['fingerprints compared', status.fingerprintsCompared],
     ['divergences', status.divergences],

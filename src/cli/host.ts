@@ -1,7 +1,8 @@
-/** `umbra host start|list|show|remove|revoke`. */
+/** `umbra host start|list|show|maintenance|remove|revoke`. */
 import type { Command } from 'commander';
 import type { HostView } from '../api/views.ts';
 import { registerHostStart } from './host-start.ts';
+import { registerMaintenance } from './maintenance.ts';
 import { centerOptions, fields, mebibytes, show, table, withCenter } from './session.ts';
 
 export function registerHost(program: Command): void {
@@ -32,6 +33,8 @@ export function registerHost(program: Command): void {
       );
       show(json, found, () => details(found));
     });
+
+  registerMaintenance(host);
 
   centerOptions(host.command('remove'))
     .description('forget a host that is gone for good; say so only if nothing of it runs any more')

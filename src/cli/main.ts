@@ -25,6 +25,7 @@ const groups: Readonly<Record<string, () => Promise<Register>>> = {
   host: async () => (await import('./host.ts')).registerHost,
   gateway: async () => (await import('./gateway.ts')).registerGateway,
   vm: async () => (await import('./vm.ts')).registerVm,
+  alarm: async () => (await import('./alarm.ts')).registerAlarm,
   ft: async () => (await import('./ft.ts')).registerFt,
   task: async () => (await import('./task.ts')).registerTask,
   login: async () => (await import('./login.ts')).registerLogin,

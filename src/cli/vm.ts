@@ -1,4 +1,4 @@
-/** `umbra vm create|list|show|start|stop|reset|delete|console|events`. */
+/** `umbra vm create|list|show|start|stop|reset|delete|console|migrate|events`; more in vm-state.ts. */
 import { type Command, Option } from 'commander';
 import type { PublishedPort } from '../api/agent.ts';
 import type { VmView } from '../api/views.ts';
@@ -6,6 +6,8 @@ import { eventLine, wholeNumber } from './center.ts';
 import { readEvents } from './events.ts';
 import { centerOptions, fields, ifVersion, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory, parsePublish } from './values.ts';
+import { registerMigrate } from './vm-migrate.ts';
+import { registerVmState } from './vm-state.ts';
 import { noWait, waitForVm } from './wait.ts';
 
 const memoryMin = 2 ** 24;
@@ -16,6 +18,9 @@ export function registerVm(program: Command): void {
   registerCreate(vm);
   registerLooking(vm);
   registerPower(vm);
+  registerVmState(vm);
+
+  registerMigrate(vm);
 
   ifVersion(centerOptions(vm.command('delete')))
     .description('delete a powered-off VM with its disks')
@@ -119,13 +124,17 @@ function registerLooking(vm: Command): void {
 
 function registerPower(vm: Command): void {
   ifVersion(noWait(centerOptions(vm.command('start'))))
-    .description('power a VM on, and wait until it runs')
+    .description('power a VM on, or let a suspended one go on, and wait until it runs')
     .argument('<vm>')
     .option('--accept-stale', 'on a disk that may lack acknowledged writes, if there is no other')
+    .option('--discard-state', 'power on a suspended VM without what was saved, which is lost')
     .option('--json', 'print the VM as JSON')
-    .action(async (name: string, { json, acceptStale, wait, ...options }) => {
+    .action(async (name: string, { json, acceptStale, discardState, wait, ...options }) => {
       const started = await withCenter(options, async (client) => {
-        const body = acceptStale ? { acceptStale: true } : {};
+        const body = {
+          ...(acceptStale && { acceptStale: true }),
+          ...(discardState && { discardState: true }),
+        };
         const asked = await client.call('startVm', { params: { vm: name }, body }, options);
         return wait ? waitForVm(client, name, isOn) : asked;
       });

@@ -33,9 +33,11 @@ export async function waitForVm(
   }
 }
 
+const failures = ['command-failed', 'vm-ended', 'ft-failed-to-start', 'ft-terminated'];
+
 async function inVain(client: Client, vm: VmView, after: number): Promise<UmbraError> {
   const events = await readEvents(client, { vm: vm.name, after });
-  const failure = events.findLast(({ kind }) => kind === 'command-failed' || kind === 'vm-ended');
+  const failure = events.findLast(({ kind }) => failures.includes(kind));
   const why = vm.obstacle ?? failure?.text ?? `it is still ${vm.state}, ${vm.ft.state}`;
   return new UmbraError(
     'wait-in-vain',

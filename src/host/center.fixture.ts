@@ -21,6 +21,8 @@ export class TestCenter {
   /** Path below `/images/` to bytes. */
   readonly files = new Map<string, Uint8Array>();
   readonly fetched: string[] = [];
+  /** What it speaks with daemons; undefined: what they speak. */
+  protocol: number | undefined;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -99,7 +101,7 @@ export class TestCenter {
     heard.push(message);
     this.#heard.set(id, heard);
     if (message.kind === 'hello') {
-      this.say(id, { kind: 'welcome', protocol: message.protocol, daemonId: id });
+      this.say(id, { kind: 'welcome', protocol: this.protocol ?? message.protocol, daemonId: id });
     }
   }
 }

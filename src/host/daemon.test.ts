@@ -193,6 +193,41 @@ test('a VM that is forgotten leaves nothing behind', async () => {
   assert.ok(existsSync(folderOf('first')));
 });
 
+test('a replica is removed where nothing runs; what the host knows at the arbiter stays', async () => {
+  const inFolder = (vm: string, name: string): string => join(data, 'vms', vm, name);
+  const put = (vm: string): void => {
+    mkdirSync(join(data, 'vms', vm), { recursive: true });
+    for (const name of ['disk-0.raw', 'disk-11.raw', 'arbiter.json']) {
+      writeFileSync(inFolder(vm, name), 'bytes');
+    }
+  };
+  start(spec('kept'));
+  await isRole('kept', 'live');
+  put('kept');
+  put('parted');
+  for (const vm of ['kept', '../kept', 'never', 'parted']) say({ kind: 'removeReplica', vm });
+  await until('removed', () => !existsSync(inFolder('parted', 'disk-11.raw')));
+  assert.ok(!existsSync(inFolder('parted', 'disk-0.raw')));
+  assert.ok(existsSync(inFolder('parted', 'arbiter.json')));
+  assert.ok(existsSync(inFolder('kept', 'disk-0.raw')), 'the disk of a VM that runs');
+  say({ kind: 'dismiss', vm: 'kept' });
+});
+
+test('the clock is told to a center that knows the message, and not to an older one', async () => {
+  const told = (): number => center.all('red', 'clock').length;
+  await until('its clock', () => told() > 0);
+  assert.ok(Math.abs(center.all('red', 'clock')[0]!.unixMs - Date.now()) < 60_000);
+  center.protocol = 1;
+  const [before, hellos] = [told(), center.all('red', 'hello').length];
+  center.drop('red');
+  await until('it is back', () => center.all('red', 'hello').length > hellos);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(told(), before);
+  center.protocol = undefined;
+  center.drop('red');
+  await until('its clock', () => told() > before);
+});
+
 test('what cannot start says why', async () => {
   start(spec('fails', { append: 'fail' }));
   await isRole('fails', 'ended');

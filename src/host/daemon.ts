@@ -6,6 +6,7 @@
  * decides nothing about who is live. VM processes end with it: the machine's shadow, on another
  * host, is what survives.
  */
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -28,6 +29,7 @@ import { Uplink } from './uplink/uplink.ts';
 import type { ToVm, VmLaunch } from './vm/protocol.ts';
 import { VmProcesses } from './vm-processes.ts';
 import type { VmRole } from './vm-slot.ts';
+import { VmStates } from './vm-states.ts';
 
 export interface HostOptions extends MemberOptions {
   /** How this host executes its VMs; nobody else needs to know. */
@@ -42,16 +44,19 @@ export interface HostOptions extends MemberOptions {
   readonly onRefused?: (why: UmbraError) => void;
 }
 
+const clockMs = 5_000;
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/;
 
 export class HostDaemon {
   readonly #options: HostOptions;
   readonly #member: Member;
   readonly #vms: VmProcesses;
+  readonly #states: VmStates;
   readonly #images: ImageStore;
   /** To centers, by URL. */
   readonly #wires = new Map<string, Wire>();
   #version = '';
+  #clock: NodeJS.Timeout | undefined;
   #uplink: Uplink | undefined;
 
   private constructor(options: HostOptions, member: Member) {
@@ -66,6 +71,15 @@ export class HostDaemon {
       prepare: (spec, role) => this.#prepare(spec, role),
       tell: (message) => this.#tell(message),
       ...(options.vmProgram !== undefined && { program: options.vmProgram }),
+    });
+    this.#states = new VmStates({
+      hostId: member.id,
+      vmsFolder: join(member.dataDirectory, 'vms'),
+      exportsFolder: join(member.dataDirectory, 'exports'),
+      credentials: member.credentials,
+      arbiterUrls: () => this.#arbiterUrls(),
+      isBusy: (vm) => this.#vms.isOccupied(vm),
+      tell: (message) => this.#tell(message),
     });
   }
 
@@ -104,6 +118,7 @@ export class HostDaemon {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#clock);
     await this.#vms.close();
     this.#uplink?.close();
     await this.#member.close();
@@ -114,9 +129,11 @@ export class HostDaemon {
     await this.#member.claim();
     this.#version = await packageVersion();
     await this.#images.open();
+    await this.#states.tidy();
     await this.#member.start({
       hello: () => this.#hello(),
       onMessage: (message) => this.#receive(message),
+      onConnected: () => this.#sayClock(),
       onTrunk: (peer, up) => {
         if (peer.kind === 'host') this.#vms.trunk(peer.id, up);
       },
@@ -124,6 +141,7 @@ export class HostDaemon {
       onStanding: (standing) => this.#vms.standing(standing),
       onRefused: (why) => this.#refused(why),
     });
+    this.#clock = setInterval(() => this.#sayClock(), clockMs);
   }
 
   /** An image that is being fetched still comes over the connection that it has. */
@@ -140,7 +158,18 @@ export class HostDaemon {
     if (message.kind === 'status') {
       for (const { vm, ended } of message.vms) if (ended) log.info({ vm }, `ended: ${ended.text}`);
     }
+    if (message.kind === 'report' && message.report['kind'] === 'snapshot-taken') {
+      // Whoever waits for it finds it in the list.
+      void this.#states.tellSnapshots(message.vm).finally(() => this.#member.send(message));
+      return;
+    }
     this.#member.send(message);
+  }
+
+  /** So that the center can tell whose clock is off; guests follow the clock of their host. */
+  #sayClock(): void {
+    const { connected, protocol } = this.#member;
+    if (connected && protocol >= 2) this.#tell({ kind: 'clock', unixMs: Date.now() });
   }
 
   #hello(): HelloMessage {
@@ -167,6 +196,7 @@ export class HostDaemon {
           kind: 'live',
           fenced: message.fenced,
           acceptStale: message.acceptStale,
+          ...(message.discardState && { discardState: true }),
         });
         break;
       case 'startShadow': {
@@ -185,6 +215,9 @@ export class HostDaemon {
       case 'forget':
         void this.#forget(message.vm);
         break;
+      case 'removeReplica':
+        this.#removeReplica(message.vm);
+        break;
       case 'stop':
         this.#order(message.vm, { kind: 'stop', how: message.how });
         break;
@@ -197,7 +230,24 @@ export class HostDaemon {
       case 'place':
         this.#member.place(message);
         break;
+      case 'snapshot':
+        this.#order(message.vm, { kind: 'snapshot', id: message.id, name: message.name });
+        break;
+      case 'deleteSnapshot':
+        void this.#states.deleteSnapshot(message);
+        break;
+      case 'revert':
+        this.#states.revert(message);
+        break;
+      case 'clone':
+        this.#states.clone(message);
+        break;
+      case 'export':
+        this.#states.export(message);
+        break;
       case 'welcome':
+        void this.#states.tellAll();
+        break;
       case 'peers':
       case 'publish':
         break;
@@ -244,6 +294,19 @@ export class HostDaemon {
     }
   }
 
+  /** The disks alone: what this host knows at the arbiter stays. At once: a shadow may be next. */
+  #removeReplica(vm: string): void {
+    if (!idPattern.test(vm) || this.#vms.isOccupied(vm)) return;
+    const folder = this.#folderOf(vm);
+    try {
+      for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+        if (/^disk-\d+\.raw$/.test(name)) rmSync(join(folder, name), { force: true });
+      }
+    } catch (error) {
+      this.#member.log.error({ vm }, `its replica stays: ${(error as Error).message}`);
+    }
+  }
+
   #folderOf(vm: string): string {
     return join(this.#member.dataDirectory, 'vms', vm);
   }
@@ -265,6 +328,7 @@ export class HostDaemon {
     const { caFile, certificateFile, keyFile, daemonId } = credentials;
     const imageDirectory = await this.#images.find(vm.image, vm.imageDigest);
     const directory = this.#folderOf(vm.id);
+    await this.#states.idle(vm.id);
     await mkdir(directory, { recursive: true, mode: 0o700 });
     return {
       kind: 'launch',

@@ -43,6 +43,7 @@ export interface MemberOptions {
 export interface MemberHandlers {
   readonly hello: () => HelloMessage;
   readonly onMessage: (message: CenterMessage) => void;
+  readonly onConnected?: () => void;
   readonly onTrunk?: (peer: Peer, up: boolean) => void;
   readonly onAnnounced?: (announcement: TrunkAnnouncement, now: number) => void;
   /** The files of the credentials have changed. */
@@ -162,7 +163,10 @@ export class Member {
         this.#trunks!.setPeers(message.peers);
         handlers.onStanding?.(standing);
       },
-      onConnected: () => log.info('the center is there'),
+      onConnected: () => {
+        log.info('the center is there');
+        handlers.onConnected?.();
+      },
       onDisconnected: (why) => log.warn(why.message),
       onRefused: handlers.onRefused,
     });
@@ -181,6 +185,15 @@ export class Member {
       },
     });
     this.#renewal.start();
+  }
+
+  /** What the center speaks; 0 before it was met. */
+  get protocol(): number {
+    return this.#link?.protocol ?? 0;
+  }
+
+  get connected(): boolean {
+    return this.#link?.connected === true;
   }
 
   send(message: Parameters<AgentLink['send']>[0]): void {

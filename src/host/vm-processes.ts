@@ -40,6 +40,11 @@ export class VmProcesses {
     return [...this.#slots.values()].filter((slot) => !slot.vacant).length;
   }
 
+  /** Whether a process of the VM is here, or about to be. */
+  isOccupied(vm: string): boolean {
+    return this.#slots.get(vm)?.vacant === false || this.#next.has(vm);
+  }
+
   start(spec: VmSpec, role: VmRole): void {
     const slot = this.#slots.get(spec.id);
     if (slot === undefined || slot.vacant) return this.#launch({ spec, role });

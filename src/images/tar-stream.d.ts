@@ -24,6 +24,8 @@ declare module 'tar-stream' {
 
   export interface Pack extends Readable {
     entry(header: Partial<Header> & { mtime?: Date }, contents?: Uint8Array | string): void;
+    /** Contents of `header.size` bytes are written into what is returned. */
+    entry(header: Partial<Header>, ended: (error?: Error | null) => void): Writable;
     finalize(): void;
   }
   export function pack(): Pack;

@@ -93,6 +93,64 @@ test('a cold start takes only a replica that holds everything the world was told
   assert.equal(store.entry.record.live, b);
 });
 
+test('nobody starts past a saved state without continuing or discarding it', () => {
+  const store = protectedStore();
+  const suspended = { kind: 'stop', state: 'suspended', currentReplicas: ['a', 'b'] } as const;
+  assert.ok(store.ask(a, { ...suspended, saved: 's1' }).granted);
+  const { entry } = store;
+  assert.deepEqual(entry.record.saved, { host: 'a', id: 's1' });
+  const later = { host: 'a', process: 'later' };
+  assert.equal(store.ask(later, { kind: 'start' }).refusal, 'saved-state');
+  assert.equal(store.ask(later, { kind: 'start', restore: 's0' }).refusal, 'saved-state');
+  // The other host's replica is current, and has no state: an explicit word is needed.
+  assert.equal(store.ask(b, { kind: 'start' }).refusal, 'saved-state');
+  assert.equal(store.ask(b, { kind: 'start', restore: 's1' }).refusal, 'saved-state');
+  assert.equal(store.ask(b, { kind: 'start', acceptStale: true }).refusal, 'saved-state');
+  assert.ok(store.ask(b, { kind: 'start', discardState: true }).granted);
+  assert.equal(store.entry.record.saved, undefined);
+  store.entry = entry;
+  assert.ok(store.ask(later, { kind: 'start', restore: 's1' }).granted);
+  assert.deepEqual(store.entry.record.currentReplicas, ['a']);
+});
+
+test('a start that continued is continued again on its host alone, until the machine has changed', () => {
+  const store = protectedStore();
+  store.ask(a, { kind: 'stop', state: 'suspended', currentReplicas: ['a'], saved: 's1' });
+  const later = { host: 'a', process: 'later' };
+  store.ask(later, { kind: 'start', restore: 's1' });
+  const { entry } = store;
+  assert.equal(entry.record.saved?.id, 's1');
+  // It has ended: on its host with the state if that is still there, without it if not.
+  const last = { host: 'a', process: 'last' };
+  const fenced = { kind: 'start', fenced: true, acceptStale: true } as const;
+  assert.equal(store.ask(b, fenced).refusal, 'saved-state');
+  assert.ok(store.ask(last, { ...fenced, restore: 's1' }).granted);
+  assert.equal(store.entry.record.saved?.id, 's1');
+  store.entry = entry;
+  assert.ok(store.ask(last, fenced).granted);
+  assert.equal(store.entry.record.saved, undefined);
+  store.entry = entry;
+  store.ask(later, { kind: 'makeEligible', shadow: b });
+  assert.equal(store.entry.record.saved, undefined);
+});
+
+test('a revert makes the disks of its host the only current ones, and never of a live machine', () => {
+  const store = protectedStore();
+  assert.equal(store.ask(a, { kind: 'revert', saved: 's2' }).refusal, 'already-live');
+  store.ask(a, { kind: 'stop', state: 'stopped', currentReplicas: ['a', 'b'] });
+  const { generation } = store.entry.record;
+  assert.ok(store.ask(c, { kind: 'revert', saved: 's2' }).granted);
+  const { record } = store.entry;
+  assert.equal(record.state, 'suspended');
+  assert.equal(record.generation, generation + 1);
+  assert.deepEqual(coldStartHosts(record), ['c']);
+  // What a and b hold is another history now.
+  const discard = { kind: 'start', discardState: true } as const;
+  assert.equal(store.ask(a, discard).refusal, 'stale-replica');
+  assert.equal(store.ask(a, { kind: 'start', restore: 's2' }).refusal, 'saved-state');
+  assert.ok(store.ask(c, { kind: 'start', restore: 's2' }).granted);
+});
+
 test('a restored store grants nothing before all who may know better have registered', () => {
   const store = protectedStore();
   const backup = store.entry;
@@ -124,6 +182,15 @@ test('generations only grow, by one for each grant, and the eligible shadow is n
     fc.constant({ kind: 'goAlone' as const }),
     fc.constant({ kind: 'claim' as const }),
     fc.constant({ kind: 'stop' as const, state: 'stopped' as const, currentReplicas: ['a', 'b'] }),
+    fc.record({
+      kind: fc.constant('stop' as const),
+      state: fc.constant('suspended' as const),
+      currentReplicas: fc.constant(['a', 'b']),
+      saved: fc.constantFrom('s1', 's2'),
+    }),
+    fc.record({ kind: fc.constant('revert' as const), saved: fc.constantFrom('s1', 's2') }),
+    fc.record({ kind: fc.constant('start' as const), restore: fc.constantFrom('s1', 's2') }),
+    fc.constant({ kind: 'start' as const, discardState: true }),
   );
   const lag = fc.nat(2);
   fc.assert(
@@ -138,6 +205,13 @@ test('generations only grow, by one for each grant, and the eligible shadow is n
         assert.ok(!granted || late === 0 || generation === before.generation);
         assert.notDeepEqual(record.eligibleShadow ?? {}, record.live);
         assert.equal(record.state === 'live', record.live !== undefined);
+        const { saved } = before;
+        const continued = what.kind === 'start' && what.restore === saved?.id;
+        if (granted && what.kind === 'start' && before.state !== 'live' && saved !== undefined) {
+          assert.ok(what.discardState === true || (continued && who.host === saved.host));
+        }
+        if (record.saved !== undefined)
+          assert.ok(record.currentReplicas.includes(record.saved.host));
         const named = [record.live?.host, record.eligibleShadow?.host].filter(Boolean);
         if (record.state === 'live') assert.deepEqual(record.currentReplicas, named);
       }

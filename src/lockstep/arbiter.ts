@@ -9,7 +9,11 @@
  *
  *   start: stopped|suspended -> live        makeEligible: + eligibleShadow
  *   goAlone: - eligibleShadow               claim: live := eligibleShadow
- *   stop: live -> stopped|suspended
+ *   stop: live -> stopped|suspended         revert: stopped|suspended -> suspended
+ *
+ * Who suspends a machine, or reverts it to a snapshot, leaves a *saved state* on one host, and the
+ * record names it. Nobody starts past a named state without saying so: it is continued, on its host,
+ * or discarded by an explicit word (docs/decisions/vm-state.md).
  *
  * A store that is new or restored from a backup may have forgotten generations. It begins a new
  * epoch, and each record refuses every change until all hosts that may know better have registered
@@ -32,13 +36,32 @@ export interface VmRecord {
   readonly eligibleShadow: Member | undefined;
   /** Hosts whose disk replicas hold everything that the world was told. */
   readonly currentReplicas: readonly string[];
+  /**
+   * What the next start continues from. It stays named behind such a start until the next change: a
+   * copy that died before its first instruction is continued again, if the state is still there.
+   */
+  readonly saved?: SavedAt | undefined;
   /** The ask that made this generation. */
   readonly claimId: string;
 }
 
+/** A machine's saved state: where it is, and which it is. */
+export interface SavedAt {
+  readonly host: string;
+  readonly id: string;
+}
+
 export type Operation =
   /** Cold start. `fenced`: the center knows that the copy that was live has certainly ended. */
-  | { readonly kind: 'start'; readonly fenced?: boolean; readonly acceptStale?: boolean }
+  | {
+      readonly kind: 'start';
+      readonly fenced?: boolean;
+      readonly acceptStale?: boolean;
+      /** The saved state that the asker has read, whole, and will continue from. */
+      readonly restore?: string;
+      /** The operator's word: power on although there is a saved state, which is lost. */
+      readonly discardState?: boolean;
+    }
   | { readonly kind: 'makeEligible'; readonly shadow: Member }
   | { readonly kind: 'goAlone' }
   | { readonly kind: 'claim' }
@@ -46,7 +69,11 @@ export type Operation =
       readonly kind: 'stop';
       readonly state: 'stopped' | 'suspended';
       readonly currentReplicas: readonly string[];
+      /** Of a suspended machine: its state, durable on the asker's host, and its disks with it. */
+      readonly saved?: string;
     }
+  /** The asker's host has a state with disks of its own: the machine is that from now on. */
+  | { readonly kind: 'revert'; readonly saved: string; readonly fenced?: boolean }
   | { readonly kind: 'read' }
   /** After a new epoch: what this host knows, and whom it may have asked to make eligible. */
   | { readonly kind: 'register'; readonly known: VmRecord; readonly intent: Member | undefined };
@@ -70,7 +97,9 @@ export type Refusal =
   | 'not-live'
   | 'not-eligible'
   | 'already-live'
-  | 'stale-replica';
+  | 'stale-replica'
+  /** There is a saved state, and the asker neither continues from it nor discards it. */
+  | 'saved-state';
 
 export interface Reply {
   readonly vm: string;
@@ -141,7 +170,8 @@ export function decide(entry: ArbiterEntry, ask: Ask): { entry: ArbiterEntry; re
   if (ask.generation !== record.generation) return answer(entry, ask, 'generation');
   const change = changeFor(record, ask.member, operation);
   if (typeof change === 'string') return answer(entry, ask, change);
-  const next = { ...record, ...change, generation: record.generation + 1, claimId: ask.claimId };
+  const { saved: _, ...rest } = record;
+  const next = { ...rest, ...change, generation: record.generation + 1, claimId: ask.claimId };
   return answer({ record: next, recovery: undefined }, ask, undefined);
 }
 
@@ -155,10 +185,19 @@ function changeFor(
   switch (operation.kind) {
     case 'start': {
       if (record.state === 'live' && operation.fenced !== true) return 'already-live';
+      const { saved } = record;
+      if (saved !== undefined && operation.discardState !== true) {
+        // Behind a start that continued from it the state may be gone: its machine has run on.
+        const isHere = saved.host === host;
+        if (!isHere || (record.state !== 'live' && operation.restore !== saved.id)) {
+          return 'saved-state';
+        }
+      }
       const current = coldStartHosts(record).includes(host);
       if (!current && operation.acceptStale !== true) return 'stale-replica';
       const alone = { eligibleShadow: undefined, currentReplicas: [host] };
-      return { state: 'live', live: member, ...alone };
+      const continues = saved !== undefined && operation.restore === saved.id;
+      return { state: 'live', live: member, ...alone, ...(continues && { saved }) };
     }
     case 'makeEligible': {
       if (!live) return 'not-live';
@@ -185,8 +224,18 @@ function changeFor(
         live: undefined,
         eligibleShadow: undefined,
         currentReplicas: known,
+        ...(operation.saved !== undefined && { saved: { host, id: operation.saved } }),
       };
     }
+    case 'revert':
+      if (record.state === 'live' && operation.fenced !== true) return 'already-live';
+      return {
+        state: 'suspended',
+        live: undefined,
+        eligibleShadow: undefined,
+        currentReplicas: [host],
+        saved: { host, id: operation.saved },
+      };
   }
 }
 
@@ -255,6 +304,7 @@ function settled(record: VmRecord, recovery: Recovery): ArbiterEntry {
 function hostsOf(record: VmRecord): string[] {
   const hosts = new Set(record.currentReplicas);
   if (record.live !== undefined) hosts.add(record.live.host);
+  if (record.saved !== undefined) hosts.add(record.saved.host);
   if (record.eligibleShadow !== undefined) hosts.add(record.eligibleShadow.host);
   return [...hosts];
 }

@@ -268,18 +268,34 @@ export class Primary implements Guarded {
       this.#fingerprint = { at: now, count };
       this.recorder.note({ kind: 'fingerprint', value: this.machine.fingerprint() });
     }
-    const position = this.recorder.note({ kind: 'progress' });
-    this.gate.seal(position);
-    this.#flushedAt = now;
-    const batch = this.recorder.take();
-    if (batch !== undefined) {
-      this.protection.send(batch, now);
-      this.#ports.recording?.(batch.firstPosition, batch.entries);
-    }
+    const position = this.#progress(now);
+    this.#sendBatch(now);
     if (this.protection.session === undefined && this.#ports.recording === undefined) {
       this.recorder.listening = false;
     }
     return position;
+  }
+
+  /** Between two steps: a place in the log of which the host takes a snapshot. @returns its position */
+  mark(now: Micros): number {
+    this.#progress(now);
+    const position = this.recorder.note({ kind: 'checkpoint', id: this.recorder.nextPosition });
+    this.#sendBatch(now);
+    return position;
+  }
+
+  #progress(now: Micros): number {
+    const position = this.recorder.note({ kind: 'progress' });
+    this.gate.seal(position);
+    this.#flushedAt = now;
+    return position;
+  }
+
+  #sendBatch(now: Micros): void {
+    const batch = this.recorder.take();
+    if (batch === undefined) return;
+    this.protection.send(batch, now);
+    this.#ports.recording?.(batch.firstPosition, batch.entries);
   }
 
   hostTicks(now: Micros): Ticks {

@@ -67,6 +67,8 @@ export class Protection {
   #goal: Goal;
   /** The machine stands still: before a hand-over or a suspend, and until its outcome is known. */
   #frozen = false;
+  /** The name of the saved state, once it is durable. */
+  #saved: string | undefined;
   #closingPosition = 0;
   #consentedAt: Micros = 0;
   #stopAskedAt: Micros | undefined;
@@ -113,7 +115,9 @@ export class Protection {
 
   /** Frozen for a suspend, everything released: the host may save the machine now. */
   get quiet(): boolean {
-    return this.#goal === 'suspend' && this.#frozen && this.#drained();
+    if (this.#goal !== 'suspend' || !this.#frozen || this.ended !== undefined) return false;
+    // A shadow that is being made would share the machine's checkpoint with the saved state.
+    return (this.#phase === 'alone' || this.#phase === 'protected') && this.#drained();
   }
 
   // --- links ---------------------------------------------------------------------------------
@@ -237,6 +241,7 @@ export class Protection {
     if (this.ended !== undefined) return Number.POSITIVE_INFINITY;
     const asked = this.#membership?.tick(now) ?? Number.POSITIVE_INFINITY;
     this.#watchArbiter(now);
+    if (this.#saved !== undefined && this.quiet) this.stop('suspended', now);
     const sessionWake = this.#session?.tick(this.#released(), now) ?? Number.POSITIVE_INFINITY;
     this.#advance(now);
     if (this.ended !== undefined) return Number.POSITIVE_INFINITY;
@@ -263,6 +268,8 @@ export class Protection {
         }
         return;
       case 'closing':
+        // An order to suspend may be asking whether the arbiter is there.
+        if (this.#membership!.pending !== undefined) return;
         if (session!.sender.acknowledgedPosition >= this.#closingPosition) {
           this.#phase = 'enlisting';
           this.#membership!.ask({ kind: 'makeEligible', shadow: session!.member }, now);
@@ -385,10 +392,12 @@ export class Protection {
         return;
       case 'goAlone':
         // Refused although this copy is live: an ask before it was granted unseen. Ask once more.
+        if (this.#phase !== 'parting') return;
         if (granted || record.eligibleShadow === undefined) this.#goAlone();
         return;
       case 'read':
         if (this.#goal === 'hand-over' && this.#phase === 'protected') this.#frozen = true;
+        if (this.#goal === 'suspend') this.#freeze();
         return;
       case 'stop':
         if (!granted) return;
@@ -421,6 +430,8 @@ export class Protection {
         this.#goal = undefined;
         const text = 'the arbiter does not answer';
         this.#ports.report({ kind: 'hand-over-refused', text });
+      } else if (this.#goal === 'suspend' && !this.#frozen) {
+        this.cancelSuspend('the arbiter does not answer');
       }
     } else if (silent === 0 && this.#alarmed) {
       this.#alarmed = false;
@@ -452,12 +463,50 @@ export class Protection {
     return undefined;
   }
 
-  /** Stops the machine at a count; once `quiet`, the host saves it and calls `stop('suspended')`. */
+  /**
+   * The machine goes on from a saved state, which is gone: the arbiter's record shall not name it any
+   * longer than it takes to say so.
+   */
+  hasContinued(): void {
+    if (this.#phase === 'alone') this.#membership?.ask({ kind: 'goAlone' }, this.#now());
+  }
+
+  /**
+   * Stops the machine at a count; once `quiet`, the host saves it and calls `saved`, or gives up with
+   * `cancelSuspend`. @returns why not, if it is refused now
+   */
   suspend(): string | undefined {
+    if (this.ended !== undefined) return this.ended.text;
     if (this.#goal !== undefined) return 'another order is being carried out';
+    if (this.#membership === undefined) {
+      this.#goal = 'suspend';
+      this.#freeze();
+      return undefined;
+    }
+    if (this.#membership.pending !== undefined) return 'the arbiter has not answered yet';
     this.#goal = 'suspend';
-    this.#frozen = true;
+    // Whether the arbiter can be reached is found out before the machine is stopped.
+    this.#membership.ask({ kind: 'read' }, this.#now());
     return undefined;
+  }
+
+  #freeze(): void {
+    this.#frozen = true;
+    // A shadow that is not yet eligible is not worth waiting for.
+    if (this.#phase === 'starting' || this.#phase === 'closing') this.#goAlone();
+  }
+
+  /** The machine and its disks are durable under this name: `tick` asks the arbiter to stop it. */
+  saved(id: string): void {
+    if (this.#goal === 'suspend') this.#saved = id;
+  }
+
+  /** The machine could not be saved: it goes on as if nothing had been. */
+  cancelSuspend(text: string): void {
+    if (this.#goal !== 'suspend' || this.#saved !== undefined) return;
+    this.#goal = undefined;
+    this.#frozen = false;
+    this.#ports.report({ kind: 'suspend-refused', text });
   }
 
   /** The machine is off (or saved) and all it said has been released: tell the arbiter, then end. */
@@ -480,7 +529,8 @@ export class Protection {
     const { host } = this.#membership.member;
     const both = enlisted && shadowAtEnd ? [host, session!.member.host] : [host];
     this.#phase = 'stopping';
-    this.#membership.ask({ kind: 'stop', state, currentReplicas: both }, now);
+    const saved = this.#saved === undefined ? {} : { saved: this.#saved };
+    this.#membership.ask({ kind: 'stop', state, currentReplicas: both, ...saved }, now);
   }
 
   /** A disk of this host fails. @returns true when the guest has to be told, being alone */

@@ -36,6 +36,13 @@ interface Stretch {
   state: 'hashing' | 'asked' | 'writing';
 }
 
+/** How far a replica has come: of all bytes, those compared and on the disk; what had to be sent. */
+export interface ReplicaProgress {
+  readonly bytesTotal: number;
+  readonly bytesCompared: number;
+  readonly bytesSent: number;
+}
+
 export class ReplicaTarget {
   readonly #disks: Disks;
   readonly #shapes: readonly DiskShape[];
@@ -48,6 +55,8 @@ export class ReplicaTarget {
   #disk = 0;
   #block = 0;
   #flushed = false;
+  #bytesCompared = 0;
+  #bytesSent = 0;
 
   constructor(disks: Disks, shapes: readonly DiskShape[], hash: (bytes: Uint8Array) => Uint8Array) {
     this.#disks = disks;
@@ -60,6 +69,14 @@ export class ReplicaTarget {
 
   get nextRequest(): number {
     return this.#nextRequest;
+  }
+
+  get progress(): ReplicaProgress {
+    const bytesTotal = this.#shapes.reduce(
+      (sum, { length, shared }) => sum + (shared ? 0 : length),
+      0,
+    );
+    return { bytesTotal, bytesCompared: this.#bytesCompared, bytesSent: this.#bytesSent };
   }
 
   /** Every block has been compared and is on the disk. */
@@ -132,7 +149,9 @@ export class ReplicaTarget {
     }
     stretch.state = 'writing';
     for (const [index, block] of answer.blocks.entries()) {
-      if (block !== undefined) this.#write(stretch, index, block);
+      if (block === undefined) continue;
+      this.#bytesSent += block.length;
+      this.#write(stretch, index, block);
     }
     if (stretch.missing === 0) this.#finish(stretch);
   }
@@ -186,6 +205,9 @@ export class ReplicaTarget {
   #finish(stretch: Stretch): void {
     assert(stretch.missing === 0, 'a stretch finished early');
     this.#stretches = this.#stretches.filter((other) => other !== stretch);
+    const from = stretch.firstBlock * blockBytes;
+    const to = from + stretch.hashes.length * blockBytes;
+    this.#bytesCompared += Math.min(to, this.#shapes[stretch.disk]!.length) - from;
   }
 
   #flush(): void {

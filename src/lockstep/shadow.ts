@@ -38,7 +38,7 @@ import type { Channel, DiskCompletion, DiskOrigin, Link, Micros, Ports } from '.
 import type { CopyOptions, Primary } from './primary.ts';
 import { PrimaryWatch } from './primary-watch.ts';
 import { type Advance, Replayer } from './replayer.ts';
-import { ReplicaTarget } from './replica-target.ts';
+import { type ReplicaProgress, ReplicaTarget } from './replica-target.ts';
 import { SliceLength } from './slices.ts';
 import type { Ended } from './status.ts';
 import { timing } from './timing.ts';
@@ -104,6 +104,10 @@ export class Shadow {
   /** The count up to which this copy could execute with what it has received. */
   get frontier(): bigint | undefined {
     return this.#replayer?.frontier;
+  }
+
+  get replica(): ReplicaProgress {
+    return this.#target.progress;
   }
 
   get fingerprintsCompared(): number {

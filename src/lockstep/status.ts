@@ -76,4 +76,5 @@ export type Report =
   | { readonly kind: 'link-resumed'; readonly position: number }
   | { readonly kind: 'disk-error'; readonly disk: number; readonly request: number }
   | { readonly kind: 'hand-over-refused'; readonly text: string }
+  | { readonly kind: 'suspend-refused'; readonly text: string }
   | { readonly kind: 'ended'; readonly ended: Ended };

@@ -44,7 +44,7 @@ export interface Machine {
   /** 64 bits over the whole state: equal states have equal fingerprints, wherever they came from. */
   fingerprint(): bigint;
 
-  /** Begins a checkpoint of the present state. At most one is under way at a time. */
+  /** Begins a checkpoint of the present state. Several may be under way at a time. */
   checkpoint(): Checkpoint;
 }
 

@@ -3,7 +3,6 @@
  *
  * Whoever writes RAM from outside the harts comes through here, so that the same pages are tracked.
  */
-import { assert } from '../base/assert.ts';
 import { ByteReader, ByteWriter, MalformedBytes } from '../base/bytes.ts';
 import type { GuestMemory } from './device.ts';
 import type { Engine } from './engine.ts';
@@ -20,7 +19,8 @@ export class Ram implements GuestMemory {
   /** The sum of the pages' scaled hashes; a page of zeros adds nothing. */
   #sum = 0n;
   readonly #zeroHash: bigint;
-  #checkpoint: RamCheckpoint | undefined;
+  /** Those under way: a shadow's, a snapshot's. */
+  readonly #checkpoints = new Set<RamCheckpoint>();
 
   constructor(engine: Engine, layout: Layout) {
     this.#engine = engine;
@@ -81,18 +81,16 @@ export class Ram implements GuestMemory {
   // --- Checkpoints
 
   beginCheckpoint(): RamCheckpoint {
-    assert(this.#checkpoint === undefined, 'a checkpoint is under way already');
     this.#flagAll(pageFlag.checkpoint);
     this.#engine.flushTranslations();
-    this.#checkpoint = new RamCheckpoint(this.#memory, this.#layout, () => {
-      this.#checkpoint = undefined;
-    });
-    return this.#checkpoint;
+    const checkpoint = new RamCheckpoint(this.#memory, this.#layout, this.#checkpoints);
+    this.#checkpoints.add(checkpoint);
+    return checkpoint;
   }
 
   /** The engine says that a page is about to change. */
   preserve(page: number): void {
-    this.#checkpoint?.preserve(page);
+    for (const checkpoint of this.#checkpoints) checkpoint.preserve(page);
   }
 
   /** One chunk of a checkpoint into RAM. */
@@ -131,14 +129,15 @@ const pagesReadMax = 1024;
 export class RamCheckpoint {
   readonly #memory: Uint8Array;
   readonly #layout: Layout;
-  readonly #ended: () => void;
+  /** All that are under way, this one included. */
+  readonly #all: Set<RamCheckpoint>;
   readonly #preserved = new Map<number, Uint8Array>();
   #cursor = 0;
 
-  constructor(memory: Uint8Array, layout: Layout, ended: () => void) {
+  constructor(memory: Uint8Array, layout: Layout, all: Set<RamCheckpoint>) {
     this.#memory = memory;
     this.#layout = layout;
-    this.#ended = ended;
+    this.#all = all;
   }
 
   get bytesLeft(): number {
@@ -172,16 +171,17 @@ export class RamCheckpoint {
       this.#preserved.delete(page);
       if (kept === undefined) this.#unflag(page);
     }
-    if (this.#cursor >= this.#layout.ramPages) this.#ended();
+    if (this.#cursor >= this.#layout.ramPages) this.#all.delete(this);
     return chunk.finish();
   }
 
   cancel(): void {
     if (this.#cursor >= this.#layout.ramPages) return;
-    for (let page = this.#cursor; page < this.#layout.ramPages; page++) this.#unflag(page);
+    const from = this.#cursor;
     this.#cursor = this.#layout.ramPages;
+    for (let page = from; page < this.#layout.ramPages; page++) this.#unflag(page);
     this.#preserved.clear();
-    this.#ended();
+    this.#all.delete(this);
   }
 
   #isTouched(page: number): boolean {
@@ -193,7 +193,9 @@ export class RamCheckpoint {
     return this.#memory.subarray(at, at + pageBytes);
   }
 
+  /** This one does not wait for the page any more; another one may. */
   #unflag(page: number): void {
+    for (const other of this.#all) if (other.#cursor <= page) return;
     const at = this.#layout.pageFlagsAt + page;
     this.#memory[at] = this.#memory[at]! & ~pageFlag.checkpoint;
   }

@@ -145,3 +145,49 @@ test('a checkpoint reads a bounded stretch of zeros at a time, and all that lies
   assert.equal(checkpoint.next(1 << 20)?.length, 0);
   assert.equal(before - checkpoint.bytesLeft, 4096 + (4 << 20));
 });
+
+test('checkpoints that overlap in time are each the machine at its own count', () => {
+  const store = 1 << 14;
+  const made = parts([
+    // Through RAM in steps of a page, again and again, with a value that is always new.
+    assemble('lui', { rd: x6, imm: 0x80010 << 12 }),
+    assemble('lui', { rd: x7, imm: 0x800f0 << 12 }),
+    assemble('lui', { rd: x8, imm: 1 << 12 }),
+    assemble('addi', { rd: x5, rs1: x5, imm: 1 }),
+    assemble('sd', { rs1: x6, rs2: x5, imm: 0 }),
+    assemble('add', { rd: x6, rs1: x6, rs2: x8 }),
+    assemble('bltu', { rs1: x6, rs2: x7, imm: -12 }),
+    assemble('jal', { rd: 0, imm: -28 }),
+  ]);
+  for (const [first, second] of [
+    [40n, 3n],
+    [500n, 700n],
+    [BigInt(store), 90n],
+  ] as const) {
+    const machine = new RiscvMachine(made);
+    const copies: { readonly fingerprint: bigint; readonly chunks: Uint8Array[] }[] = [];
+    const checkpoints = [first, second].map((counts) => {
+      machine.run(machine.count + counts);
+      const chunks: Uint8Array[] = [];
+      copies.push({ fingerprint: machine.fingerprint(), chunks });
+      return { checkpoint: machine.checkpoint(), chunks };
+    });
+    const abandoned = machine.checkpoint();
+    abandoned.next(8192);
+    const left = new Set(checkpoints);
+    for (let turn = 0; left.size > 0; turn++) {
+      for (const one of left) {
+        const chunk = one.checkpoint.next(turn % 3 === 0 ? 20_000 : 4096);
+        if (chunk === undefined) left.delete(one);
+        else one.chunks.push(chunk);
+        machine.run(machine.count + 97n);
+      }
+      if (turn === 5) abandoned.cancel();
+    }
+    for (const { fingerprint, chunks } of copies) {
+      const restore = RiscvMachine.restore(made);
+      for (const chunk of chunks) restore.add(chunk);
+      assert.equal(restore.finish().fingerprint(), fingerprint);
+    }
+  }
+});

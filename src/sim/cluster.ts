@@ -31,6 +31,7 @@ import { SimDisk } from './disks.ts';
 import { Network } from './network.ts';
 import { Process } from './process.ts';
 import { claimWithoutCompare, openGate, type Sabotage, tamperFor } from './sabotage.ts';
+import { continued, forgetStale, type SavedState, Suspending } from './saved-states.ts';
 import type { Scheduler } from './scheduler.ts';
 
 const vm = 'vm';
@@ -49,6 +50,8 @@ export interface SimHost {
   up: boolean;
   /** What the host has durably stored about the machine. */
   readonly knowledge: ArbiterKnowledge;
+  /** A machine's state that is durable here. */
+  saved: SavedState | undefined;
 }
 
 export class Cluster {
@@ -72,6 +75,10 @@ export class Cluster {
   #lives = 0;
   #names = 0;
   wantProtection = true;
+  /** The operator wants the machine to stay suspended for now. */
+  asleep = false;
+  resumes = 0;
+  readonly suspending = new Suspending(this);
   coldStarts = 0;
   goLives = 0;
   /** The machine was switched off by order: nobody may start it again. */
@@ -99,7 +106,7 @@ export class Cluster {
       // Old replicas hold old things; only the first host's is current.
       if (host > 0) for (const disk of disks) disk.fill(random.bytes(disk.bytes.length));
       const knowledge = new ArbiterKnowledge();
-      this.hosts.push({ name: `h${host}`, disks, up: true, knowledge });
+      this.hosts.push({ name: `h${host}`, disks, up: true, knowledge, saved: undefined });
     }
     this.entry = newRecord(this.#epoch, ['h0']);
     this.network.tamper = tamperFor(options.sabotage, scheduler);
@@ -308,25 +315,66 @@ export class Cluster {
     const { record, recovery } = this.entry;
     if (!this.arbiterUp || recovery !== undefined || this.off) return;
     if (this.processes.some(({ alive }) => alive)) return;
+    if (record.state === 'suspended' && this.asleep) return;
+    if (record.saved !== undefined && this.#continue(record)) return;
     const stale = this.options.sabotage === 'stale-start';
     const names = stale ? this.hosts.map(({ name }) => name) : coldStartHosts(record);
     const places = this.hosts.filter(({ name, up }) => up && names.includes(name));
     if (places.length === 0) return;
     const host = this.scheduler.random.pick(places);
     const process = this.#process(host.name, ++this.#lives);
-    const operation = { kind: 'start', fenced: true, acceptStale: stale } as const;
-    const { epoch, generation } = record;
+    const discardState = record.saved !== undefined;
+    const granted = this.#start(process, { acceptStale: stale, discardState });
+    if (granted === undefined) return;
+    forgetStale(host, undefined);
+    this.coldStarts++;
+    this.#powerOn(process, granted);
+  }
+
+  /** @returns the record, if the arbiter grants the start as it has to */
+  #start(
+    process: Process,
+    how: { acceptStale?: boolean; discardState?: boolean; restore?: string },
+  ): VmRecord | undefined {
+    const { epoch, generation } = this.entry.record;
+    const operation = { kind: 'start', fenced: true, ...how } as const;
     const claimId = `center:${this.#names}`;
     const { member } = process;
-    const ask: Ask = { vm, member, epoch, generation, claimId, operation };
-    const reply = this.#decide(ask);
-    if (!reply.granted) {
-      this.violation('cold-start', `refused: ${reply.refusal}`);
-      return;
+    const reply = this.#decide({ vm, member, epoch, generation, claimId, operation });
+    if (reply.granted) this.host(member.host).knowledge.replied(reply);
+    else this.violation('cold-start', `refused: ${reply.refusal}`);
+    return reply.granted ? reply.record : undefined;
+  }
+
+  /** @returns false where the machine has to be powered on without its state */
+  #continue({ saved, state }: VmRecord): boolean {
+    const host = this.host(saved!.host);
+    // Its host may come back. Only the operator's word goes past a state that nobody continued.
+    if (!host.up) return state !== 'suspended' || !this.scheduler.random.chance(0.1);
+    if (host.saved?.id !== saved!.id) {
+      if (state === 'suspended') this.violation('saved-state', `${saved!.id} is missing`);
+      return false;
     }
-    host.knowledge.replied(reply);
-    this.coldStarts++;
-    this.#powerOn(process, reply.record!);
+    const kept = host.saved;
+    const process = this.#process(host.name, kept.life);
+    const record = this.#start(process, { restore: kept.id });
+    if (record === undefined) return true;
+    // Dead between the arbiter's grant and its first instruction: the state is still there.
+    if (this.scheduler.random.chance(0.2)) {
+      this.scheduler.trace(`${process.name} dies before it has gone on`);
+      process.alive = false;
+      return true;
+    }
+    host.saved = undefined;
+    this.resumes++;
+    const { machine, clock } = continued(this.options.maker, kept, this.scheduler.now);
+    this.scheduler.trace(`${process.name} goes on from ${kept.id} at ${record.generation}`);
+    this.#believe(process, record.epoch, record.generation);
+    const options = this.#copyOptions(process.member);
+    const primary = new Primary(options, process.ports(), machine, 1, clock, record);
+    process.begin(primary);
+    primary.protection.hasContinued();
+    return true;
   }
 
   #powerOn(process: Process, record: VmRecord): void {

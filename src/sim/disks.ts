@@ -54,6 +54,12 @@ export class SimDisk {
     });
   }
 
+  /** The host makes all that has been written durable. */
+  sync(): void {
+    for (const write of this.#unflushed) this.#durable.set(write.data, write.offset);
+    this.#unflushed = [];
+  }
+
   /** The machine around it lost its power. */
   powerCut(): void {
     for (const job of this.#jobs) {
@@ -84,8 +90,7 @@ export class SimDisk {
         this.#write(offset, request.data);
         break;
       case 'flush':
-        for (const write of this.#unflushed) this.#durable.set(write.data, write.offset);
-        this.#unflushed = [];
+        this.sync();
         break;
       case 'discard':
         break;

@@ -205,6 +205,18 @@ const faults: readonly [weight: number, fault: Fault][] = [
     },
   ],
   [
+    2,
+    function suspend(cluster, mends) {
+      const refused = cluster.live?.copy.primary?.protection.suspend();
+      cluster.scheduler.trace(`suspend ordered: ${refused ?? 'begins'}`);
+      cluster.live?.wake(cluster.scheduler.now);
+      cluster.asleep = true;
+      mends.later(50_000, 1_500_000, () => {
+        cluster.asleep = false;
+      });
+    },
+  ],
+  [
     1,
     function typeKeys(cluster) {
       const keys = cluster.scheduler.random.bytes(3);

@@ -125,6 +125,7 @@ export class Process implements Endpoint {
     this.#busyUntil = this.now() + 2;
     this.#stepBase = undefined;
     if (this.copy.ended !== undefined) return this.#cluster.processEnded(this);
+    this.#cluster.suspending.look(this);
     this.wake(next);
   }
 

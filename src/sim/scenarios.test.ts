@@ -162,23 +162,65 @@ test('a hand-over is refused while the arbiter cannot be reached', () => {
 });
 
 test('a suspended machine is quiet, whole and known to be suspended', () => {
-  const { scheduler, cluster, primary, shadow } = protectedCluster({});
+  const { scheduler, cluster, world, primary, shadow } = protectedCluster({});
   const live = primary.copy.primary!;
   assert.equal(live.protection.suspend(), undefined);
   primary.wake(scheduler.now);
   scheduler.runUntil(scheduler.now + 100_000);
   assert.ok(live.protection.quiet);
   const { count } = live.machine;
-  scheduler.runUntil(scheduler.now + second / 10);
+  cluster.asleep = true;
+  scheduler.runUntil(scheduler.now + 2 * second);
   assert.equal(live.machine.count, count);
-  live.protection.stop('suspended', scheduler.now);
-  cluster.off = true;
-  primary.wake(scheduler.now);
-  scheduler.runUntil(scheduler.now + second);
-  const { state, currentReplicas } = cluster.entry.record;
+  const { state, currentReplicas, saved } = cluster.entry.record;
   assert.equal(state, 'suspended');
   assert.deepEqual(currentReplicas, [primary.host, shadow.host]);
-  assert.deepEqual(cluster.violations, []);
+  assert.deepEqual(saved, { host: primary.host, id: cluster.host(primary.host).saved!.id });
+  assert.ok(!primary.alive && !shadow.alive);
+  const answers = world.answered.reduce((sum, each) => sum + each);
+  cluster.asleep = false;
+  scheduler.runUntil(scheduler.now + 2 * second);
+  // The same machine goes on, on its host, and is protected again.
+  assert.equal(cluster.resumes, 1);
+  assert.equal(cluster.live!.host, primary.host);
+  assert.ok(cluster.live!.copy.primary!.machine.count > count);
+  assert.ok(world.answered.reduce((sum, each) => sum + each) > answers);
+  assert.equal(cluster.coldStarts, 1);
+  well(cluster);
+});
+
+test('a machine that cannot be saved goes on as if nothing had been', () => {
+  const { scheduler, cluster, primary, shadow } = protectedCluster({});
+  const { protection, machine } = primary.copy.primary!;
+  const { generation } = cluster.entry.record;
+  cluster.suspending.look = () => {};
+  assert.equal(protection.suspend(), undefined);
+  primary.wake(scheduler.now);
+  scheduler.runUntil(scheduler.now + second / 10);
+  assert.ok(protection.quiet);
+  const { count } = machine;
+  protection.cancelSuspend('the disk is full');
+  primary.wake(scheduler.now);
+  scheduler.runUntil(scheduler.now + second);
+  assert.ok(machine.count > count);
+  assert.equal(cluster.entry.record.generation, generation);
+  assert.equal(cluster.live, primary);
+  assert.ok(shadow.alive);
+  well(cluster);
+});
+
+test('no suspend while the arbiter cannot be reached: the machine is not stopped for it', () => {
+  const { scheduler, cluster, primary, world } = protectedCluster({});
+  cluster.arbiterUp = false;
+  assert.equal(primary.copy.primary!.protection.suspend(), undefined);
+  primary.wake(scheduler.now);
+  const answers = world.answered.reduce((sum, count) => sum + count);
+  scheduler.runUntil(scheduler.now + 3 * second);
+  assert.ok(world.answered.reduce((sum, count) => sum + count) > answers + 50);
+  cluster.arbiterUp = true;
+  scheduler.runUntil(scheduler.now + 2 * second);
+  assert.equal(cluster.live, primary);
+  well(cluster);
 });
 
 test('an idle pair costs little log and few turns', () => {

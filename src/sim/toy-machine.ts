@@ -105,7 +105,7 @@ export class ToyMachine implements Machine {
   #off = false;
   #ram = Array.from({ length: pages }, () => new Uint8Array(pageBytes));
   #outputs: Output[] = [];
-  #checkpoint: ToyCheckpoint | undefined;
+  #checkpoints: ToyCheckpoint[] = [];
 
   constructor(configuration: ToyConfiguration) {
     this.#configuration = configuration;
@@ -194,9 +194,9 @@ export class ToyMachine implements Machine {
   }
 
   checkpoint(): Checkpoint {
-    assert(this.#checkpoint === undefined || this.#checkpoint.done, 'two checkpoints at a time');
-    this.#checkpoint = new ToyCheckpoint(this.#count, this.#save(), this.#ram);
-    return this.#checkpoint;
+    const checkpoint = new ToyCheckpoint(this.#count, this.#save(), this.#ram);
+    this.#checkpoints = [...this.#checkpoints.filter(({ done }) => !done), checkpoint];
+    return checkpoint;
   }
 
   // --- what the program does -----------------------------------------------------------------
@@ -351,7 +351,7 @@ export class ToyMachine implements Machine {
   }
 
   #store(page: number, value: bigint): void {
-    this.#checkpoint?.setAside(page);
+    for (const checkpoint of this.#checkpoints) checkpoint.setAside(page);
     const bytes = this.#ram[page]!;
     new DataView(bytes.buffer).setBigUint64(Number(value & 31n) * 8, value, true);
   }

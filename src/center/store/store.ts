@@ -17,6 +17,7 @@ export const tables = [
   'vms',
   'arbiterSeen',
   'revoked',
+  'alarms',
   'users',
   'sessions',
   'audit',

@@ -39,9 +39,10 @@ export async function prepareVm(
     epochOffset: BigInt(spec.epochOffset),
     randomSeed: Buffer.from(spec.randomSeed, 'hex'),
   };
-  const disks = spec.disks.map(({ bytes, template }, index) => ({
+  const disks = spec.disks.map(({ bytes, template, formerBytes }, index) => ({
     path: join(directory, `disk-${index}.raw`),
     bytes,
+    ...(formerBytes !== undefined && { formerBytes }),
     ...(template !== undefined && { template: join(imageDirectory, template) }),
   }));
   return { maker: virtMachineMaker(configuration, hostEngine(tier)), disks };

@@ -121,6 +121,23 @@ test('a new disk is zeros, or its template and zeros behind it', async () => {
   assert.deepEqual(readFileSync(copy.path), expected);
 });
 
+test('a disk grows from a size that it had, or from any where its contents do not count', async () => {
+  const [grown, stale] = [newFile({ formerBytes: [512, 1024] }), newFile({ formerBytes: 'any' })];
+  writeFileSync(grown.path, Buffer.alloc(1024, 7));
+  writeFileSync(stale.path, Buffer.alloc(2 * stale.bytes, 7));
+  await (await FileDisks.open([grown, stale], () => {})).close();
+  assert.deepEqual(
+    readFileSync(grown.path),
+    Buffer.concat([Buffer.alloc(1024, 7), Buffer.alloc(grown.bytes - 1024)]),
+  );
+  assert.equal(readFileSync(stale.path).length, stale.bytes);
+  writeFileSync(grown.path, Buffer.alloc(700));
+  await assert.rejects(
+    FileDisks.open([grown], () => {}),
+    { code: 'disk-size' },
+  );
+});
+
 test('a disk of another size is refused, and left as it is', async () => {
   const file = newFile();
   writeFileSync(file.path, 'short');

@@ -7,18 +7,34 @@
  */
 import { existsSync } from 'node:fs';
 import { chmod, copyFile, type FileHandle, open, rename, truncate } from 'node:fs/promises';
+import { assert } from '../../base/assert.ts';
 import { UmbraError } from '../../base/errors.ts';
 import type { DiskCompletion, DiskOrigin, Disks } from '../../lockstep/ports.ts';
 import type { DiskRequest } from '../../machine/effects.ts';
+import { DiskSnapshot } from './disk-snapshot.ts';
 
 export interface DiskFile {
   readonly path: string;
   readonly bytes: number;
   /** What a new file begins as; zeros otherwise. */
   readonly template?: string;
+  /** A file of one of these sizes is the disk before it was grown; `any`: what is in it is stale. */
+  readonly formerBytes?: readonly number[] | 'any';
 }
 
 type Done = (origin: DiskOrigin, completion: DiskCompletion) => void;
+
+/** Disks being copied as they were at one moment. */
+export interface DisksSnapshot {
+  /** Every copy is complete; rejects with the first failure. Space is another matter: `giveUp`. */
+  readonly copied: Promise<void>;
+  /** Bytes passed so far, of all disks. */
+  readonly bytesDone: number;
+  /** It is complete with all that belongs to it: from now on its room is its own. */
+  release(): void;
+  /** Stops, and removes the files. The disks go on. */
+  giveUp(): Promise<void>;
+}
 
 interface UnderWay {
   readonly from: number;
@@ -33,11 +49,18 @@ const zeros = new Uint8Array(1 << 20);
 
 export class FileDisks implements Disks {
   readonly #files: readonly FileHandle[];
+  readonly #shapes: readonly DiskFile[];
+  #snapshots: readonly DiskSnapshot[] | undefined;
+  /** Gives the room that a snapshot takes back to the disks. */
+  #makeRoom: (() => Promise<void>) | undefined;
+  /** When it has done so; whoever failed for want of it meanwhile tries again. */
+  #roomMade: Promise<void> | undefined;
   readonly #underWay: Set<UnderWay>[];
   readonly #done: Done;
 
-  private constructor(files: readonly FileHandle[], done: Done) {
+  private constructor(files: readonly FileHandle[], shapes: readonly DiskFile[], done: Done) {
     this.#files = files;
+    this.#shapes = shapes;
     this.#underWay = files.map(() => new Set());
     this.#done = done;
   }
@@ -49,7 +72,11 @@ export class FileDisks implements Disks {
       if (!existsSync(file.path)) await create(file);
       const handle = await open(file.path, 'r+');
       const { size } = await handle.stat();
-      if (size !== file.bytes) {
+      const mayAdapt = file.formerBytes === 'any' || file.formerBytes?.includes(size);
+      if (size !== file.bytes && mayAdapt) {
+        await handle.truncate(file.bytes);
+        await handle.sync();
+      } else if (size !== file.bytes) {
         throw new UmbraError(
           'disk-size',
           `The disk ${file.path} has ${size} bytes where the VM wants ${file.bytes}.`,
@@ -58,7 +85,7 @@ export class FileDisks implements Disks {
       }
       handles.push(handle);
     }
-    return new FileDisks(handles, done);
+    return new FileDisks(handles, files, done);
   }
 
   submit(origin: DiskOrigin, request: DiskRequest): void {
@@ -69,7 +96,14 @@ export class FileDisks implements Disks {
       to: whole ? Number.MAX_SAFE_INTEGER : offset + length,
     };
     const underWay = this.#underWay[disk]!;
-    const before = [...underWay].filter(({ from, to }) => from < range.to && range.from < to);
+    const before = [...underWay]
+      .filter(({ from, to }) => from < range.to && range.from < to)
+      .map(({ ended }) => ended);
+    if (action === 'write' || action === 'discard') {
+      // What a snapshot has not copied yet is copied before it is overwritten.
+      const kept = this.#snapshots?.[disk]?.keep(range.from, range.to);
+      if (kept !== undefined) before.push(kept);
+    }
     const carried = this.#carryOut(before, request);
     const entry: UnderWay = { ...range, ended: carried.then(() => undefined) };
     underWay.add(entry);
@@ -80,23 +114,73 @@ export class FileDisks implements Disks {
     });
   }
 
-  async close(): Promise<void> {
+  /**
+   * Begins to copy every disk as it is when all that has been submitted has ended, and nothing that
+   * is submitted from now on. The disks stay in use.
+   * @param paths one for each disk; new files
+   * @param makeRoom called when the guest's own write finds no room: must give back what the
+   *   snapshot takes
+   */
+  snapshot(paths: readonly string[], makeRoom: () => Promise<void>): DisksSnapshot {
+    assert(this.#snapshots === undefined, 'one snapshot at a time');
+    const snapshots = this.#files.map((file, disk) => {
+      const { path: source, bytes } = this.#shapes[disk]!;
+      const before = [...this.#underWay[disk]!].map(({ ended }) => ended);
+      return new DiskSnapshot({ source, file, bytes, path: paths[disk]!, before });
+    });
+    this.#snapshots = snapshots;
+    this.#makeRoom = makeRoom;
+    this.#roomMade = undefined;
+    const release = () => {
+      if (this.#snapshots === snapshots) this.#snapshots = this.#makeRoom = undefined;
+    };
+    const copied = Promise.all(snapshots.map((one) => one.copied)).then(() => {});
+    copied.catch(() => {});
+    return {
+      copied,
+      release,
+      get bytesDone() {
+        return snapshots.reduce((sum, one) => sum + one.bytesDone, 0);
+      },
+      giveUp: async () => {
+        release();
+        await Promise.all(snapshots.map((one) => one.giveUp()));
+      },
+    };
+  }
+
+  /** What was submitted before the call has ended and is on the disk when this resolves. */
+  async sync(): Promise<void> {
+    await this.#ended();
+    await Promise.all(this.#files.map((file) => file.datasync()));
+  }
+
+  async #ended(): Promise<void> {
     for (const underWay of this.#underWay) {
       await Promise.all([...underWay].map(({ ended }) => ended));
     }
+  }
+
+  async close(): Promise<void> {
+    await this.#ended();
     await Promise.all(this.#files.map((file) => file.close()));
   }
 
   /** @returns what was read, or undefined if the request failed */
   async #carryOut(
-    before: readonly UnderWay[],
+    before: readonly Promise<void>[],
     request: DiskRequest,
   ): Promise<Uint8Array | undefined> {
-    if (before.length > 0) await Promise.all(before.map(({ ended }) => ended));
+    if (before.length > 0) await Promise.all(before);
+    const file = this.#files[request.disk]!;
     try {
-      return await perform(this.#files[request.disk]!, request);
-    } catch {
-      return undefined;
+      return await perform(file, request);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') return undefined;
+      // A snapshot never costs the guest a write.
+      this.#roomMade ??= this.#makeRoom?.();
+      if (this.#roomMade === undefined) return undefined;
+      return this.#roomMade.then(() => perform(file, request)).catch(() => undefined);
     }
   }
 }

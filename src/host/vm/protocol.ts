@@ -33,7 +33,13 @@ export interface VmLaunch {
   /** Where `POST URL` takes an ask and answers it, any of them; https, mutual TLS. */
   readonly arbiterUrls: readonly string[];
   readonly role:
-    | { readonly kind: 'live'; readonly fenced: boolean; readonly acceptStale: boolean }
+    | {
+        readonly kind: 'live';
+        readonly fenced: boolean;
+        readonly acceptStale: boolean;
+        /** Power on although there is a saved state, which is lost. */
+        readonly discardState?: boolean;
+      }
     | {
         readonly kind: 'shadow';
         readonly primaryHost: string;
@@ -49,6 +55,8 @@ export type ToVm =
   | { readonly kind: 'handOver' }
   | { readonly kind: 'stop'; readonly how: 'power-button' | 'power-off' | 'suspend' }
   | { readonly kind: 'reset' }
+  /** Of a live copy, whatever its protection; what comes of it is told by reports. */
+  | { readonly kind: 'snapshot'; readonly id: string; readonly name: string }
   | { readonly kind: 'dismiss' }
   /** From now on. */
   | { readonly kind: 'arbiters'; readonly urls: readonly string[] }

@@ -23,6 +23,14 @@ const unheard: VmRecord = {
   claimId: '',
 };
 
+export interface StartOrder {
+  readonly fenced: boolean;
+  readonly acceptStale: boolean;
+  readonly discardState?: boolean;
+  /** The saved state from which the machine has been read. */
+  readonly restore?: string;
+}
+
 export class StartAsk {
   readonly #port: ArbiterPort;
   readonly #vm: string;
@@ -39,10 +47,17 @@ export class StartAsk {
     return this.#settle(unheard, { kind: 'read' });
   }
 
-  /** @throws start-already-live, start-stale-replica and the like */
-  async start(order: { readonly fenced: boolean; readonly acceptStale: boolean }) {
-    const { fenced, acceptStale } = order;
-    return this.#settle(await this.read(), { kind: 'start', fenced, acceptStale });
+  /**
+   * @param record what `read` has told
+   * @throws start-already-live, start-stale-replica and the like
+   */
+  start(record: VmRecord, order: StartOrder): Promise<VmRecord> {
+    return this.#settle(record, { kind: 'start', ...order });
+  }
+
+  /** The VM is what has been put into this saved state. @throws revert-already-live and the like */
+  async revert(saved: string, fenced: boolean): Promise<VmRecord> {
+    return this.#settle(await this.read(), { kind: 'revert', saved, fenced });
   }
 
   replied(reply: Reply): void {
@@ -62,7 +77,7 @@ export class StartAsk {
         clearInterval(again);
         this.#waiting = undefined;
         if (reply.granted && reply.record !== undefined) resolve(reply.record);
-        else reject(startRefused(reply.refusal ?? 'refused', reply.record));
+        else reject(refused(operation.kind, reply.refusal ?? 'refused', reply.record));
       };
       this.#port.ask(ask);
     });
@@ -77,7 +92,7 @@ export class StartAsk {
   }
 }
 
-function startRefused(refusal: string, record: VmRecord | undefined): UmbraError {
+function refused(what: string, refusal: string, record: VmRecord | undefined): UmbraError {
   const live = record?.live?.host ?? 'another host';
   const texts: Record<string, [message: string, remedy: string]> = {
     'already-live': [
@@ -88,10 +103,14 @@ function startRefused(refusal: string, record: VmRecord | undefined): UmbraError
       "This host's disks lack writes that the world was told of.",
       `Start the VM on ${record?.currentReplicas.join(' or ')}, or accept stale disks.`,
     ],
+    'saved-state': [
+      `The VM is suspended, and its saved state is on ${record?.saved?.host ?? 'another host'}.`,
+      'Start it there, or give up what is saved: umbra vm start NAME --discard-state.',
+    ],
   };
   const [message, remedy] = texts[refusal] ?? [
-    `The arbiter refused the start: ${refusal}.`,
+    `The arbiter refused the ${what}: ${refusal}.`,
     'Look at the events of the VM.',
   ];
-  return new UmbraError(`start-${refusal}`, message, remedy);
+  return new UmbraError(`${what}-${refusal}`, message, remedy);
 }

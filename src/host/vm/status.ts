@@ -19,6 +19,7 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
   const { fingerprintsCompared, divergences } = around;
   const ended = copy?.ended;
   const status = copy?.status();
+  const { user, system } = process.cpuUsage();
   const machine = copy?.primary?.machine ?? copy?.shadow?.machine;
   return {
     vm,
@@ -36,6 +37,9 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
     logBytesSent: status?.logBytesSent ?? 0,
     fingerprintsCompared,
     divergences,
+    ...(copy?.shadow !== undefined && { replica: copy.shadow.replica }),
+    cpuMicros: user + system,
+    residentBytes: process.memoryUsage.rss(),
     ...(ended && { ended: { kind: ended.kind, text: ended.text } }),
   };
 }

@@ -9,6 +9,7 @@
  * `failed`, with the reason, before it ends.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import type { VmRecord } from '../../lockstep/arbiter.ts';
 import { HostClock } from '../../lockstep/clock.ts';
 import { Copy } from '../../lockstep/copy.ts';
 import type { DiskShape } from '../../lockstep/disk-ledger.ts';
@@ -23,6 +24,7 @@ import { Trust } from '../trust.ts';
 import { ArbiterClient } from './arbiter-client.ts';
 import { prepareVm } from './configuration.ts';
 import { ConsoleTail } from './console-tail.ts';
+import { type Continued, findSaved, goOn, readSaved } from './continuing.ts';
 import { Driver } from './driver.ts';
 import { EpochProbe } from './epoch-probe.ts';
 import { type DiskFile, FileDisks } from './file-disk.ts';
@@ -30,8 +32,11 @@ import { Journal } from './journal.ts';
 import { KnowledgeFile } from './knowledge-file.ts';
 import { LogChannel } from './log-channel.ts';
 import type { FromVm, ToVm, VmLaunch } from './protocol.ts';
+import { SnapshotMaker, type SnapshotReport } from './snapshot-maker.ts';
 import { StartAsk } from './start-ask.ts';
+import { tidyFolders } from './state-folder.ts';
 import { plainReport, vmStatus } from './status.ts';
+import { Suspending } from './suspending.ts';
 import { SwitchConnection } from './switch-connection.ts';
 
 const blockHash = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest();
@@ -49,6 +54,8 @@ export class VmProcess {
   #driver: Driver | undefined;
   #switch!: SwitchConnection;
   #disks: FileDisks | undefined;
+  #suspending: Suspending | undefined;
+  #snapshots: SnapshotMaker | undefined;
   #arbiter!: ArbiterClient;
   #startAsk!: StartAsk;
   #probe: EpochProbe | undefined;
@@ -79,9 +86,14 @@ export class VmProcess {
     const { vm, imageDirectory, directory, tier, role } = this.#launch;
     const { maker, disks } = await prepareVm(vm, imageDirectory, directory, tier);
     this.#journal.note(`executed by the tier ${tier}`);
-    await this.#connect(disks);
-    this.#copy = new Copy(await this.#makeRole(maker));
+    await this.#connect();
+    this.#copy = new Copy(await this.#makeRole(maker, disks));
     if (this.#over) return;
+    const { note } = this.#journal;
+    const own = { vm, directory, configuration: maker.configuration, note, wake: this.#wake };
+    this.#suspending = new Suspending({ ...own, syncDisks: () => this.#disks!.sync() });
+    const report = (said: SnapshotReport) => this.#tell({ kind: 'report', report: { ...said } });
+    this.#snapshots = new SnapshotMaker({ ...own, disks: this.#disks!, report });
     this.#driver = new Driver(this.#copy, () => this.#afterStep());
     for (const message of this.#early.splice(0)) this.receive(message);
     this.#log = this.#openLog();
@@ -131,11 +143,15 @@ export class VmProcess {
       }
       case 'stop':
         if (message.how === 'suspend') {
-          this.#failed('not-supported', 'This host cannot suspend VMs yet.', 'Power it off.');
+          const why = primary ? primary.protection.suspend() : 'this copy is not live';
+          if (why !== undefined) this.#failed('suspend-refused', why, 'Try again later.');
         } else primary?.control(message.how);
         break;
       case 'reset':
         primary?.control('reset');
+        break;
+      case 'snapshot':
+        void this.#snapshots?.take(primary, message);
         break;
       case 'consoleInput':
         primary?.console(Buffer.from(message.bytes, 'base64'));
@@ -167,13 +183,9 @@ export class VmProcess {
 
   readonly #wake = (): void => this.#driver?.wake();
 
-  async #connect(files: readonly DiskFile[]): Promise<void> {
+  async #connect(): Promise<void> {
     const { vm, hostId, directory, arbiterUrls, switchSocket } = this.#launch;
     const { note } = this.#journal;
-    this.#disks = await FileDisks.open(files, (origin, completion) => {
-      this.#copy?.diskDone(origin, completion);
-      this.#wake();
-    });
     const known = await KnowledgeFile.open(directory, (error) =>
       note(`what this host knows at the arbiter cannot be stored: ${error.message}`),
     );
@@ -211,22 +223,51 @@ export class VmProcess {
     });
   }
 
-  async #makeRole(maker: MachineMaker): Promise<Primary | Shadow> {
-    const { vm, hostId, role } = this.#launch;
+  async #openDisks(files: readonly DiskFile[]): Promise<void> {
+    this.#disks = await FileDisks.open(files, (origin, completion) => {
+      this.#copy?.diskDone(origin, completion);
+      this.#wake();
+    });
+  }
+
+  async #makeRole(maker: MachineMaker, files: readonly DiskFile[]): Promise<Primary | Shadow> {
+    const { vm, hostId, directory, role } = this.#launch;
     const options: CopyOptions = {
       vm: vm.id,
       member: { host: hostId, process: this.#process },
       configuration: maker.configuration,
       disks: vm.disks.map(({ bytes }): DiskShape => ({ length: bytes, shared: false })),
     };
-    const ports = this.#ports();
+    const before = await this.#startAsk.read();
     if (role.kind === 'shadow') {
-      return new Shadow(options, ports, maker, await this.#startAsk.read());
+      await tidyFolders(directory, undefined);
+      // Whatever this replica was, it is compared and made equal block by block.
+      await this.#openDisks(files.map((file) => ({ ...file, formerBytes: 'any' })));
+      return new Shadow(options, this.#ports(), maker, before);
     }
-    const record = await this.#startAsk.start(role);
+    const { fenced, acceptStale, discardState = false } = role;
+    const state = await findSaved(before, hostId, vm, directory, discardState);
+    await this.#openDisks(files);
+    const order = { fenced, acceptStale, discardState };
+    if (state === undefined) {
+      const record = await this.#startAsk.start(before, order);
+      await tidyFolders(directory, undefined);
+      const clock = new HostClock(0n, nowUs());
+      return this.#live(options, { machine: maker.powerOn(), clock, nextPosition: 1 }, record);
+    }
+    const saved = await readSaved(state, directory, maker);
+    const record = await this.#startAsk.start(before, { ...order, restore: state.id });
+    const continued = await goOn(state, directory, saved);
+    this.#journal.note(`continues from ${state.id} at count ${state.count}`);
+    const primary = this.#live(options, continued, record);
+    primary.protection.hasContinued();
+    return primary;
+  }
+
+  #live(options: CopyOptions, { machine, clock, nextPosition }: Continued, record: VmRecord) {
+    const ports = this.#ports();
     ports.outputs.announce(record.epoch, record.generation);
-    const clock = new HostClock(0n, nowUs());
-    return new Primary(options, ports, maker.powerOn(), 1, clock, record);
+    return new Primary(options, ports, machine, nextPosition, clock, record);
   }
 
   #ports(): Ports {
@@ -270,6 +311,7 @@ export class VmProcess {
     const phase = copy.shadow?.phase;
     // From its claim on a shadow listens to nobody; a primary never follows.
     if (phase === undefined || phase === 'claiming') this.#log?.stopFollowing();
+    this.#suspending?.look(copy.primary);
     if (copy.ended === undefined) return;
     this.#sayStatus();
     this.#end();
@@ -298,8 +340,8 @@ export class VmProcess {
   #end(): void {
     if (this.#over) return;
     this.#stop();
-    const disks = this.#disks === undefined ? Promise.resolve() : this.#disks.close();
-    void disks.finally(this.#onEnd);
+    const given = this.#snapshots?.giveUp('the VM has ended on this host') ?? Promise.resolve();
+    void given.then(() => this.#disks?.close()).finally(this.#onEnd);
   }
 
   #stop(): void {

@@ -1,0 +1,345 @@
+/**
+ * What people ask of the states of VMs: snapshots, going back to one, clones. Twin of
+ * operations.ts: conditions, then the order to the host that has what is needed.
+ *
+ * Which snapshots there are is the hosts' knowledge; the center keeps what each host said last, so
+ * that it can say where a snapshot is whose host is away.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DaemonMessage, SnapshotInfo, VmSpec } from '../api/agent.ts';
+import type { Input } from '../api/endpoints.ts';
+import type { SnapshotView, WorkView } from '../api/state-endpoints.ts';
+import { UmbraError } from '../base/errors.ts';
+import { coldStartHosts, type VmRecord } from '../lockstep/arbiter.ts';
+import type { Cluster } from './cluster.ts';
+import { powerOnInputs } from './cluster.ts';
+import type { KeptSnapshot, Vm } from './inventory.ts';
+import { macOf } from './operations.ts';
+import { liveOf } from './protection.ts';
+import { vmView } from './views.ts';
+import type { Work } from './works.ts';
+
+const stopMsMax = 60_000;
+const deleteMsMax = 30_000;
+const lookMs = 20;
+
+// --- what hosts say -----------------------------------------------------------------------------
+
+export function keepSnapshots(
+  cluster: Cluster,
+  host: string,
+  { vm: id, snapshots }: DaemonMessage & { kind: 'snapshots' },
+): void {
+  const vm = cluster.inventory.vm(id);
+  if (vm === undefined) return;
+  const others = (vm.snapshots ?? []).filter((snapshot) => snapshot.host !== host);
+  const all = [...others, ...snapshots.map((snapshot): KeptSnapshot => ({ ...snapshot, host }))];
+  all.sort((a, b) => a.savedAtMs - b.savedAtMs);
+  if (JSON.stringify(all) === JSON.stringify(vm.snapshots ?? [])) return;
+  cluster.inventory.putVm({ ...vm, snapshots: all });
+}
+
+/** The snapshot of which a saved state is a copy: states of suspended VMs have names of their own. */
+export function revertedTo(vm: Vm, saved: string | undefined): KeptSnapshot | undefined {
+  return vm.snapshots?.find(({ id }) => id === saved?.split('-')[0]);
+}
+
+/** Within the transaction in which the arbiter's decision is taken up: from now on the VM is what it was then. */
+export function reverted(cluster: Cluster, vm: Vm, record: VmRecord): void {
+  const { host, id: saved } = record.saved!;
+  const snapshot = revertedTo(vm, saved);
+  const { name, number, mac } = vm.spec;
+  const spec: VmSpec = { ...(snapshot?.vm ?? vm.spec), name, number, mac };
+  cluster.inventory.putVm({ ...vm, spec, wanted: 'off', host, shadowHost: undefined });
+  const [where, what] = [cluster.nameOf(host), snapshot?.name ?? saved];
+  const text = `${name} is what it was at the snapshot ${what}, on ${where}`;
+  cluster.events.add('vm-reverted', text, { vm: name, host: where, snapshot: what });
+  cluster.console(spec.id).restart();
+}
+
+// --- what people ask for ------------------------------------------------------------------------
+
+/** Refuses at once a start that would only wait. */
+export function refuseStateAway(cluster: Cluster, vm: Vm, discardState: boolean): void {
+  const record = cluster.arbiter.certain(vm.spec.id);
+  if (discardState || record?.saved === undefined || record.state === 'live') return;
+  if (cluster.agents.get(record.saved.host) !== undefined) return;
+  const { name } = vm.spec;
+  const host = cluster.nameOf(record.saved.host);
+  throw new UmbraError(
+    'saved-state-away',
+    `${name} is suspended, and its saved state is on ${host}, which is not responding`,
+    `Bring that host back, or give up what is saved: umbra vm start ${name} --discard-state.`,
+  );
+}
+
+export function takeSnapshot(cluster: Cluster, vm: Vm, name: string): Work {
+  const { id: vmId, name: vmName } = vm.spec;
+  if (vm.snapshots?.some((snapshot) => snapshot.name === name)) {
+    throw new UmbraError(
+      'name-taken',
+      `${vmName} has a snapshot "${name}" already`,
+      `Choose another name, or delete that one: umbra vm snapshot delete ${vmName} ${name}.`,
+    );
+  }
+  const live = liveOf(cluster.situation(vm));
+  const connection = live?.copy && cluster.agents.get(live.member.host);
+  if (live === undefined || connection === undefined) {
+    throw new UmbraError(
+      'vm-not-running',
+      `${vmName} is not running on any host that responds`,
+      `Start it first, or clone its disks: umbra vm clone ${vmName} NAME.`,
+    );
+  }
+  const { host } = live.member;
+  const id = randomBytes(8).toString('hex');
+  const where = cluster.nameOf(host);
+  const whenDone = () =>
+    cluster.events.add('vm-snapshot-taken', `snapshot ${name} of ${vmName} is on ${where}`, {
+      ...{ vm: vmName, host: where, snapshot: name },
+    });
+  const work = cluster.works.begin({ id, kind: 'snapshot', vm: vmId, host, whenDone });
+  connection.send({ kind: 'snapshot', vm: vmId, id, name });
+  return work;
+}
+
+export async function deleteSnapshot(cluster: Cluster, vm: Vm, name: string): Promise<void> {
+  const snapshot = findSnapshot(vm, name);
+  const { id: vmId, name: vmName } = vm.spec;
+  const connection = connectionTo(cluster, snapshot);
+  connection.send({ kind: 'deleteSnapshot', vm: vmId, snapshot: snapshot.id });
+  for (const end = performance.now() + deleteMsMax; performance.now() < end; ) {
+    await sleep(lookMs);
+    const left = cluster.inventory.vm(vmId)?.snapshots ?? [];
+    if (left.some(({ id }) => id === snapshot.id)) continue;
+    const host = cluster.nameOf(snapshot.host);
+    const text = `snapshot ${snapshot.name} of ${vmName} has been deleted on ${host}`;
+    cluster.events.add('vm-snapshot-deleted', text, { vm: vmName, host, snapshot: snapshot.name });
+    return;
+  }
+  throw new UmbraError(
+    'snapshot-not-deleted',
+    `${cluster.nameOf(snapshot.host)} has not deleted ${snapshot.name} within ${deleteMsMax / 1000} s`,
+    `See umbra vm events ${vmName}.`,
+  );
+}
+
+export function revertToSnapshot(cluster: Cluster, vm: Vm, name: string, start: boolean): Work {
+  const snapshot = findSnapshot(vm, name);
+  connectionTo(cluster, snapshot);
+  const { id: vmId } = vm.spec;
+  const saved = `${snapshot.id}-${randomBytes(4).toString('hex')}`;
+  const whenDone = () => {
+    const now = cluster.inventory.vm(vmId);
+    if (now === undefined || !start) return;
+    cluster.inventory.putVm({ ...now, wanted: 'on' });
+    cluster.evaluate(vmId);
+  };
+  const work = cluster.works.begin({
+    ...{ id: saved, kind: 'revert', vm: vmId, host: snapshot.host, whenDone },
+  });
+  cluster.inventory.putVm({ ...vm, wanted: 'off' });
+  cluster.evaluate(vmId);
+  void whenStopped(cluster, vmId).then((fenced) => {
+    if (work.state !== 'running') return;
+    const connection = cluster.agents.get(snapshot.host);
+    if (fenced !== undefined && connection !== undefined) {
+      connection.send({ kind: 'revert', vm: vmId, snapshot: snapshot.id, saved, fenced });
+      return;
+    }
+    const text = `it could not be powered off within ${stopMsMax / 1000} s`;
+    cluster.works.fail(work, { code: 'vm-running', text, remedy: 'See umbra vm events.' });
+  });
+  return work;
+}
+
+/** @returns whether the record still calls a process live that has certainly ended */
+async function whenStopped(cluster: Cluster, id: string): Promise<boolean | undefined> {
+  for (const end = performance.now() + stopMsMax; performance.now() < end; ) {
+    const vm = cluster.inventory.vm(id);
+    if (vm === undefined) return undefined;
+    const situation = cluster.situation(vm);
+    const { record } = situation;
+    const live = liveOf(situation);
+    const eligible = record?.eligibleShadow;
+    if (record !== undefined && live === undefined) return false;
+    const mayClaim = eligible !== undefined && !situation.hasEnded(eligible);
+    if (record !== undefined && live && situation.hasEnded(live.member) && !mayClaim) return true;
+    await sleep(lookMs);
+  }
+  return undefined;
+}
+
+export function cloneVm(cluster: Cluster, vm: Vm, body: Input<'cloneVm'>['body']): Work {
+  const { id: vmId, name: vmName } = vm.spec;
+  refuseTakenName(cluster, body.name);
+  const snapshot = body.snapshot === undefined ? undefined : findSnapshot(vm, body.snapshot);
+  const { state } = vmView(cluster, vm);
+  if (snapshot === undefined && state !== 'poweredOff') {
+    throw notOff(
+      vmName,
+      state,
+      `, or clone a snapshot: umbra vm clone ${vmName} NAME --snapshot S`,
+    );
+  }
+  const host = snapshot?.host ?? hostWithDisks(cluster, vm);
+  const connection = cluster.agents.get(host);
+  if (connection === undefined) throw notResponding(cluster.nameOf(host));
+  const newVm = randomUUID();
+  const source = snapshot?.vm ?? vm.spec;
+  const work = cluster.works.begin({
+    ...{ id: randomBytes(8).toString('hex'), kind: 'clone', vm: vmId, host },
+    whenDone: () => addClone(cluster, vm, source, { id: newVm, name: body.name, host }),
+  });
+  connection.send({
+    ...{ kind: 'clone', vm: vm.spec, newVm, work: work.id },
+    ...(snapshot !== undefined && { snapshot: snapshot.id }),
+  });
+  return work;
+}
+
+/** The disks are there: a VM of its own, with an identity of its own. */
+async function addClone(
+  cluster: Cluster,
+  vm: Vm,
+  source: VmSpec,
+  { id, name, host }: { readonly id: string; readonly name: string; readonly host: string },
+): Promise<void> {
+  const { inventory, store, events, arbiter } = cluster;
+  if (inventory.vm(vm.spec.id) === undefined) {
+    throw new UmbraError('vm-unknown', 'the VM has been deleted meanwhile', 'Clone another one.');
+  }
+  refuseTakenName(cluster, name);
+  await arbiter.create(id, [host]);
+  store.transaction(() => {
+    const number = store.next('vm-number');
+    const spec: VmSpec = { ...source, ...powerOnInputs(), id, name, number, mac: macOf(number) };
+    inventory.putVm({
+      ...{ spec, ports: [], wanted: 'off', ftWanted: vm.ftWanted, preferredHost: undefined },
+      ...{ host, shadowHost: undefined, acceptStale: false, seedGeneration: -1 },
+    });
+    const where = cluster.nameOf(host);
+    const text = `${name} has been cloned from ${vm.spec.name}, on ${where}`;
+    events.add('vm-cloned', text, { vm: name, host: where, from: vm.spec.name });
+  });
+  cluster.publish();
+}
+
+function hostWithDisks(cluster: Cluster, vm: Vm): string {
+  const record = cluster.arbiter.certain(vm.spec.id);
+  const names = record === undefined ? [] : coldStartHosts(record);
+  const host = names.find((id) => cluster.agents.get(id) !== undefined) ?? names[0];
+  if (host !== undefined) return host;
+  throw new UmbraError(
+    'vm-without-disks',
+    `${vm.spec.name} was never powered on: there is nothing to copy yet`,
+    'Create another VM from the same image: umbra vm create.',
+  );
+}
+
+export function exportVm(cluster: Cluster, vm: Vm): Work {
+  const { id: vmId, name } = vm.spec;
+  const { state } = vmView(cluster, vm);
+  if (state !== 'poweredOff') throw notOff(name, state);
+  const host = hostWithDisks(cluster, vm);
+  const where = cluster.nameOf(host);
+  const connection = cluster.agents.get(host);
+  if (connection === undefined) throw notResponding(where);
+  const id = randomBytes(8).toString('hex');
+  const time = new Date().toISOString().replace(/[:.]/g, '-');
+  const whenDone = () =>
+    cluster.events.add('vm-exported', `${name} has been exported on ${where}`, {
+      ...{ vm: name, host: where, file: work.file },
+    });
+  const work: Work = cluster.works.begin({ id, kind: 'export', vm: vmId, host, whenDone });
+  const file = `${name}-${time}.tar.zst`;
+  connection.send({ kind: 'export', vm: vm.spec, file, work: id });
+  return work;
+}
+
+/** From the next power-on. A suspended VM is what it was saved as. */
+export function resizeVm(cluster: Cluster, vm: Vm, body: Input<'resizeVm'>['body']): void {
+  const { spec } = vm;
+  const { name } = spec;
+  const { state } = vmView(cluster, vm);
+  if (state !== 'poweredOff') throw notOff(name, state);
+  const disks = [...spec.disks];
+  for (const { disk, bytes } of body.disks ?? []) {
+    const present = disks[disk];
+    if (present === undefined || bytes < present.bytes) {
+      const has = present === undefined ? 'does not exist' : `has ${present.bytes} bytes already`;
+      const text = `disk ${disk} of ${name} ${has}: it cannot get ${bytes}`;
+      throw new UmbraError('disk-shrinks', text, 'Disks only grow; see umbra vm show.');
+    }
+    if (bytes === present.bytes) continue;
+    const formerBytes = [...(present.formerBytes ?? []), present.bytes];
+    disks[disk] = { ...present, bytes, formerBytes };
+  }
+  const { cpus = spec.cpus, memoryBytes = spec.memoryBytes } = body;
+  cluster.store.transaction(() => {
+    cluster.inventory.putVm({ ...vm, spec: { ...spec, cpus, memoryBytes, disks } });
+    const what = `${cpus} CPUs, ${memoryBytes} bytes of memory`;
+    const sizes = disks.map(({ bytes }) => bytes);
+    cluster.events.add('vm-resized', `${name} has ${what}`, { vm: name, cpus, memoryBytes, sizes });
+  });
+}
+
+function notOff(name: string, state: string, otherwise = ''): UmbraError {
+  return new UmbraError(
+    'vm-running',
+    `${name} is not powered off (${state})`,
+    `Power it off first: umbra vm stop ${name}${otherwise}.`,
+  );
+}
+
+function refuseTakenName(cluster: Cluster, name: string): void {
+  if (!cluster.inventory.vms.some((vm) => vm.spec.name === name)) return;
+  throw new UmbraError('name-taken', `there is a VM "${name}" already`, 'Choose another name.');
+}
+
+function findSnapshot({ spec, snapshots = [] }: Vm, name: string): KeptSnapshot {
+  const found =
+    snapshots.find((snapshot) => snapshot.name === name) ?? snapshots.find(({ id }) => id === name);
+  if (found !== undefined) return found;
+  const names = snapshots.map((snapshot) => snapshot.name).join(', ') || 'none';
+  throw new UmbraError(
+    'snapshot-unknown',
+    `${spec.name} has no snapshot "${name}" (it has ${names})`,
+    `See umbra vm snapshot list ${spec.name}.`,
+  );
+}
+
+function connectionTo(cluster: Cluster, { host, name }: KeptSnapshot) {
+  const connection = cluster.agents.get(host);
+  if (connection !== undefined) return connection;
+  throw notResponding(cluster.nameOf(host), `The snapshot ${name} is there and nowhere else.`);
+}
+
+function notResponding(host: string, why = ''): UmbraError {
+  return new UmbraError(
+    'host-not-responding',
+    `${host} is not responding. ${why}`.trim(),
+    'Bring that host back: umbra host list.',
+  );
+}
+
+// --- what people are shown ----------------------------------------------------------------------
+
+export function snapshotViews(cluster: Cluster, vm: Vm): SnapshotView[] {
+  return (vm.snapshots ?? []).map(
+    ({ id, name, host, savedAtMs, bytes, count, vm: spec }: SnapshotInfo & { host: string }) => ({
+      ...{ id, name, bytes, count, host: cluster.nameOf(host) },
+      hostConnected: cluster.agents.get(host) !== undefined,
+      createdAt: new Date(savedAtMs).toISOString(),
+      memoryBytes: spec.memoryBytes,
+    }),
+  );
+}
+
+export function workView(cluster: Cluster, work: Work): WorkView {
+  const { id, kind, state, bytesDone, bytesTotal, error, file } = work;
+  const vm = cluster.inventory.vm(work.vm)?.spec.name ?? work.vm;
+  const host = cluster.nameOf(work.host);
+  return { id, kind, vm, host, state, bytesDone, bytesTotal, error, file };
+}

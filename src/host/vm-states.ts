@@ -1,0 +1,211 @@
+/**
+ * The daemon's part in the states of its VMs: which snapshots there are, deleting one, and the works
+ * on a VM that is off (host/vm/state-work.ts), each of which keeps the VM from starting meanwhile.
+ *
+ * From: orders of the center. To: reports named by the work: `work-progress`, `work-done`,
+ * `work-failed`; and the list of snapshots whenever it changes.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CenterMessage, DaemonMessage, SnapshotInfo } from '../api/agent.ts';
+import { UmbraError } from '../base/errors.ts';
+import { Trust } from './trust.ts';
+import { ArbiterClient } from './vm/arbiter-client.ts';
+import { KnowledgeFile } from './vm/knowledge-file.ts';
+import type { Credentials } from './vm/protocol.ts';
+import { StartAsk } from './vm/start-ask.ts';
+import {
+  disownFolder,
+  listSnapshots,
+  removeFolder,
+  savedFolder,
+  snapshotFolder,
+  snapshotsFolder,
+} from './vm/state-folder.ts';
+import { cloneDisks, prepareRevert } from './vm/state-work.ts';
+import { exportVm } from './vm/vm-archive.ts';
+
+type Order<K extends CenterMessage['kind']> = Extract<CenterMessage, { kind: K }>;
+type Tell = (message: DaemonMessage) => void;
+
+/** Longer than a process that has ended is left alone (vm-slot.ts). */
+const leaveMsMax = 6_000;
+
+export interface VmStatesOptions {
+  readonly hostId: string;
+  /** Where the folders of all VMs are. */
+  readonly vmsFolder: string;
+  readonly exportsFolder: string;
+  readonly credentials: Credentials;
+  readonly arbiterUrls: () => readonly string[];
+  /** Whether a process of the VM is here, or about to be. */
+  readonly isBusy: (vm: string) => boolean;
+  readonly tell: Tell;
+}
+
+export class VmStates {
+  readonly #options: VmStatesOptions;
+  readonly #works = new Map<string, Promise<void>>();
+
+  constructor(options: VmStatesOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when no work on this VM is under way. */
+  async idle(vm: string): Promise<void> {
+    while (this.#works.has(vm)) await this.#works.get(vm);
+  }
+
+  /** At the daemon's start: what an earlier one left half done. */
+  async tidy(): Promise<void> {
+    const { vmsFolder, exportsFolder } = this.#options;
+    for (const folder of [vmsFolder, exportsFolder]) {
+      if (!existsSync(folder)) continue;
+      for (const name of readdirSync(folder)) {
+        if (name.endsWith('.unfinished')) await rm(join(folder, name), { recursive: true });
+      }
+    }
+  }
+
+  async tellAll(): Promise<void> {
+    const { vmsFolder } = this.#options;
+    if (!existsSync(vmsFolder)) return;
+    for (const vm of readdirSync(vmsFolder)) {
+      if (existsSync(snapshotsFolder(this.#folder(vm)))) await this.tellSnapshots(vm);
+    }
+  }
+
+  async tellSnapshots(vm: string): Promise<void> {
+    const found = await listSnapshots(this.#folder(vm));
+    const snapshots = found.map(
+      ({ id, name = id, count, savedAtMs, bytes, vm: spec }): SnapshotInfo => {
+        return { id, name, count, savedAtMs, bytes, vm: spec };
+      },
+    );
+    this.#options.tell({ kind: 'snapshots', vm, snapshots });
+  }
+
+  /** Also while the VM runs: nobody but this daemon uses what is whole. */
+  async deleteSnapshot({ vm, snapshot }: Order<'deleteSnapshot'>): Promise<void> {
+    try {
+      if (isId(snapshot)) await removeFolder(snapshotFolder(this.#folder(vm), snapshot));
+    } catch (error) {
+      this.#fail(vm, 'deleteSnapshot', failureOf(error));
+    }
+    await this.tellSnapshots(vm);
+  }
+
+  revert({ vm, snapshot, saved, fenced }: Order<'revert'>): void {
+    this.#work(vm, saved, async () => {
+      const folder = this.#folder(vm);
+      if (!isId(snapshot) || !isId(saved)) throw new Error('malformed names');
+      await prepareRevert(folder, snapshot, saved, this.#progress(vm, saved));
+      try {
+        await this.#askRevert(vm, saved, fenced);
+      } catch (error) {
+        await disownFolder(savedFolder(folder, saved));
+        throw error;
+      }
+    });
+  }
+
+  clone({ vm, snapshot, newVm, work }: Order<'clone'>): void {
+    const act = async () => {
+      if (!isId(newVm)) throw new Error('malformed names');
+      const from = { vm, directory: this.#folder(vm.id), snapshot };
+      await cloneDisks(from, this.#folder(newVm), this.#progress(vm.id, work));
+    };
+    // What is in a snapshot never changes: its VM may do what it likes meanwhile.
+    if (snapshot === undefined) this.#work(vm.id, work, act);
+    else void this.#settle(vm.id, work, act());
+  }
+
+  export({ vm, file, work }: Order<'export'>): void {
+    this.#work(vm.id, work, async () => {
+      if (!/^[a-z0-9][A-Za-z0-9.-]{0,200}$/.test(file)) throw new Error('malformed names');
+      const { exportsFolder } = this.#options;
+      const path = join(exportsFolder, file);
+      await mkdir(exportsFolder, { recursive: true, mode: 0o700 });
+      await exportVm(vm, this.#folder(vm.id), path, this.#progress(vm.id, work));
+      return path;
+    });
+  }
+
+  #folder(vm: string): string {
+    return join(this.#options.vmsFolder, vm);
+  }
+
+  #progress(vm: string, work: string) {
+    return (bytesDone: number, bytesTotal: number): void =>
+      this.#report(vm, { kind: 'work-progress', id: work, bytesDone, bytesTotal });
+  }
+
+  #report(vm: string, report: Readonly<Record<string, unknown>>): void {
+    this.#options.tell({ kind: 'report', vm, report });
+  }
+
+  #fail(vm: string, command: string, { code, message, remedy }: UmbraError): void {
+    this.#options.tell({ kind: 'failed', vm, command, code, message, remedy });
+  }
+
+  /** One at a time for each VM, and none beside a process of it. */
+  #work(vm: string, id: string, act: () => Promise<unknown>): void {
+    if (this.#works.has(vm)) return void this.#settle(vm, id, Promise.reject(busy()));
+    const work = this.#settle(vm, id, this.#vacated(vm).then(act));
+    const over = work.finally(() => {
+      if (this.#works.get(vm) === over) this.#works.delete(vm);
+    });
+    this.#works.set(vm, over);
+  }
+
+  /** @param work may give the file that has been made */
+  async #settle(vm: string, id: string, work: Promise<unknown>): Promise<void> {
+    try {
+      const file = await work;
+      this.#report(vm, { kind: 'work-done', id, ...(typeof file === 'string' && { file }) });
+    } catch (error) {
+      const { code, message, remedy } = failureOf(error);
+      this.#report(vm, { kind: 'work-failed', id, code, text: message, remedy });
+    }
+  }
+
+  /** A process that has said its last word may need a moment to go. */
+  async #vacated(vm: string): Promise<void> {
+    for (const end = performance.now() + leaveMsMax; this.#options.isBusy(vm); ) {
+      if (performance.now() > end) throw busy();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async #askRevert(vm: string, saved: string, fenced: boolean): Promise<void> {
+    const { hostId, credentials, arbiterUrls } = this.#options;
+    const known = await KnowledgeFile.open(this.#folder(vm), () => {});
+    const access = { urls: arbiterUrls(), trust: new Trust(credentials) };
+    const client = new ArbiterClient(access, known, (reply) => ask.replied(reply));
+    // Its own name: no copy of this host is meant by what it asks.
+    const ask = new StartAsk(client, vm, { host: hostId, process: `revert-${saved}` });
+    try {
+      await ask.revert(saved, fenced);
+    } finally {
+      client.close();
+      await known.close();
+    }
+  }
+}
+
+const isId = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/.test(text);
+
+function busy(): UmbraError {
+  return new UmbraError(
+    'vm-busy',
+    'The VM runs on this host, or something else is being done with it.',
+    'Power it off first, or wait a moment.',
+  );
+}
+
+function failureOf(error: unknown): UmbraError {
+  if (error instanceof UmbraError) return error;
+  const { message } = error as Error;
+  return new UmbraError('host-work-failed', message, 'Look at the log of the host.');
+}

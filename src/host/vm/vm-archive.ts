@@ -1,0 +1,115 @@
+/**
+ * A VM as one file: a tar archive, compressed by zstd, of `vm.json` (what the center says it is) and
+ * `disk-N.raw`, its disks in full. `tar --zstd -xf` takes it apart anywhere.
+ *
+ * The archive is whole or not there: it is written under another name, made durable, then renamed.
+ */
+import { createWriteStream, existsSync } from 'node:fs';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { constants, createZstdCompress } from 'node:zlib';
+import { pack } from 'tar-stream';
+import type { VmSpec } from '../../api/agent.ts';
+import { UmbraError } from '../../base/errors.ts';
+import { diskPath, syncFolder } from './state-folder.ts';
+import type { Progress } from './state-work.ts';
+
+const pieceBytes = 1024 * 1024;
+
+export async function exportVm(
+  vm: VmSpec,
+  directory: string,
+  path: string,
+  progress: Progress,
+): Promise<void> {
+  const unfinished = `${path}.unfinished`;
+  const total = vm.disks.reduce((sum, { bytes }) => sum + bytes, 0);
+  const archive = pack();
+  const params = { [constants.ZSTD_c_compressionLevel]: 3, [constants.ZSTD_c_checksumFlag]: 1 };
+  try {
+    const written = pipeline(
+      archive,
+      createZstdCompress({ params }),
+      createWriteStream(unfinished, { flags: 'wx', mode: 0o600, flush: true }),
+    );
+    written.catch(() => {});
+    const filled = fill(archive, vm, directory, (done) => progress(done, total));
+    await Promise.all([filled, written]);
+    await rename(unfinished, path);
+    await syncFolder(dirname(path));
+  } catch (cause) {
+    archive.destroy();
+    await rm(unfinished, { force: true }).catch(() => {});
+    throw exportFailed(vm.name, cause as Error);
+  }
+}
+
+type Archive = ReturnType<typeof pack>;
+
+async function fill(
+  archive: Archive,
+  vm: VmSpec,
+  directory: string,
+  progress: (bytesDone: number) => void,
+): Promise<void> {
+  const text = `${JSON.stringify({ format: 1, vm }, null, 2)}\n`;
+  archive.entry({ name: 'vm.json' }, text);
+  let before = 0;
+  for (const [disk, { bytes }] of vm.disks.entries()) {
+    const path = diskPath(directory, disk);
+    if (!existsSync(path)) throw new Error(`${path} is missing`);
+    const source = await open(path, 'r');
+    try {
+      const from = before;
+      await addDisk(archive, `disk-${disk}.raw`, source, bytes, (done) => progress(from + done));
+    } finally {
+      await source.close();
+    }
+    before += bytes;
+  }
+  archive.finalize();
+}
+
+/** A disk that was grown and not started since is shorter than it will be: zeros behind it. */
+async function addDisk(
+  archive: Archive,
+  name: string,
+  source: FileHandle,
+  bytes: number,
+  progress: (bytesDone: number) => void,
+): Promise<void> {
+  let ended: (error?: Error | null) => void = () => {};
+  const added = new Promise<void>((resolve, reject) => {
+    ended = (error) => (error ? reject(error) : resolve());
+  });
+  added.catch(() => {});
+  const entry = archive.entry({ name, size: bytes }, (error) => ended(error));
+  const failed = new Promise<never>((_resolve, reject) => {
+    entry.once('error', reject);
+    archive.once('close', () => reject(new Error('the archive was closed')));
+  });
+  failed.catch(() => {});
+  for (let at = 0; at < bytes; ) {
+    const piece = Buffer.alloc(Math.min(pieceBytes, bytes - at));
+    await source.read(piece, 0, piece.length, at);
+    if (!entry.write(piece)) {
+      const drained = new Promise<void>((resolve) => entry.once('drain', resolve));
+      await Promise.race([drained, failed]);
+    }
+    at += piece.length;
+    progress(at);
+  }
+  entry.end();
+  await Promise.race([added, failed]);
+}
+
+function exportFailed(name: string, cause: Error): UmbraError {
+  const full = (cause as NodeJS.ErrnoException).code === 'ENOSPC';
+  return new UmbraError(
+    full ? 'no-room-on-host' : 'export-failed',
+    `${name} could not be exported: ${cause.message}.`,
+    full ? 'Free some space on the host.' : 'Look at the disk of the host, and try again.',
+    { cause },
+  );
+}
