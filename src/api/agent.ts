@@ -71,14 +71,20 @@ export interface Peer {
   readonly kind: 'host' | 'gateway';
   readonly trunkAddress: string;
   readonly trunkPort: number;
+  /** When the latest certificate ends that it has shown, Unix milliseconds. */
+  readonly certificateEnds?: number;
 }
 
 export type CenterMessage =
   | { readonly kind: 'welcome'; readonly protocol: number; readonly daemonId: string }
   /** Every center of the cluster, if there are several: any of them answers for the arbiter. */
   | { readonly kind: 'centers'; readonly urls: readonly string[] }
-  /** The full mesh; sent whenever it changes. */
-  | { readonly kind: 'peers'; readonly peers: readonly Peer[] }
+  /** The full mesh; sent whenever it changes. `revoked`: ids that are never believed again. */
+  | {
+      readonly kind: 'peers';
+      readonly peers: readonly Peer[];
+      readonly revoked?: readonly string[];
+    }
   /**
    * Power on as the live copy, or go on from the saved state that the arbiter's record names.
    * `fenced`: the copy that was live has certainly ended. `discardState`: without that state.

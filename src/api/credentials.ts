@@ -1,16 +1,17 @@
 /**
  * Who somebody is in the cluster, at rest.
  *
- * A daemon has a folder with three PEM files and `daemon.json`; its certificate's common name is
- * its id. A person has one file with the center's address, its CA and a token. Files with secrets
- * are readable by their owner only, and each is whole or absent: written aside, then renamed.
+ * A daemon has a folder with `daemon.json` and two PEM files: `ca.pem`, and `identity.pem` with its
+ * certificate and key together, so that a renewal replaces both or neither. The certificate's common
+ * name is its id. A person has one file with the center's address, its CA and a token. Files with
+ * secrets are readable by their owner only, and each is whole or absent: written aside, then renamed.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { UmbraError } from '../base/errors.ts';
 
-/** PEM files of a daemon. */
+/** PEM files of a daemon; certificate and key are in one. */
 export interface Credentials {
   readonly caFile: string;
   readonly certificateFile: string;
@@ -50,10 +51,11 @@ export function readPersonCredentials(file: string): PersonCredentials {
 }
 
 export function daemonFiles(directory: string): Credentials {
+  const identityFile = join(directory, 'identity.pem');
   return {
     caFile: join(directory, 'ca.pem'),
-    certificateFile: join(directory, 'certificate.pem'),
-    keyFile: join(directory, 'key.pem'),
+    certificateFile: identityFile,
+    keyFile: identityFile,
   };
 }
 
@@ -63,7 +65,25 @@ export function readDaemonCredentials(directory: string): DaemonCredentials | un
   if (!existsSync(file)) return undefined;
   const { daemonId } = parse(file, read(file)) as { daemonId?: string };
   if (typeof daemonId !== 'string') throw malformed(file);
+  bringTogether(directory);
   return { ...daemonFiles(directory), daemonId };
+}
+
+/** Earlier versions kept certificate and key apart. */
+function bringTogether(directory: string): void {
+  const { certificateFile } = daemonFiles(directory);
+  const apart = ['certificate.pem', 'key.pem'].map((name) => join(directory, name));
+  if (!existsSync(certificateFile) && apart.every((file) => existsSync(file))) {
+    const [certificate, key] = apart.map(read);
+    writeIdentity(directory, certificate!, key!);
+  }
+  for (const file of apart) rmSync(file, { force: true });
+}
+
+/** Whole or not at all: who reads it has a certificate and its key. */
+export function writeIdentity(directory: string, certificate: string, key: string): void {
+  const text = [certificate, key].map((pem) => `${pem.trimEnd()}\n`).join('');
+  writePrivateFile(daemonFiles(directory).certificateFile, text);
 }
 
 export function writeDaemonCredentials(
@@ -72,8 +92,7 @@ export function writeDaemonCredentials(
   pem: { readonly ca: string; readonly certificate: string; readonly key: string },
 ): DaemonCredentials {
   const files = daemonFiles(directory);
-  writePrivateFile(files.keyFile, pem.key);
-  writePrivateFile(files.certificateFile, pem.certificate);
+  writeIdentity(directory, pem.certificate, pem.key);
   writePrivateFile(files.caFile, pem.ca);
   // Last: only a folder with this file counts as joined.
   writePrivateFile(join(directory, 'daemon.json'), `${JSON.stringify({ daemonId })}\n`);

@@ -39,6 +39,8 @@ import {
   JoinCenterRequest,
   JoinReply,
   JoinRequest,
+  RenewalReply,
+  RenewalRequest,
   VmView,
 } from './views.ts';
 
@@ -150,6 +152,14 @@ export const endpoints = {
     params: Type.Object({ token: Type.String({ minLength: 1 }) }),
     reply: Type.Null(),
   },
+  renewCertificate: {
+    method: 'POST',
+    path: '/certificate',
+    access: 'daemon',
+    summary: 'A daemon trades a request with a new key for a new certificate of its identity.',
+    body: RenewalRequest,
+    reply: RenewalReply,
+  },
   askArbiter: {
     method: 'POST',
     path: '/arbiter',
@@ -179,6 +189,14 @@ export const endpoints = {
     path: '/hosts/:host',
     access: 'administrator',
     summary: 'Forgets a host that is gone for good: the word that nothing of it runs any more.',
+    params: Host,
+    reply: Type.Null(),
+  },
+  revokeHost: {
+    method: 'POST',
+    path: '/hosts/:host/revoke',
+    access: 'administrator',
+    summary: 'Refuses a host or gateway from now on, whatever runs there: it is not trusted.',
     params: Host,
     reply: Type.Null(),
   },

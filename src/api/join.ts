@@ -7,10 +7,11 @@
  * leaves the daemon's folder. A folder that has an identity needs no token.
  */
 import 'reflect-metadata';
-import { createHash, webcrypto } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { connect, type DetailedPeerCertificate } from 'node:tls';
-import { PemConverter, Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
+import { PemConverter } from '@peculiar/x509';
 import { UmbraError } from '../base/errors.ts';
+import { certificateRequest } from './certificate-request.ts';
 import { Client } from './client.ts';
 import {
   type DaemonCredentials,
@@ -37,15 +38,7 @@ export async function joinCluster(options: JoinOptions): Promise<DaemonCredentia
   const { secret, fingerprint } = parseJoinToken(options.token);
   const url = centerUrl(options.url);
   const ca = await fetchAuthority(url, fingerprint);
-  const keys = await webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, [
-    'sign',
-    'verify',
-  ]);
-  const request = await Pkcs10CertificateRequestGenerator.create({
-    name: [{ CN: [options.name] }],
-    keys,
-    signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },
-  });
+  const { request, key } = await certificateRequest(options.name);
   const client = new Client(url, { ca });
   try {
     const { kind, name, addresses } = options;
@@ -55,13 +48,9 @@ export async function joinCluster(options: JoinOptions): Promise<DaemonCredentia
         kind,
         name,
         addresses: [...addresses],
-        certificateRequest: request.toString('pem'),
+        certificateRequest: request,
       },
     });
-    const key = PemConverter.encode(
-      await webcrypto.subtle.exportKey('pkcs8', keys.privateKey),
-      PemConverter.PrivateKeyTag,
-    );
     return writeDaemonCredentials(options.directory, daemonId, { ca, certificate, key });
   } finally {
     client.close();
@@ -79,7 +68,7 @@ export function parseJoinToken(token: string | undefined): { secret: string; fin
   throw new UmbraError(
     'token-malformed',
     `${why}: the folder has no credentials yet`,
-    'Make one with umbra center token, and give it whole with --token.',
+    'Make one with umbra center token, and give it whole: --token -, or UMBRA_JOIN_TOKEN.',
   );
 }
 

@@ -145,3 +145,9 @@ export const JoinReply = Type.Object({
   certificate: Type.String(),
   ca: Type.String(),
 });
+
+export const RenewalRequest = Type.Object({
+  /** PKCS #10, PEM, with a new key. */
+  certificateRequest: Type.String({ maxLength: 10_000 }),
+});
+export const RenewalReply = Type.Object({ certificate: Type.String() });

@@ -109,6 +109,13 @@ export class Wire {
   close(): void {
     this.#agent.destroy();
   }
+
+  /** Replies under way still come; nothing more is asked here. */
+  closeIdle(): void {
+    for (const sockets of Object.values(this.#agent.freeSockets)) {
+      for (const socket of sockets ?? []) socket.destroy();
+    }
+  }
 }
 
 export async function readText(stream: AsyncIterable<Buffer>): Promise<string> {

@@ -24,6 +24,7 @@ const pingMs = 1_000;
 const silenceMsMax = 3_000;
 const repeatMs = 1_000;
 const firstMessageMsMax = 5_000;
+const closeMsMax = 1_000;
 
 const validator = Compile(DaemonMessageSchema);
 
@@ -31,6 +32,8 @@ export type VmMessage = Exclude<DaemonMessage, { kind: 'hello' | 'status' | 'clo
 
 /** Whom a connection tells. */
 export interface AgentListener {
+  /** What a member is; undefined if it is none any more. */
+  kindOf(daemonId: string): 'host' | 'gateway' | undefined;
   connected(daemonId: string, hello: HelloMessage): void;
   disconnected(daemonId: string): void;
   vmsChanged(daemonId: string, vms: readonly string[]): void;
@@ -104,7 +107,8 @@ export class Connection {
 export class Agents {
   readonly #listener: AgentListener;
   readonly #connections = new Map<string, Connection>();
-  readonly #pending = new Set<WebSocket>();
+  /** All sockets, and whose they are. */
+  readonly #pending = new Map<WebSocket, string>();
 
   constructor(listener: AgentListener) {
     this.#listener = listener;
@@ -140,7 +144,7 @@ export class Agents {
   /** A socket whose daemon has been authenticated; its hello comes first. */
   accept(socket: WebSocket, daemonId: string): void {
     const connection = new Connection(daemonId, socket);
-    this.#pending.add(socket);
+    this.#pending.set(socket, daemonId);
     const impatience = setTimeout(() => socket.terminate(), firstMessageMsMax);
     let heard = performance.now();
     const pings = setInterval(() => {
@@ -175,19 +179,24 @@ export class Agents {
     }
   }
 
-  /** The daemon is no member any more. */
+  /** The daemon is no member any more: what it still says is not heard. */
   expel(daemonId: string, code: string, why: string): void {
-    const connection = this.#connections.get(daemonId);
-    if (connection !== undefined) refuse(connection.socket, code, why);
+    this.#connections.delete(daemonId);
+    for (const [socket, id] of this.#pending) if (id === daemonId) refuse(socket, code, why);
   }
 
   close(): void {
-    for (const socket of this.#pending) socket.close(1001, 'the center stops');
+    for (const socket of this.#pending.keys()) socket.close(1001, 'the center stops');
   }
 
   #greet(connection: Connection, message: DaemonMessage): void {
     const { socket, daemonId } = connection;
     if (message.kind !== 'hello') return refuse(socket, 'message-malformed', 'hello comes first');
+    const kind = this.#listener.kindOf(daemonId);
+    if (kind !== message.daemonKind) {
+      const why = kind === undefined ? 'no member any more' : `it has joined as a ${kind}`;
+      return refuse(socket, kind === undefined ? 'host-unknown' : 'certificate-of-another', why);
+    }
     const protocol = commonAgentProtocol(message.protocol);
     if (protocol === undefined) {
       const why = `it speaks protocol ${message.protocol}, the center ${agentProtocolVersion}`;
@@ -239,4 +248,6 @@ function parse(text: string): DaemonMessage | undefined {
 
 function refuse(socket: WebSocket, code: string, why: string): void {
   socket.close(closeRefused, closeReason(code, why));
+  // Whoever does not answer a close is not waited for.
+  setTimeout(() => socket.terminate(), closeMsMax).unref();
 }

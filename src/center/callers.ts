@@ -13,7 +13,7 @@ import type { Access } from '../api/endpoints.ts';
 import { mayAct } from '../api/roles.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Context } from './handler.ts';
-import type { Daemon, Inventory } from './inventory.ts';
+import type { Daemon } from './inventory.ts';
 import type { Person } from './people/people.ts';
 import { csrfTokenOf, sessionTtlSeconds } from './people/sessions.ts';
 
@@ -47,7 +47,7 @@ export function callerOf(
   access: Access,
 ): Caller {
   const { headers } = request;
-  const daemon = daemonOf(cluster.inventory, request.raw.socket as TLSSocket);
+  const daemon = cluster.daemonConnections.daemonOf(request.raw.socket as TLSSocket);
   if (daemon !== undefined) return { kind: 'daemon', daemon };
   if (access === 'anyone') return { kind: 'anyone' };
   const given = headers.authorization;
@@ -65,26 +65,6 @@ export function callerOf(
   const person = people.personOf(secret);
   refuseForgery(request, forwarding.originOf(request).host, secret);
   return person;
-}
-
-function daemonOf(inventory: Inventory, socket: TLSSocket): Daemon | undefined {
-  const certificate = socket.getPeerCertificate();
-  if (certificate?.subject === undefined) return undefined;
-  const { CN: name } = certificate.subject;
-  if (!socket.authorized) {
-    throw new UmbraError(
-      'certificate-foreign',
-      `the certificate of "${name}" is not of this cluster's CA`,
-      'Join this cluster with a token of this center, in a folder of its own.',
-    );
-  }
-  const daemon = inventory.daemon(String(name));
-  if (daemon !== undefined) return daemon;
-  throw new UmbraError(
-    'host-unknown',
-    `"${name}" is not a member of the cluster any more`,
-    'It has been removed; join again with a new token, in an empty folder.',
-  );
 }
 
 function cookieOf({ headers }: IncomingMessage): string | undefined {

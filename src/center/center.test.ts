@@ -267,7 +267,8 @@ describe('who may say what', () => {
     assert.equal(gone.refused?.code, 'host-removed');
     const back = new TestHost(center.url, 'gone', gone.credentials);
     await back.connect();
-    assert.equal(back.refused?.code, 'host-unknown');
+    assert.equal(back.refused?.code, 'host-removed');
+    assert.match(back.refused!.message, /"gone" has been removed, on 20/);
     back.close();
   });
 });

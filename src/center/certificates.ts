@@ -4,10 +4,16 @@
  * `ca-key.pem` in the center's folder is the cluster's root of trust and never leaves it. Each
  * certificate says who (common name), what (organizational unit: center, host or gateway) and at
  * which addresses. Only the center's carries the name `center.umbra`, by which clients know it.
- * Names are checked here, so no certificate request can obtain another identity (RFC 5280).
+ * Names are checked here, so no certificate request can obtain another identity (RFC 5280). The CA
+ * lasts for twenty years, what it issues for ninety days (docs/decisions/certificates.md).
  */
 import 'reflect-metadata';
-import { X509Certificate as NodeCertificate, randomBytes, webcrypto } from 'node:crypto';
+import {
+  createPrivateKey,
+  X509Certificate as NodeCertificate,
+  randomBytes,
+  webcrypto,
+} from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
@@ -27,14 +33,15 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509';
 import { writePrivateFile } from '../api/credentials.ts';
+import { renewalDueAt } from '../api/renewal.ts';
 import { centerName } from '../api/wire.ts';
 import { UmbraError } from '../base/errors.ts';
 
 const ecdsa = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 const signingAlgorithm = { name: 'ECDSA', hash: 'SHA-256' } as const;
 const day = 24 * 60 * 60 * 1000;
-/** A protected VM must not fail because a certificate ran out: as long as the CA's. */
-const validity = 20 * 365 * day;
+const authorityMs = 20 * 365 * day;
+export const certificateMs = 90 * day;
 
 export interface Identity {
   readonly commonName: string;
@@ -58,18 +65,28 @@ export class Authority {
   readonly secrets: { readonly certificate: string; readonly key: string };
   readonly #certificate: X509Certificate;
   readonly #key: webcrypto.CryptoKey;
+  readonly #issuedMs: number;
 
-  private constructor(certificate: X509Certificate, key: webcrypto.CryptoKey, keyPem: string) {
+  private constructor(
+    certificate: X509Certificate,
+    key: webcrypto.CryptoKey,
+    keyPem: string,
+    issuedMs: number,
+  ) {
     this.#certificate = certificate;
     this.#key = key;
+    this.#issuedMs = issuedMs;
     this.secrets = { certificate: certificate.toString('pem'), key: keyPem };
     this.certificatePem = certificate.toString('pem');
     const { fingerprint256 } = new NodeCertificate(this.certificatePem);
     this.fingerprint = fingerprint256.replaceAll(':', '').toLowerCase();
   }
 
-  /** The authority of this folder, made if it is not there. */
-  static async open(directory: string): Promise<Authority> {
+  /**
+   * The authority of this folder, made if it is not there.
+   * @param issuedMs how long the certificates last that it issues
+   */
+  static async open(directory: string, issuedMs = certificateMs): Promise<Authority> {
     const certificateFile = join(directory, 'ca.pem');
     const keyFile = join(directory, 'ca-key.pem');
     if (!existsSync(certificateFile)) await Authority.#create(certificateFile, keyFile);
@@ -77,7 +94,8 @@ export class Authority {
       const pem = readFileSync(keyFile, 'utf8');
       const pkcs8 = PemConverter.decodeFirst(pem);
       const key = await webcrypto.subtle.importKey('pkcs8', pkcs8, ecdsa, false, ['sign']);
-      return new Authority(new X509Certificate(readFileSync(certificateFile, 'utf8')), key, pem);
+      const certificate = new X509Certificate(readFileSync(certificateFile, 'utf8'));
+      return new Authority(certificate, key, pem, issuedMs);
     } catch (cause) {
       throw new UmbraError(
         'authority-damaged',
@@ -104,7 +122,7 @@ export class Authority {
     const certificate = await X509CertificateGenerator.createSelfSigned({
       serialNumber: serialNumber(),
       name: [{ CN: [`Umbra cluster ${randomBytes(4).toString('hex')}`] }],
-      ...lifetime(),
+      ...lifetime(authorityMs),
       signingAlgorithm,
       keys,
       extensions: [
@@ -117,11 +135,11 @@ export class Authority {
     writePrivateFile(certificateFile, `${certificate.toString('pem')}\n`);
   }
 
-  /** The center's own key and certificate, made once and kept beside the authority. */
+  /** The center's own key and certificate, kept beside the authority and made anew in time. */
   async center(directory: string): Promise<CenterTls> {
     const certificateFile = join(directory, 'center.pem');
     const keyFile = join(directory, 'center-key.pem');
-    if (!existsSync(certificateFile)) {
+    if (!isOfUse(certificateFile, keyFile)) {
       const keys = await webcrypto.subtle.generateKey(ecdsa, true, ['sign', 'verify']);
       const certificate = await this.#issue(keys.publicKey, {
         commonName: 'center',
@@ -161,7 +179,7 @@ export class Authority {
       serialNumber: serialNumber(),
       subject: [{ CN: [commonName] }, { OU: [unit] }],
       issuer: this.#certificate.subjectName,
-      ...lifetime(this.#certificate.notAfter),
+      ...lifetime(this.#issuedMs, this.#certificate.notAfter),
       signingAlgorithm,
       publicKey,
       signingKey: this.#key,
@@ -180,10 +198,22 @@ export class Authority {
   }
 }
 
-function lifetime(limit?: Date): { notBefore: Date; notAfter: Date } {
-  // Hosts whose clocks are a little behind must believe it, too.
-  const notBefore = new Date(Date.now() - day);
-  return { notBefore, notAfter: limit ?? new Date(notBefore.getTime() + validity) };
+/** Hosts whose clocks are behind must believe it, too: by a day, or by as long as it lasts. */
+function lifetime(ms: number, limit?: Date): { notBefore: Date; notAfter: Date } {
+  const now = Date.now();
+  const notAfter = new Date(Math.min(now + ms, limit?.getTime() ?? Number.POSITIVE_INFINITY));
+  return { notBefore: new Date(now - Math.min(day, ms)), notAfter };
+}
+
+/** The two files belong together, and a third of its life is left. */
+function isOfUse(certificateFile: string, keyFile: string): boolean {
+  try {
+    const certificate = new NodeCertificate(readFileSync(certificateFile));
+    const key = createPrivateKey(readFileSync(keyFile));
+    return certificate.checkPrivateKey(key) && Date.now() < renewalDueAt(certificate);
+  } catch {
+    return false;
+  }
 }
 
 /** Positive and of full length (RFC 5280, 4.1.2.2). */

@@ -195,12 +195,15 @@ export class TestHost {
   }
 
   /** Connects, and waits for the welcome or the refusal. */
-  async connect(protocol = agentProtocolVersion): Promise<void> {
+  async connect(
+    protocol = agentProtocolVersion,
+    daemonKind: 'host' | 'gateway' = 'host',
+  ): Promise<void> {
     this.#link = connectAgent({
       urls: () => this.urls(),
       credentials: this.credentials,
       hello: () => ({
-        ...{ kind: 'hello', protocol, daemonKind: 'host', pid: process.pid, version: 'test' },
+        ...{ kind: 'hello', protocol, daemonKind, pid: process.pid, version: 'test' },
         ...{ trunkAddress: '127.0.0.1', trunkPort: 1, logAddress: '127.0.0.1' },
         ...{ cpus: 4, memoryBytes: 2 ** 32, vms: [...this.copies.values()] },
       }),

@@ -20,6 +20,7 @@ import { Alarms } from './alarms.ts';
 import { Arbiter } from './arbiter.ts';
 import { shortage } from './capacity.ts';
 import { ConsoleLog } from './console-log.ts';
+import { DaemonConnections } from './daemon-connections.ts';
 import { Events } from './events.ts';
 import { Images } from './images.ts';
 import { Inventory, type Vm } from './inventory.ts';
@@ -29,6 +30,7 @@ import { type News, newsOf } from './news.ts';
 import type { HostState, Limits, Load } from './placement.ts';
 import { type Command, needOf, type Plan, plan, type Situation } from './protection.ts';
 import { Rates } from './rates.ts';
+import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
 import { Tasks } from './tasks.ts';
@@ -62,6 +64,7 @@ export class Cluster implements AgentListener {
   readonly tasks: Tasks;
   readonly images: Images;
   readonly agents: Agents;
+  readonly daemonConnections: DaemonConnections;
   readonly limits: Limits;
   /** The center's folder. */
   readonly data: string;
@@ -103,6 +106,7 @@ export class Cluster implements AgentListener {
     };
     this.images = new Images(options.home, options.data);
     this.agents = new Agents(this);
+    this.daemonConnections = new DaemonConnections(store, this.inventory, this.events);
     this.alarms = new Alarms(store, this.events);
     this.maintenance = new Maintenance(this);
     this.#tick = setInterval(() => this.#look(), tickMs);
@@ -157,6 +161,10 @@ export class Cluster implements AgentListener {
   }
 
   // --- daemons --------------------------------------------------------------------------------
+
+  kindOf(daemonId: string): 'host' | 'gateway' | undefined {
+    return this.inventory.daemon(daemonId)?.kind;
+  }
 
   connected(daemonId: string, hello: HelloMessage): void {
     const known = this.inventory.daemon(daemonId)!;
@@ -228,6 +236,7 @@ export class Cluster implements AgentListener {
     const data = { vm: vm.spec.name, host };
     switch (message.kind) {
       case 'console':
+        if (!isInvolved(vm, this.arbiter.entry(message.vm), daemonId)) return;
         this.console(message.vm).take(BigInt(message.offset), Buffer.from(message.bytes, 'base64'));
         break;
       case 'report':
@@ -615,10 +624,11 @@ export class Cluster implements AgentListener {
   #peers(): CenterMessage {
     const peers = this.inventory.daemons
       .filter((daemon) => daemon.trunkPort > 0)
-      .map(({ id, name, kind, trunkAddress, trunkPort }): Peer => {
-        return { id, name, kind, trunkAddress, trunkPort };
+      .map(({ id, name, kind, trunkAddress, trunkPort, certificateEnds }): Peer => {
+        const place = { id, name, kind, trunkAddress, trunkPort };
+        return certificateEnds === undefined ? place : { ...place, certificateEnds };
       });
-    return { kind: 'peers', peers };
+    return { kind: 'peers', peers, revoked: this.inventory.allRevoked.map(({ id }) => id) };
   }
 
   #published(): CenterMessage {
@@ -679,7 +689,8 @@ export class Cluster implements AgentListener {
     );
   }
 
-  nameOf = (daemonId: string): string => this.inventory.daemon(daemonId)?.name ?? daemonId;
+  nameOf = (daemonId: string): string =>
+    (this.inventory.daemon(daemonId) ?? this.inventory.revoked(daemonId))?.name ?? daemonId;
 
   ftStatus(vm: Vm): FtStatusView {
     return ftStatusOf(this.situation(vm), this.nameOf, (process) => this.#rates.of(process));

@@ -13,6 +13,8 @@ export type EventKind =
   | 'host-connected'
   | 'host-not-responding'
   | 'host-removed'
+  | 'host-revoked'
+  | 'certificate-ended'
   | 'vm-created'
   | 'vm-deleted'
   | 'vm-powered-on'

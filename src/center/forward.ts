@@ -15,7 +15,9 @@ import type { Store } from './store/store.ts';
 
 /** What any center answers by itself. */
 const own = [
-  ...['/arbiter', '/health', '/images/', '/openapi.json'].map((path) => apiPrefix + path),
+  ...['/arbiter', '/certificate', '/health', '/images/', '/openapi.json'].map(
+    (path) => apiPrefix + path,
+  ),
   '/api/reference',
 ];
 const hopByHop = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'host']);

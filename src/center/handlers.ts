@@ -5,9 +5,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Input, Output } from '../api/endpoints.ts';
 import { openApiDocument } from '../api/openapi.ts';
+import { assert } from '../base/assert.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Ask } from '../lockstep/arbiter.ts';
-import { nameOf } from './callers.ts';
+import { type Caller, nameOf } from './callers.ts';
+import type { Authority } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
 import type { Call, Context, Handlers } from './handler.ts';
 import type { Vm } from './inventory.ts';
@@ -15,7 +17,6 @@ import { lifecycleHandlers } from './lifecycle-handlers.ts';
 import {
   createVm,
   deleteVm,
-  removeHost,
   resetVm,
   startVm,
   stopVm,
@@ -25,7 +26,9 @@ import {
 } from './operations.ts';
 import { adminWish } from './people/api-tokens.ts';
 import { peopleHandlers } from './people/handlers.ts';
-import { useJoinToken } from './people/join-tokens.ts';
+import { checkJoinToken, useJoinToken } from './people/join-tokens.ts';
+import { removeHost, revokeHost } from './revocation.ts';
+import { refuseUnordered } from './start-orders.ts';
 import { hostView, vmView } from './views.ts';
 import {
   cloneVm,
@@ -47,6 +50,9 @@ export const handlers: Handlers = {
   healthReady: ({ cluster }) => ready(cluster),
   openApi: ({ version }) => openApiDocument(version),
   join,
+  renewCertificate: async ({ authority }, { body }, { caller }) => ({
+    certificate: await renew(authority, body.certificateRequest, caller),
+  }),
   joinCenter: ({ cluster: { store, events }, authority, people }, { body }) =>
     store.transaction(() => {
       useJoinToken(store, body.token, { id: 'center', kind: 'center' });
@@ -59,6 +65,10 @@ export const handlers: Handlers = {
     hostView(cluster, cluster.inventory.findDaemon(params.host)),
   removeHost: async ({ cluster }, { params }) => {
     await removeHost(cluster, params.host);
+    return null;
+  },
+  revokeHost: async ({ cluster }, { params }) => {
+    await revokeHost(cluster, params.host);
     return null;
   },
   listVms: ({ cluster }) => cluster.inventory.vms.map((vm) => vmView(cluster, vm)),
@@ -142,7 +152,8 @@ async function join(
   const { kind, name, addresses } = body;
   const { inventory, store, events } = cluster;
   const id = `${kind}-${randomBytes(6).toString('hex')}`;
-  // Signed before the token is used up: a request that is refused costs no token.
+  // Strangers cost no signature, and a request that is refused costs no token.
+  checkJoinToken(store, body.token, { kind });
   const certificate = await authority.sign(body.certificateRequest, {
     commonName: id,
     unit: kind,
@@ -172,6 +183,15 @@ async function join(
   return { daemonId: id, certificate, ca: authority.certificatePem };
 }
 
+/** With the identity that it has had since it joined. */
+async function renew(authority: Authority, request: string, caller: Caller): Promise<string> {
+  assert(caller.kind === 'daemon', 'a daemon was admitted');
+  const { id, name, kind, addresses } = caller.daemon;
+  return authority.sign(request, {
+    ...{ commonName: id, unit: kind, names: [name, id], addresses },
+  });
+}
+
 async function askArbiter(
   { cluster }: Context,
   { body }: Input<'askArbiter'>,
@@ -186,5 +206,7 @@ async function askArbiter(
     );
   }
   // JSON leaves out what is undefined; the arbiter reads both alike.
-  return (await cluster.arbiter.ask(body as Ask)) as Output<'askArbiter'>;
+  const ask = body as Ask;
+  refuseUnordered(cluster, own, ask);
+  return (await cluster.arbiter.ask(ask)) as Output<'askArbiter'>;
 }

@@ -317,7 +317,7 @@ describe('the description of the API', () => {
       certificateRequest: 'nonsense',
     };
     const asked = center.stranger().call('join', { body });
-    await assert.rejects(asked, code('certificate-request-malformed'));
+    await assert.rejects(asked, code('token-unknown'));
   });
 });
 

@@ -22,6 +22,19 @@ export interface Daemon {
   readonly cpus: number;
   readonly memoryBytes: number;
   readonly version: string;
+  /** When the latest certificate ends that it has shown, Unix milliseconds. */
+  readonly certificateEnds?: number;
+  /** It has come with an ended one since, and people have been told. */
+  readonly certificateEndTold?: boolean;
+}
+
+/** Who was a member once, and is never to be believed again. */
+export interface Revoked {
+  readonly id: string;
+  readonly name: string;
+  readonly how: 'removed' | 'revoked';
+  /** RFC 3339, UTC. */
+  readonly at: string;
 }
 
 export interface Vm {
@@ -92,8 +105,19 @@ export class Inventory {
     this.#store.put('daemons', daemon.id, daemon);
   }
 
-  removeDaemon(id: string): void {
+  /** In one transaction: it is a member until it is revoked, and never both. */
+  revokeDaemon(id: string, name: string, how: Revoked['how']): void {
+    const revoked: Revoked = { id, name, how, at: new Date().toISOString() };
     this.#store.remove('daemons', id);
+    this.#store.put('revoked', id, revoked);
+  }
+
+  get allRevoked(): readonly Revoked[] {
+    return this.#store.all('revoked');
+  }
+
+  revoked(id: string): Revoked | undefined {
+    return this.#store.get('revoked', id);
   }
 
   get vms(): readonly Vm[] {

@@ -41,12 +41,19 @@ export async function joinOtherCenters({
   }
 }
 
-/** This folder's authority, which must be the cluster's. */
-export async function openAuthority(data: string, store: Store): Promise<Authority> {
-  if (!(store instanceof EtcdStore)) return Authority.open(data);
+/**
+ * This folder's authority, which must be the cluster's.
+ * @param issuedMs how long the certificates last that it issues
+ */
+export async function openAuthority(
+  data: string,
+  store: Store,
+  issuedMs?: number,
+): Promise<Authority> {
+  if (!(store instanceof EtcdStore)) return Authority.open(data, issuedMs);
   const theirs = await store.authority(undefined);
   if (theirs !== undefined && !Authority.exists(data)) throw notJoined(data);
-  const authority = await Authority.open(data);
+  const authority = await Authority.open(data, issuedMs);
   if ((await store.authority(authority.fingerprint)) !== authority.fingerprint) {
     throw notJoined(data);
   }

@@ -194,29 +194,6 @@ async function tryFailover(cluster: Cluster, vm: Vm): Promise<void> {
   await handOver(cluster, vm);
 }
 
-/** The operator's word that a host is gone for good: whatever ran there has ended. */
-export async function removeHost(cluster: Cluster, name: string): Promise<void> {
-  const daemon = cluster.inventory.findDaemon(name);
-  const runs = cluster.agents.get(daemon.id)?.copies.size ?? 0;
-  if (runs > 0) {
-    throw new UmbraError(
-      'host-busy',
-      `${daemon.name} is connected and runs ${runs} VM ${runs === 1 ? 'copy' : 'copies'}`,
-      'Stop its daemon, or power its VMs off, then remove it.',
-    );
-  }
-  cluster.store.transaction(() => {
-    cluster.inventory.removeDaemon(daemon.id);
-    cluster.alarms.forget(daemon.id);
-    const text = `${daemon.name} has been removed from the cluster`;
-    cluster.events.add('host-removed', text, { host: daemon.name });
-  });
-  await cluster.arbiter.forgetHost(daemon.id);
-  cluster.agents.expel(daemon.id, 'host-removed', 'it has been removed from the cluster');
-  cluster.announcePeers();
-  cluster.evaluateAll();
-}
-
 function refuseTakenName(cluster: Cluster, name: string): void {
   if (!cluster.inventory.vms.some((vm) => vm.spec.name === name)) return;
   throw new UmbraError(

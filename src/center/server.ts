@@ -107,11 +107,21 @@ function admitted(context: Context, request: FastifyRequest, access: Access): Ca
 
 function addImageFiles(server: FastifyInstance, context: Context): void {
   server.get(`${apiPrefix}/images/:image/files/:path`, (request, reply) => {
-    admitted(context, request, 'daemon');
+    refuseGateway(admitted(context, request, 'daemon'));
     const { image, path } = request.params as { image: string; path: string };
     const file = context.cluster.images.file(image, path);
     return reply.type('application/octet-stream').send(createReadStream(file));
   });
+}
+
+/** Guests' disks are no business of the way outside. */
+function refuseGateway(caller: Caller): void {
+  if (caller.kind !== 'daemon' || caller.daemon.kind === 'host') return;
+  throw new UmbraError(
+    'access-denied',
+    `${caller.daemon.name} is a gateway and gets no images`,
+    'Use the credentials of a host.',
+  );
 }
 
 function addBackup(server: FastifyInstance, context: Context): void {

@@ -2,7 +2,8 @@
  * Starts a center on a folder of data, and at its first start makes the cluster: authority, store,
  * the administrator's token (`admin.json`, readable by its owner only), a first join token.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import type { Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -16,6 +17,7 @@ import type { AuditView } from '../api/people.ts';
 import type { EventView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
 import { Audit } from './audit.ts';
+import { keepCenterCertificate } from './center-certificate.ts';
 import { Authority } from './certificates.ts';
 import { Cluster } from './cluster.ts';
 import { Forwarding } from './forward.ts';
@@ -48,6 +50,8 @@ export interface CenterOptions {
   /** At which URL others reach this center; by default its address, or this machine's name. */
   readonly advertise?: string;
   readonly limits?: Limits;
+  /** How long the certificates last that it issues; shorter in tests. */
+  readonly certificateMs?: number;
   /** `/metrics` needs no credentials. */
   readonly metricsOpen?: boolean;
   /** How failed logins of one user are slowed. */
@@ -80,6 +84,9 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
   await joinOtherCenters(options);
   const isFirstStart = !existsSync(join(data, 'center.db')) && !Authority.exists(data);
   const store = await openStore(options);
+  // Also where the folder was there before: in it are the authority's key and people's tokens.
+  mkdirSync(data, { recursive: true, mode: 0o700 });
+  chmodSync(data, 0o700);
   const cluster = new Cluster({
     store,
     home: options.home,
@@ -89,7 +96,8 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
   });
   try {
     const people = new People(store, options.loginRule);
-    const authority = await openAuthority(data, store);
+    const authority = await openAuthority(data, store, options.certificateMs);
+    cluster.daemonConnections.trust(authority.certificatePem);
     const context: Context = {
       ...{ cluster, authority, people, version: packageVersion() },
       audit: new Audit(store, options.onAudit),
@@ -107,6 +115,14 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
       await server.close();
       throw listenError(options.listen, cause as Error);
     }
+    const onFailure = options.onBug ?? (() => {});
+    const stopKeeping = keepCenterCertificate(
+      server.server as Server,
+      authority,
+      tls,
+      options.data,
+      onFailure,
+    );
     const bound = (server.server.address() as AddressInfo).port;
     const url = options.advertise ?? publicUrl(address, bound);
     const stop = await takePart(store, cluster, url, isFirstStart);
@@ -118,6 +134,7 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
       adminFile,
       cluster,
       async close() {
+        stopKeeping();
         stop();
         cluster.close();
         await server.close();

@@ -11,6 +11,7 @@ import { registerBackup } from './center-backup.ts';
 import { centerLog } from './center-log.ts';
 import { parseDuration } from './duration.ts';
 import { eventLine, readEvents } from './events.ts';
+import { privateFiles, readJoinToken, tokenHelp } from './secrets.ts';
 import { centerOptions, type SessionOptions, show, table, withCenter } from './session.ts';
 import { wholeNumber } from './whole-number.ts';
 
@@ -26,6 +27,7 @@ interface StartOptions {
   readonly token?: string;
   readonly ftVmsPerHost: number;
   readonly ftCpusPerHost: number;
+  readonly certificateSeconds?: number;
   readonly metricsOpen?: boolean;
   readonly logFormat: 'text' | 'json';
   readonly json?: boolean;
@@ -52,7 +54,7 @@ export function registerCenter(program: Command): void {
     .option('--etcd-cert <file>', 'own certificate (PEM) for etcd')
     .option('--etcd-key <file>', 'its key (PEM)')
     .option('--join <url>', 'a center of the cluster which this one joins at its first start')
-    .option('--token <token>', 'what umbra center token --kind center has made there')
+    .option('--token <token>', `${tokenHelp}; made there: umbra center token --kind center`)
     .option(
       '--ft-vms-per-host <n>',
       'protected VM copies per host, 0 = no limit',
@@ -64,6 +66,11 @@ export function registerCenter(program: Command): void {
       'their virtual CPUs, 0 = no limit',
       wholeNumber,
       defaultLimits.ftCpusMax,
+    )
+    .addOption(
+      new Option('--certificate-seconds <n>', 'how long certificates last, for tests')
+        .argParser(wholeNumber)
+        .hideHelp(),
     )
     .option('--metrics-open', 'let anybody read /metrics, without credentials')
     .addOption(
@@ -154,17 +161,20 @@ function followEvents(
 }
 
 async function start(options: StartOptions): Promise<void> {
-  const { data, listen, json } = options;
+  const { data, listen, json, certificateSeconds: seconds } = options;
   const log = centerLog(options.logFormat, json ? 2 : 1);
+  privateFiles();
+  const token = await readJoinToken(options.token);
   const center = await startCenter({
     data,
     listen,
     home: umbraHome(),
+    ...(seconds !== undefined && { certificateMs: seconds * 1000 }),
     store: options.store,
     ...(options.etcdCa && { etcdTls: etcdFiles(options.etcdCa, options) }),
     ...(options.advertise && { advertise: centerUrl(options.advertise) }),
     ...(options.join && { join: options.join }),
-    ...(options.token && { token: options.token }),
+    ...(token && { token }),
     limits: { ftVmsMax: options.ftVmsPerHost, ftCpusMax: options.ftCpusPerHost },
     metricsOpen: options.metricsOpen ?? false,
     onEvent: log.event,
@@ -207,7 +217,7 @@ function welcome({ url, joinToken, administrator, adminFile }: Center): string {
       `Credentials for this machine: ${adminFile}`,
       'Join token, for one host or gateway within 24 hours (more: umbra center token):',
       `  ${joinToken}`,
-      `Next: umbra host start --join ${url} --token TOKEN --data DIR`,
+      `Next: umbra host start --join ${url} --token - --data DIR, and paste the token`,
     );
   }
   return lines.join('\n');

@@ -3,6 +3,7 @@
  * SIGINT, and with an error when the center will not have it.
  */
 import type { UmbraError } from '../base/errors.ts';
+import { privateFiles } from './secrets.ts';
 
 interface Daemon {
   readonly id: string;
@@ -16,6 +17,7 @@ export async function runDaemon(
   kind: 'host' | 'gateway',
   start: (onRefused: (why: UmbraError) => void) => Promise<Daemon>,
 ): Promise<void> {
+  privateFiles();
   let refuse: (why: UmbraError) => void = () => {};
   const refused = new Promise<UmbraError>((resolve) => {
     refuse = resolve;

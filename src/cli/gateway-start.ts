@@ -1,6 +1,7 @@
 /** `umbra gateway start`: the guests' way to the outside, until it is told to stop. */
 import type { Command } from 'commander';
 import { runDaemon } from './daemon-start.ts';
+import { readJoinToken, tokenHelp } from './secrets.ts';
 
 interface Options {
   readonly join: string;
@@ -17,7 +18,7 @@ export function registerGatewayStart(gateway: Command): void {
     .command('start')
     .description('run the gateway: DHCP, DNS, NAT, published ports; ends with SIGTERM')
     .requiredOption('--join <url>', 'the address of the center')
-    .option('--token <token>', 'the join token; not needed by a folder that has joined')
+    .option('--token <token>', tokenHelp)
     .requiredOption('--data <dir>', 'the folder of this gateway: identity, leases')
     .option('--name <name>', 'the name of this gateway (default: after the machine)')
     .option('--trunk-address <ip>', 'where hosts connect (default: the way to the center)')
@@ -25,7 +26,14 @@ export function registerGatewayStart(gateway: Command): void {
     .action(async (options: Options) => {
       const { GatewayProcess } = await import('../host/gateway-process.ts');
       const { join: url, token, data: dataDirectory, name, trunkAddress, publishAddress } = options;
-      const given = { url, token, dataDirectory, name, trunkAddress, publishAddress };
+      const given = {
+        url,
+        token: await readJoinToken(token),
+        dataDirectory,
+        name,
+        trunkAddress,
+        publishAddress,
+      };
       await runDaemon('gateway', (onRefused) => GatewayProcess.start({ ...given, onRefused }));
     });
 }

@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import { type Tier, tiers } from '../host/tiers.ts';
 import { runDaemon } from './daemon-start.ts';
+import { readJoinToken, tokenHelp } from './secrets.ts';
 
 interface Options {
   readonly join: string;
@@ -20,7 +21,7 @@ export function registerHostStart(host: Command): void {
     .command('start')
     .description('run the host daemon: VMs, switch, trunks; ends with SIGTERM')
     .requiredOption('--join <url>', 'the address of the center')
-    .option('--token <token>', 'the join token; not needed by a folder that has joined')
+    .option('--token <token>', tokenHelp)
     .requiredOption('--data <dir>', 'the folder of this host: identity, disks, images')
     .option('--name <name>', 'the name of this host (default: that of the machine)')
     .option('--log-address <ip>', 'where shadows connect (default: as --trunk-address)')
@@ -43,7 +44,16 @@ export function registerHostStart(host: Command): void {
         uplink,
         tier,
       } = options;
-      const given = { url, token, dataDirectory, name, logAddress, trunkAddress, uplink, tier };
+      const given = {
+        url,
+        token: await readJoinToken(token),
+        dataDirectory,
+        name,
+        logAddress,
+        trunkAddress,
+        uplink,
+        tier,
+      };
       await runDaemon('host', (onRefused) => HostDaemon.start({ ...given, onRefused }));
     });
 }

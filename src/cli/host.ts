@@ -1,4 +1,4 @@
-/** `umbra host start|list|show|maintenance|remove`. */
+/** `umbra host start|list|show|maintenance|remove|revoke`. */
 import type { Command } from 'commander';
 import type { HostView } from '../api/views.ts';
 import { registerHostStart } from './host-start.ts';
@@ -43,6 +43,16 @@ export function registerHost(program: Command): void {
     .action(async (name: string, { json, ...options }) => {
       await withCenter(options, (client) => client.call('removeHost', { params: { host: name } }));
       show(json, { removed: name }, () => `${name} has been removed.`);
+    });
+
+  centerOptions(host.command('revoke'))
+    .description('refuse a host that is not to be trusted any more, whatever runs there; for good')
+    .argument('<host>', 'name or id')
+    .option('--json', 'print { revoked }')
+    .action(async (name: string, { json, ...options }) => {
+      await withCenter(options, (client) => client.call('revokeHost', { params: { host: name } }));
+      const text = `${name} is refused from now on. Switch the machine off: nothing else stops it.`;
+      show(json, { revoked: name }, () => text);
     });
 }
 

@@ -4,6 +4,7 @@ import { webcrypto } from 'node:crypto';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { type DaemonCredentials, writeDaemonCredentials } from '../api/credentials.ts';
+import type { MemberKind } from '../api/peer-certificate.ts';
 import { centerName } from '../api/wire.ts';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
@@ -44,15 +45,20 @@ export class TestAuthority {
     return this.#certificate.toString('pem');
   }
 
-  /** Credentials of a daemon of this id, or of the center. */
-  async issue(id: string, directory = join(this.#folder, id)): Promise<DaemonCredentials> {
+  /** Credentials of a daemon of this id, or of the center; its folder's earlier ones are replaced. */
+  async issue(
+    id: string,
+    directory = join(this.#folder, id),
+    { kind = 'host', endsInMs = day }: { kind?: MemberKind; endsInMs?: number } = {},
+  ): Promise<DaemonCredentials> {
+    const unit = id === centerName ? 'center' : kind;
     const keys = await newKeys();
     const certificate = await x509.X509CertificateGenerator.create({
       serialNumber: Buffer.from(webcrypto.getRandomValues(new Uint8Array(8))).toString('hex'),
-      subject: `CN=${id}`,
+      subject: `CN=${id}, OU=${unit}`,
       issuer: this.#certificate.subject,
       notBefore: new Date(Date.now() - day),
-      notAfter: new Date(Date.now() + day),
+      notAfter: new Date(Date.now() + endsInMs),
       publicKey: keys.publicKey as never,
       signingKey: this.#keys.privateKey as never,
       signingAlgorithm: algorithm,

@@ -40,7 +40,7 @@ export interface HostOptions extends MemberOptions {
   readonly home?: string;
   /** The VM process's program, for tests. */
   readonly vmProgram?: string;
-  /** The center refuses this daemon and no VM runs: nothing is left to do. */
+  /** The center refuses this daemon, and no VM runs or may run: nothing is left to do. */
   readonly onRefused?: (why: UmbraError) => void;
 }
 
@@ -137,9 +137,18 @@ export class HostDaemon {
       onTrunk: (peer, up) => {
         if (peer.kind === 'host') this.#vms.trunk(peer.id, up);
       },
+      onRenewed: () => this.#renewed(),
+      onStanding: (standing) => this.#vms.standing(standing),
       onRefused: (why) => this.#refused(why),
     });
     this.#clock = setInterval(() => this.#sayClock(), clockMs);
+  }
+
+  /** An image that is being fetched still comes over the connection that it has. */
+  #renewed(): void {
+    for (const wire of this.#wires.values()) wire.closeIdle();
+    this.#wires.clear();
+    this.#vms.renewed();
   }
 
   #tell(message: DaemonMessage): void {
@@ -338,7 +347,8 @@ export class HostDaemon {
 
   #refused(why: UmbraError): void {
     this.#member.log.error({ code: why.code }, `${why.message} ${why.remedy}`);
-    // Running VMs are worth more than order: the operator stops this daemon when it suits.
-    if (this.#vms.running === 0) this.#options.onRefused?.(why);
+    // Running VMs are worth more than order: the operator stops this daemon when it suits. Unless
+    // its VMs are being started elsewhere, because it is not believed any more.
+    if (this.#vms.running === 0 || why.code === 'host-revoked') this.#options.onRefused?.(why);
   }
 }

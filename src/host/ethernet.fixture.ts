@@ -13,6 +13,7 @@ import type { Log } from './log.ts';
 import { encodeSwitchHello } from './switch-hello.ts';
 import { SwitchSocket } from './switch-socket.ts';
 import { Trunks } from './trunks.ts';
+import { Trust } from './trust.ts';
 import type { SwitchHello } from './vm/protocol.ts';
 
 /** Keeps what was logged, for the test to look at. */
@@ -36,6 +37,7 @@ export class NetworkHalf {
   readonly id: string;
   readonly ethernet = new Ethernet();
   readonly kept = new KeptLog();
+  readonly trust: Trust;
   readonly trunks: Trunks;
   readonly socketPath: string;
   readonly changes: string[] = [];
@@ -45,10 +47,11 @@ export class NetworkHalf {
 
   constructor(credentials: DaemonCredentials, folder: string) {
     this.id = credentials.daemonId;
+    this.trust = new Trust(credentials);
     this.socketPath = join(folder, `${this.id}.sock`);
     this.trunks = new Trunks({
       id: this.id,
-      credentials,
+      trust: this.trust,
       ethernet: this.ethernet,
       log: this.kept.log,
       changed: (peer, up) => this.changes.push(`${peer.id} ${up ? 'up' : 'down'}`),

@@ -63,7 +63,7 @@ function publish(gatewayPort = 0): void {
 before(async () => {
   authority = await TestAuthority.create(folder);
   center = await TestCenter.start(authority);
-  await authority.issue('gate', data);
+  await authority.issue('gate', data, { kind: 'gateway' });
   red = new NetworkHalf(await authority.issue('red'), folder);
   blue = new NetworkHalf(await authority.issue('blue'), folder);
   await red.start();

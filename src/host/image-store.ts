@@ -40,7 +40,7 @@ export class ImageStore {
 
   /** Forgets what an earlier daemon left half done. */
   async open(): Promise<void> {
-    await mkdir(this.#folder, { recursive: true });
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     for (const name of await readdir(this.#folder)) {
       if (name.startsWith('.')) await rm(join(this.#folder, name), { recursive: true });
     }
@@ -68,7 +68,7 @@ export class ImageStore {
     await rm(own, { recursive: true, force: true });
     const aside = join(this.#folder, `.${digest}`);
     await rm(aside, { recursive: true, force: true });
-    await mkdir(aside);
+    await mkdir(aside, { mode: 0o700 });
     try {
       await this.#fill(aside, name, digest);
       await rename(aside, own);

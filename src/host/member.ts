@@ -7,13 +7,14 @@
  */
 import { createSocket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
-import { mkdir } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { CenterMessage, Peer } from '../api/agent.ts';
 import { type AgentLink, connectAgent, type HelloMessage } from '../api/agent-link.ts';
 import type { DaemonCredentials } from '../api/credentials.ts';
 import { joinCluster } from '../api/join.ts';
+import { Renewal } from '../api/renewal.ts';
 import { centerUrl, connectionError } from '../api/wire.ts';
 import type { UmbraError } from '../base/errors.ts';
 import { portGeneration } from '../network/switch.ts';
@@ -24,6 +25,7 @@ import { Ethernet } from './ethernet.ts';
 import { daemonLog, type Log } from './log.ts';
 import { SwitchSocket } from './switch-socket.ts';
 import { Trunks } from './trunks.ts';
+import { type Standing, Trust } from './trust.ts';
 
 /** How `umbra host start` and `umbra gateway start` are called. */
 export interface MemberOptions {
@@ -44,10 +46,15 @@ export interface MemberHandlers {
   readonly onConnected?: () => void;
   readonly onTrunk?: (peer: Peer, up: boolean) => void;
   readonly onAnnounced?: (announcement: TrunkAnnouncement, now: number) => void;
+  /** The files of the credentials have changed. */
+  readonly onRenewed?: () => void;
+  /** What the center says of other members has changed. */
+  readonly onStanding?: (standing: Standing) => void;
   /** The center will not have this daemon. */
   readonly onRefused: (why: UmbraError) => void;
 }
 
+type PeersMessage = Extract<CenterMessage, { kind: 'peers' }>;
 type PlaceMessage = Extract<CenterMessage, { kind: 'place' }>;
 
 export class Member {
@@ -60,6 +67,7 @@ export class Member {
   readonly logAddress: string;
   readonly log: Log;
   readonly ethernet = new Ethernet();
+  readonly #trust: Trust;
   readonly switchSocketPath: string;
   readonly #infrastructurePath: string;
   readonly #vmSocket: SwitchSocket;
@@ -67,6 +75,7 @@ export class Member {
   #trunks: Trunks | undefined;
   #trunkPort = 0;
   #link: AgentLink | undefined;
+  #renewal: Renewal | undefined;
 
   private constructor(
     options: MemberOptions,
@@ -75,6 +84,7 @@ export class Member {
     addresses: { readonly trunk: string; readonly log: string },
   ) {
     this.credentials = credentials;
+    this.#trust = new Trust(credentials);
     this.#centers = new CenterList(options.dataDirectory, centerUrl(options.url));
     this.dataDirectory = options.dataDirectory;
     this.name = name;
@@ -90,6 +100,8 @@ export class Member {
   static async join(kind: 'host' | 'gateway', given: MemberOptions): Promise<Member> {
     const options = { ...given, dataDirectory: resolve(given.dataDirectory) };
     await mkdir(options.dataDirectory, { recursive: true, mode: 0o700 });
+    // Keys, disks and the switch's sockets: nobody else's, also where the folder was there before.
+    await chmod(options.dataDirectory, 0o700);
     const name = options.name ?? defaultName(kind);
     const trunk = options.trunkAddress ?? (await addressTowards(options.url));
     const log = options.logAddress ?? trunk;
@@ -132,7 +144,7 @@ export class Member {
     const { credentials, ethernet, log } = this;
     this.#trunks = new Trunks({
       id: this.id,
-      credentials,
+      trust: this.#trust,
       ethernet,
       log,
       ...(handlers.onTrunk && { changed: handlers.onTrunk }),
@@ -145,8 +157,11 @@ export class Member {
       hello: handlers.hello,
       onMessage: (message) => {
         if (message.kind === 'centers') this.#centers.learn(message.urls);
-        if (message.kind === 'peers') this.#trunks!.setPeers(message.peers);
-        else handlers.onMessage(message);
+        if (message.kind !== 'peers') return handlers.onMessage(message);
+        const standing = standingOf(message);
+        this.#trust.learn(standing);
+        this.#trunks!.setPeers(message.peers);
+        handlers.onStanding?.(standing);
       },
       onConnected: () => {
         log.info('the center is there');
@@ -155,6 +170,21 @@ export class Member {
       onDisconnected: (why) => log.warn(why.message),
       onRefused: handlers.onRefused,
     });
+    this.#renewal = new Renewal({
+      urls: () => this.urls,
+      credentials,
+      renewed: (endsAt) => {
+        log.info(`the certificate is renewed, until ${endsAt.toISOString()}`);
+        this.#trust.renew();
+        this.#trunks!.renew();
+        handlers.onRenewed?.();
+      },
+      failed: (why, endsAt) => {
+        const until = `it ends at ${endsAt.toISOString()}`;
+        log.warn(`the certificate is not renewed yet (${until}): ${why.message}`);
+      },
+    });
+    this.#renewal.start();
   }
 
   /** What the center speaks; 0 before it was met. */
@@ -181,12 +211,20 @@ export class Member {
   }
 
   async close(): Promise<void> {
+    this.#renewal?.close();
     this.#link?.close();
     await this.#trunks?.close();
     await this.#vmSocket.close();
     await this.#infrastructureSocket.close();
     this.ethernet.close();
   }
+}
+
+function standingOf({ peers, revoked = [] }: PeersMessage): Standing {
+  const ends = peers.flatMap(({ id, certificateEnds }): [string, number][] =>
+    certificateEnds === undefined ? [] : [[id, certificateEnds]],
+  );
+  return { revoked, certificateEnds: Object.fromEntries(ends) };
 }
 
 /** The machine's name in the alphabet of names. */

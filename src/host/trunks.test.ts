@@ -10,6 +10,7 @@ import { portGeneration } from '../network/switch.ts';
 import { encodeTrunkMessage } from '../network/trunk.ts';
 import { TestAuthority } from './certificates.fixture.ts';
 import { NetworkHalf, numberOf, testFrame, until, VmEnd } from './ethernet.fixture.ts';
+import { Trust } from './trust.ts';
 
 const macs = ['52:54:00:00:00:01', '52:54:00:00:00:02', '52:54:00:00:00:03'] as const;
 const broadcast = 'ff:ff:ff:ff:ff:ff';
@@ -245,4 +246,75 @@ test('rubbish from a peer ends its trunk, which is made anew', async (t) => {
     await new Promise((resolve) => socket.once('close', resolve));
     await until('down', () => red!.changes.length === 2 * index + 2);
   }
+});
+
+test('a renewed certificate serves the next trunk, and the one that stands goes on', async (t) => {
+  t.after(closeAll);
+  const halves = await mesh('renewed', 2);
+  const [red, blue] = halves;
+  for (const half of halves) {
+    await authority.issue(half.id);
+    half.trust.renew();
+    half.trunks.renew();
+  }
+  const a = await vm(red!, 1);
+  const b = await vm(blue!, 2);
+  a.send(testFrame(macs[1], macs[0], 1));
+  await until('a frame over the old one', () => b.frames.length === 1);
+  assert.deepEqual(
+    halves.map((half) => half.changes.length),
+    [1, 1],
+  );
+  // Both directions are made anew: the smaller id dials, the other one accepts.
+  const peers = halves.map((half) => half.peer);
+  red!.trunks.setPeers([red!.peer]);
+  await until('down', () => red!.changes.length === 2);
+  red!.trunks.setPeers(peers);
+  await until(
+    'up with the new ones',
+    () => red!.trunks.isUp(blue!.id) && blue!.trunks.isUp(red!.id),
+  );
+});
+
+test('trunks with certificates that have ended come up, and it is said', async (t) => {
+  t.after(closeAll);
+  const halves: NetworkHalf[] = [];
+  for (const name of ['ended-0', 'ended-1']) {
+    const credentials = await authority.issue(name, join(folder, name), { endsInMs: -60_000 });
+    const half = new NetworkHalf(credentials, folder);
+    open.push(half);
+    await half.start();
+    halves.push(half);
+  }
+  for (const half of halves) half.trunks.setPeers(halves.map(({ peer }) => peer));
+  const [red, blue] = halves;
+  await until('up', () => red!.trunks.isUp(blue!.id) && blue!.trunks.isUp(red!.id));
+  assert.ok(red!.kept.has('its certificate has ended, and it has no newer one'));
+});
+
+test('a peer that is revoked loses its trunk, and gets none', async (t) => {
+  t.after(closeAll);
+  const [red, blue] = await mesh('revoked', 2);
+  blue!.trust.learn({ revoked: [red!.id], certificateEnds: {} });
+  blue!.trunks.setPeers([blue!.peer]);
+  await until('down at both ends', () => red!.changes.length === 2 && blue!.changes.length === 2);
+  await until('refused', () => blue!.kept.has('a trunk was refused: it has been revoked'));
+  assert.ok(!red!.trunks.isUp(blue!.id));
+});
+
+test("a gateway's certificate opens no trunk of a host", async (t) => {
+  t.after(closeAll);
+  const [red] = await mesh('kind', 1);
+  const posing = await authority.issue('kin', join(folder, 'kin'), { kind: 'gateway' });
+  red!.trunks.setPeers([red!.peer, { ...red!.peer, id: 'kin' }]);
+  const { mutual } = new Trust(posing);
+  const socket = tls.connect({
+    ...{ ...mutual, host: '127.0.0.1', port: red!.peer.trunkPort },
+    checkServerIdentity: () => undefined,
+  });
+  socket.on('error', () => {});
+  socket.resume();
+  await new Promise((resolve) => socket.once('close', resolve));
+  assert.ok(red!.kept.has('a trunk was refused: its certificate is that of a gateway'));
+  assert.deepEqual(red!.changes, []);
 });

@@ -3,35 +3,37 @@
  *
  * On each pair the daemon with the smaller id connects, again and again until it succeeds; the
  * other one accepts. `setPeers` says who belongs to the cluster; whoever is not among them, or
- * shows a certificate of another name, is closed before a byte of it is looked at. The owner hears
- * when a trunk comes up (the peer's hello has come) and when it goes down.
+ * shows a certificate of another name or kind, is closed before a byte of it is looked at. The owner
+ * hears when a trunk comes up (the peer's hello has come) and when it goes down.
  *
  * A peer that restarts is back before its old connection is known to be dead: the newer connection
  * of a pair replaces the older one.
  */
-import { readFileSync } from 'node:fs';
 import type net from 'node:net';
 import tls from 'node:tls';
 import type { Peer } from '../api/agent.ts';
-import type { Credentials } from '../api/credentials.ts';
+import { trustLater } from '../api/peer-certificate.ts';
 import type { Port } from '../network/switch.ts';
 import type { TrunkAnnouncement } from '../network/trunk.ts';
 import { Alarm, nowUs } from './clock.ts';
 import type { Ethernet } from './ethernet.ts';
 import type { Log } from './log.ts';
 import { Trunk } from './trunk-connection.ts';
+import type { Judgement, Trust } from './trust.ts';
 
 const PING_INTERVAL_US = 500_000;
 /** Well beyond what a busy machine may stall; a process that ends closes its sockets anyway. */
 const SILENCE_US_MAX = 3_000_000;
 const HANDSHAKE_MS_MAX = 5_000;
+/** Those that have not shown who they are included; a mesh is smaller. */
+const CONNECTIONS_MAX = 1_024;
 const RETRY_US_MIN = 50_000;
 const RETRY_US_MAX = 1_000_000;
 
 export interface TrunksOptions {
   /** This daemon's id, which is also its certificate's common name. */
   readonly id: string;
-  readonly credentials: Credentials;
+  readonly trust: Trust;
   readonly ethernet: Ethernet;
   readonly log: Log;
   readonly changed?: (peer: Peer, up: boolean) => void;
@@ -52,7 +54,7 @@ interface Way {
 
 export class Trunks {
   readonly #options: TrunksOptions;
-  readonly #context: tls.SecureContext;
+  #context: tls.SecureContext;
   readonly #server: tls.Server;
   readonly #accepted = new Set<net.Socket>();
   readonly #ways = new Map<string, Way>();
@@ -61,24 +63,13 @@ export class Trunks {
 
   constructor(options: TrunksOptions) {
     this.#options = options;
-    const { caFile, certificateFile, keyFile } = options.credentials;
-    const mutual = {
-      ca: readFileSync(caFile),
-      cert: readFileSync(certificateFile),
-      key: readFileSync(keyFile),
-      minVersion: 'TLSv1.3',
-    } as const;
+    const { mutual } = options.trust;
     this.#context = tls.createSecureContext(mutual);
     this.#server = tls.createServer(
-      {
-        ...mutual,
-        requestCert: true,
-        rejectUnauthorized: true,
-        handshakeTimeout: HANDSHAKE_MS_MAX,
-        noDelay: true,
-      },
+      { ...mutual, ...trustLater, handshakeTimeout: HANDSHAKE_MS_MAX, noDelay: true },
       (socket) => this.#accept(socket),
     );
+    this.#server.maxConnections = CONNECTIONS_MAX;
     this.#server.on('connection', (socket: net.Socket) => {
       this.#accepted.add(socket);
       socket.once('close', () => this.#accepted.delete(socket));
@@ -117,6 +108,13 @@ export class Trunks {
       if (known === undefined) this.#add(peer);
       else this.#update(known, peer);
     }
+  }
+
+  /** There are new certificates: for the next connections. */
+  renew(): void {
+    const { mutual } = this.#options.trust;
+    this.#context = tls.createSecureContext(mutual);
+    this.#server.setSecureContext(mutual);
   }
 
   isUp(id: string): boolean {
@@ -177,12 +175,8 @@ export class Trunks {
       host,
       port,
       secureContext: this.#context,
-      minVersion: 'TLSv1.3',
+      ...trustLater,
       timeout: HANDSHAKE_MS_MAX,
-      checkServerIdentity: (_host, certificate) =>
-        certificate.subject.CN === way.peer.id
-          ? undefined
-          : new Error(`the certificate is that of ${certificate.subject.CN}`),
     });
     way.dialing = socket;
     let why = 'closed';
@@ -200,6 +194,11 @@ export class Trunks {
       this.#dialLater(way);
     });
     socket.once('secureConnect', () => {
+      const { name, refused } = this.#judge(socket);
+      if (refused !== undefined || name !== way.peer.id) {
+        socket.destroy(new Error(refused ?? `the certificate is that of ${name}`));
+        return;
+      }
       way.dialing = undefined;
       socket.setTimeout(0);
       this.#open(way, socket);
@@ -213,17 +212,26 @@ export class Trunks {
   }
 
   #accept(socket: tls.TLSSocket): void {
-    const name = socket.getPeerCertificate().subject?.CN;
-    const way = typeof name === 'string' ? this.#ways.get(name) : undefined;
     socket.on('error', () => socket.destroy());
+    const { name, refused } = this.#judge(socket);
+    const way = refused === undefined ? this.#ways.get(name) : undefined;
     if (way === undefined || way.peer.id > this.#options.id) {
       // A daemon that has just joined may know of this one before it is known here; it tries again.
-      const why = way === undefined ? 'not known here' : 'not the one of this pair that connects';
-      this.#options.log.warn({ peer: name }, `a trunk was refused: its peer is ${why}`);
+      const why = refused ?? 'it is not the one of this pair that connects';
+      this.#options.log.warn({ peer: name }, `a trunk was refused: ${why}`);
       socket.destroy();
       return;
     }
     this.#open(way, socket);
+  }
+
+  #judge(socket: tls.TLSSocket): Judgement {
+    const judgement = this.#options.trust.judge(socket, (id) => this.#ways.get(id)?.peer.kind);
+    const { name } = judgement;
+    if (judgement.refused === undefined && judgement.hasEnded) {
+      this.#options.log.warn({ peer: name }, 'its certificate has ended, and it has no newer one');
+    }
+    return judgement;
   }
 
   #open(way: Way, socket: tls.TLSSocket): void {

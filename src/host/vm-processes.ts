@@ -7,6 +7,7 @@
  * learns how it ended.
  */
 import type { DaemonMessage, VmSpec, VmStatus } from '../api/agent.ts';
+import type { Standing } from './trust.ts';
 import type { ToVm } from './vm/protocol.ts';
 import { type SlotOwner, type VmRole, VmSlot } from './vm-slot.ts';
 
@@ -23,6 +24,7 @@ export class VmProcesses {
   /** What follows when the process that is there has gone. */
   readonly #next = new Map<string, Start>();
   readonly #trunks = new Map<string, boolean>();
+  #standing: Standing | undefined;
   readonly #waiting: (() => void)[] = [];
 
   constructor(options: VmProcessesOptions) {
@@ -87,6 +89,16 @@ export class VmProcesses {
     this.#slots.delete(vm);
   }
 
+  /** The files of this host's credentials have changed. */
+  renewed(): void {
+    for (const slot of this.#slots.values()) slot.order({ kind: 'renewed' });
+  }
+
+  standing(standing: Standing): void {
+    this.#standing = standing;
+    for (const slot of this.#slots.values()) slot.order({ kind: 'standing', standing });
+  }
+
   /** The arbiter answers there from now on. */
   arbiters(urls: readonly string[]): void {
     for (const slot of this.#slots.values()) slot.order({ kind: 'arbiters', urls });
@@ -120,6 +132,7 @@ export class VmProcesses {
       },
     });
     this.#slots.set(spec.id, slot);
+    if (this.#standing !== undefined) slot.order({ kind: 'standing', standing: this.#standing });
     for (const [host, up] of this.#trunks) slot.order({ kind: 'trunk', host, up });
     this.#options.tell({ kind: 'status', vms: [slot.status] });
   }

@@ -31,6 +31,9 @@ export type VmRole = VmLaunch['role'];
 const hostStopped = { kind: 'host-stopped', text: 'Its host has stopped.' } as const;
 const dismissed = { kind: 'dismissed', text: 'It was dismissed.' } as const;
 
+/** What a process is told, not asked. */
+const tidings: ReadonlySet<ToVm['kind']> = new Set(['trunk', 'arbiters', 'standing', 'renewed']);
+
 export interface SlotOwner {
   /** Gives the launch once everything is there that it names. */
   readonly prepare: (spec: VmSpec, role: VmRole) => Promise<VmLaunch>;
@@ -75,7 +78,7 @@ export class VmSlot {
 
   order(message: ToVm): void {
     if (this.#vacant) return;
-    if (message.kind !== 'trunk' && message.kind !== 'arbiters') this.#lastOrder = message.kind;
+    if (!tidings.has(message.kind)) this.#lastOrder = message.kind;
     const ends = message.kind === 'dismiss' || message.kind === 'stop';
     if (this.#child !== undefined) this.#send(message);
     else if (!ends) this.#waiting.push(message);

@@ -6,10 +6,11 @@
  * `work-failed`; and the list of snapshots whenever it changes.
  */
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CenterMessage, DaemonMessage, SnapshotInfo } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
+import { Trust } from './trust.ts';
 import { ArbiterClient } from './vm/arbiter-client.ts';
 import { KnowledgeFile } from './vm/knowledge-file.ts';
 import type { Credentials } from './vm/protocol.ts';
@@ -179,11 +180,8 @@ export class VmStates {
 
   async #askRevert(vm: string, saved: string, fenced: boolean): Promise<void> {
     const { hostId, credentials, arbiterUrls } = this.#options;
-    const { caFile, certificateFile, keyFile } = credentials;
-    const files = [caFile, certificateFile, keyFile].map((file) => readFile(file, 'utf8'));
-    const [ca, certificate, key] = (await Promise.all(files)) as [string, string, string];
     const known = await KnowledgeFile.open(this.#folder(vm), () => {});
-    const access = { urls: arbiterUrls(), ca, certificate, key };
+    const access = { urls: arbiterUrls(), trust: new Trust(credentials) };
     const client = new ArbiterClient(access, known, (reply) => ask.replied(reply));
     // Its own name: no copy of this host is meant by what it asks.
     const ask = new StartAsk(client, vm, { host: hostId, process: `revert-${saved}` });

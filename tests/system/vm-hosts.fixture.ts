@@ -8,7 +8,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer as createHttps, type Server as HttpsServer } from 'node:https';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { VmSpec, VmStatus } from '../../src/api/agent.ts';
 import type { DaemonCredentials } from '../../src/api/credentials.ts';
 import { centerName } from '../../src/api/wire.ts';
@@ -57,17 +57,21 @@ export class TestArbiter {
   readonly decisions: { readonly at: number; readonly ask: Ask; readonly granted: boolean }[] = [];
   entry: ArbiterEntry = newRecord(1, ['a']);
   answering = true;
+  /** Hosts that get no answer. */
+  readonly revoked = new Set<string>();
   readonly #server: HttpsServer;
 
   constructor({ caFile, certificateFile, keyFile }: DaemonCredentials) {
     const [ca, cert, key] = [caFile, certificateFile, keyFile].map((file) => readFileSync(file));
-    const trust = { ca: ca!, cert: cert!, key: key!, requestCert: true, rejectUnauthorized: true };
+    // As the center: ended certificates are looked at, not refused.
+    const trust = { ca: ca!, cert: cert!, key: key!, requestCert: true, rejectUnauthorized: false };
     this.#server = createHttps({ ...trust, minVersion: 'TLSv1.3' }, (request, response) => {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
         if (!this.answering) return response.destroy();
         const ask = JSON.parse(Buffer.concat(chunks).toString()) as Ask;
+        if (this.revoked.has(ask.member.host)) return response.writeHead(403).end();
         const { entry, reply } = decide(this.entry, ask);
         this.entry = entry;
         this.decisions.push({ at: nowUs(), ask, granted: reply.granted });
@@ -283,6 +287,13 @@ export class TestHosts {
     });
     this.vms.push(vm);
     return vm;
+  }
+
+  /** Another certificate in the place of a host's, and its VM processes are told. */
+  async renew(host: TestHost, endsInMs?: number): Promise<void> {
+    const folder = dirname(host.credentials.certificateFile);
+    await this.authority.issue(host.id, folder, endsInMs === undefined ? {} : { endsInMs });
+    for (const vm of this.vms) if (vm.host === host) vm.tell({ kind: 'renewed' });
   }
 
   /** The machine is powered on, and listens for a shadow. */

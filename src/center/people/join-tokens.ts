@@ -56,12 +56,12 @@ export function makeJoinToken(
   return { id: token.id, secret, expires: token.expires };
 }
 
-/** Within the transaction that adds the member: a token serves once, however often it is tried. */
-export function useJoinToken(
+/** @throws UmbraError why this joiner may not join with it */
+export function checkJoinToken(
   store: Store,
   secret: string,
-  joiner: { readonly id: string; readonly kind: Joiner },
-): void {
+  joiner: { readonly kind: Joiner },
+): JoinToken {
   const token = tokenOf(store, secret);
   const remedy = 'Make another one: umbra center token.';
   if (token === undefined) {
@@ -83,6 +83,16 @@ export function useJoinToken(
       `Make one for it: umbra center token --kind ${joiner.kind}.`,
     );
   }
+  return token;
+}
+
+/** Within the transaction that adds the member: a token serves once, however often it is tried. */
+export function useJoinToken(
+  store: Store,
+  secret: string,
+  joiner: { readonly id: string; readonly kind: Joiner },
+): void {
+  const token = checkJoinToken(store, secret, joiner);
   store.put('joinTokens', token.hash, { ...token, usedBy: joiner.id });
 }
 

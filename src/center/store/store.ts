@@ -16,6 +16,7 @@ export const tables = [
   'daemons',
   'vms',
   'arbiterSeen',
+  'revoked',
   'alarms',
   'users',
   'sessions',

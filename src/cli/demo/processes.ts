@@ -80,8 +80,8 @@ export class DemoCluster {
   ): Promise<void> {
     const { token } = await this.client.call('createJoinToken', { body: {} });
     const data = join(this.#folder, name);
-    const args = ['--join', this.#url, '--token', token, '--data', data, '--name', name];
-    this.#spawn(name, [kind, 'start', ...args, ...options]);
+    const args = ['--join', this.#url, '--data', data, '--name', name];
+    this.#spawn(name, [kind, 'start', ...args, ...options], { UMBRA_JOIN_TOKEN: token });
     await this.until(name, async () => {
       const hosts = await this.client.call('listHosts');
       return hosts.some((host) => host.name === name && host.state === 'connected');
@@ -158,12 +158,12 @@ export class DemoCluster {
     }
   }
 
-  #spawn(name: string, args: readonly string[]): void {
+  #spawn(name: string, args: readonly string[], more: NodeJS.ProcessEnv = {}): void {
     mkdirSync(this.#folder, { recursive: true });
     const log = openSync(this.logOf(name), 'a');
     const child = spawn(process.execPath, [this.#program, ...args], {
       stdio: ['ignore', log, log],
-      env: { ...process.env, UMBRA_HOME: this.#home },
+      env: { ...process.env, UMBRA_HOME: this.#home, ...more },
     });
     closeSync(log);
     this.#daemons.set(name, { name, process: child });

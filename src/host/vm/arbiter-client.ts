@@ -9,20 +9,19 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { centerName } from '../../api/wire.ts';
 import type { Ask, Reply } from '../../lockstep/arbiter.ts';
 import type { ArbiterPort } from '../../lockstep/ports.ts';
+import type { Trust } from '../trust.ts';
 import type { KnowledgeFile } from './knowledge-file.ts';
 
 export interface ArbiterAccess {
   urls: readonly string[];
-  readonly ca: string;
-  readonly certificate: string;
-  readonly key: string;
+  readonly trust: Trust;
 }
 
 const answerMsMax = 2_000;
 
 export class ArbiterClient implements ArbiterPort {
   readonly #access: ArbiterAccess;
-  readonly #agent: Agent;
+  #agent: Agent;
   readonly #known: KnowledgeFile;
   readonly #replied: (reply: Reply) => void;
 
@@ -30,14 +29,14 @@ export class ArbiterClient implements ArbiterPort {
     this.#access = access;
     this.#known = known;
     this.#replied = replied;
-    this.#agent = new Agent({
-      keepAlive: true,
-      ca: access.ca,
-      cert: access.certificate,
-      key: access.key,
-      servername: centerName,
-      minVersion: 'TLSv1.3',
-    });
+    this.#agent = newAgent(access.trust);
+  }
+
+  /** There is a new certificate. What is being asked is still answered. */
+  renew(): void {
+    const former = this.#agent;
+    this.#agent = newAgent(this.#access.trust);
+    setTimeout(() => former.destroy(), 2 * answerMsMax).unref();
   }
 
   ask(ask: Ask): void {
@@ -83,6 +82,9 @@ export class ArbiterClient implements ArbiterPort {
     this.#agent.destroy();
   }
 }
+
+const newAgent = ({ mutual }: Trust): Agent =>
+  new Agent({ ...mutual, keepAlive: true, servername: centerName });
 
 function parse(text: string): Reply | undefined {
   try {

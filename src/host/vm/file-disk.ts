@@ -6,7 +6,7 @@
  * ends with `ok: false`; what that means is lockstep's to decide.
  */
 import { existsSync } from 'node:fs';
-import { copyFile, type FileHandle, open, rename, truncate } from 'node:fs/promises';
+import { chmod, copyFile, type FileHandle, open, rename, truncate } from 'node:fs/promises';
 import { assert } from '../../base/assert.ts';
 import { UmbraError } from '../../base/errors.ts';
 import type { DiskCompletion, DiskOrigin, Disks } from '../../lockstep/ports.ts';
@@ -42,6 +42,8 @@ interface UnderWay {
   readonly ended: Promise<void>;
 }
 
+/** What a guest has written is its owner's. */
+const diskMode = 0o600;
 const nothing = new Uint8Array(0);
 const zeros = new Uint8Array(1 << 20);
 
@@ -220,9 +222,10 @@ async function create({ path, bytes, template }: DiskFile): Promise<void> {
   const unfinished = `${path}.new`;
   if (template !== undefined) {
     await copyFile(template, unfinished);
+    await chmod(unfinished, diskMode);
     await truncate(unfinished, bytes);
   } else {
-    const file = await open(unfinished, 'w');
+    const file = await open(unfinished, 'w', diskMode);
     await file.truncate(bytes);
     await file.close();
   }

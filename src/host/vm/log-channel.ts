@@ -4,28 +4,28 @@
  * a shadow connects to its primary, again and again until it stops following.
  *
  * Both sides check the certificate's name: the shadow knows which host the primary is on, and the
- * primary which host's shadow the center has chosen. Whatever a peer does wrong ends its connection,
+ * primary which host's shadow the center has chosen. Connections with a host that is revoked end at
+ * once. Whatever a peer does wrong ends its connection,
  * with a line in the log that says why, and nothing else.
  */
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server, type TLSSocket, connect as tlsConnect } from 'node:tls';
+import { trustLater } from '../../api/peer-certificate.ts';
 import { MalformedBytes } from '../../base/bytes.ts';
 import type { Channel, Link } from '../../lockstep/ports.ts';
 import { FrameDecoder } from '../../network/framing.ts';
+import type { Judgement, Trust } from '../trust.ts';
 
 /** A checkpoint's chunks are the largest messages. */
 export const messageBytesMax = 16 << 20;
 /** A connection that lasted is made again at once; one that did not, after a pause. */
 const lastedMs = 1_000;
 const againMs = { lasted: 5, failed: 50 } as const;
+const handshakeMsMax = 5_000;
 /** A cable that was pulled is found again by a new try: the kernel's own pauses double each time. */
-const handshakeMsMax = 1_000;
-
-export interface LogCredentials {
-  readonly ca: string;
-  readonly certificate: string;
-  readonly key: string;
-}
+const dialMsMax = 1_000;
+/** Those that have not shown who they are included; one shadow is expected. */
+const connectionsMax = 256;
 
 /** The side of this process that the channel serves. */
 export interface LogOwner {
@@ -47,29 +47,27 @@ export interface LogTarget {
 }
 
 export class LogChannel {
-  readonly #credentials: LogCredentials;
+  readonly #trust: Trust;
   readonly #owner: LogOwner;
-  readonly #sockets = new Set<TLSSocket>();
+  readonly #sockets = new Map<TLSSocket, string>();
   #server: Server | undefined;
   #target: LogTarget | undefined;
 
-  constructor(credentials: LogCredentials, owner: LogOwner) {
-    this.#credentials = credentials;
+  constructor(trust: Trust, owner: LogOwner) {
+    this.#trust = trust;
     this.#owner = owner;
   }
 
   /** @returns the port on which shadows find this copy */
   listen(address: string): Promise<number> {
     const server = createServer(
-      { ...this.#trust(), requestCert: true, rejectUnauthorized: true },
+      { ...this.#trust.mutual, ...trustLater, handshakeTimeout: handshakeMsMax },
       (socket) => this.#accept(socket),
     );
     this.#server = server;
+    server.maxConnections = connectionsMax;
     server.on('tlsClientError', (error, socket) => {
-      const why = socket.authorizationError
-        ? `its certificate is not of this cluster (${socket.authorizationError})`
-        : error.message;
-      this.#owner.note(`log channel: no handshake with a shadow: ${why}`);
+      this.#owner.note(`log channel: no handshake with a shadow: ${error.message}`);
       socket.destroy();
     });
     return new Promise((resolve, reject) => {
@@ -97,33 +95,49 @@ export class LogChannel {
   /** At once: the peers are to learn now that this copy is gone. */
   abandon(): void {
     this.close();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets.keys()) socket.destroy();
   }
 
-  #trust() {
-    const { ca, certificate: cert, key } = this.#credentials;
-    return { ca, cert, key, minVersion: 'TLSv1.3' } as const;
+  /** There is a new certificate, for the next connections. */
+  renew(): void {
+    this.#server?.setSecureContext(this.#trust.mutual);
+  }
+
+  /** Somebody has been revoked. */
+  enforce(): void {
+    for (const [socket, host] of this.#sockets) {
+      if (!this.#trust.isRevoked(host)) continue;
+      this.#owner.note(`log channel: the connection with ${host} ends: it has been revoked`);
+      socket.destroy();
+    }
   }
 
   #accept(socket: TLSSocket): void {
-    const host = String(socket.getPeerCertificate().subject?.CN);
-    const why = this.#owner.refuses(host);
+    const { name: host, refused } = this.#judge(socket);
+    const why = refused ?? this.#owner.refuses(host);
     if (why === undefined) return this.#join(socket, host);
     this.#owner.note(`log channel: ${host} is refused: ${why}`);
     socket.on('error', () => {});
     socket.destroy();
   }
 
+  #judge(socket: TLSSocket): Judgement {
+    const judgement = this.#trust.judge(socket, () => 'host');
+    if (judgement.refused === undefined && judgement.hasEnded) {
+      this.#owner.note(`log channel: the certificate of ${judgement.name} has ended`);
+    }
+    return judgement;
+  }
+
   #connect(target: LogTarget): void {
     const { host, address, port } = target;
     let joinedAt = Number.POSITIVE_INFINITY;
     const socket = tlsConnect({
-      ...this.#trust(),
+      ...this.#trust.mutual,
+      ...trustLater,
       host: address,
       port,
-      timeout: handshakeMsMax,
-      checkServerIdentity: (_name, peer) =>
-        peer.subject.CN === host ? undefined : new Error(`${peer.subject.CN} is not ${host}`),
+      timeout: dialMsMax,
     });
     const failed = (error: Error): void => {
       this.#owner.note(`log channel: no connection to ${host}: ${error.message}`);
@@ -133,6 +147,9 @@ export class LogChannel {
     socket.once('secureConnect', () => {
       socket.setTimeout(0);
       if (this.#target !== target) return socket.destroy();
+      const { name, refused } = this.#judge(socket);
+      const why = name === host ? refused : `${name} is not ${host}`;
+      if (why !== undefined) return socket.destroy(new Error(why));
       socket.off('error', failed);
       joinedAt = performance.now();
       this.#join(socket, host);
@@ -151,7 +168,7 @@ export class LogChannel {
   /** From here on the socket is a link of lockstep. */
   #join(socket: TLSSocket, host: string): void {
     const { note, activity } = this.#owner;
-    this.#sockets.add(socket);
+    this.#sockets.set(socket, host);
     socket.setNoDelay(true);
     const decoder = new FrameDecoder(messageBytesMax);
     const channel = this.#owner.attach(new SocketLink(socket, host, note));

@@ -6,6 +6,7 @@
  */
 import type { VmSpec, VmStatus } from '../../api/agent.ts';
 import type { Tier } from '../tiers.ts';
+import type { Standing } from '../trust.ts';
 
 /** PEM files of this host, for the log channel and for asking the arbiter. */
 export interface Credentials {
@@ -61,7 +62,11 @@ export type ToVm =
   | { readonly kind: 'arbiters'; readonly urls: readonly string[] }
   | { readonly kind: 'consoleInput'; readonly bytes: string }
   /** Whether the trunk to a host is up: a shadow whose log and trunk both closed claims at once. */
-  | { readonly kind: 'trunk'; readonly host: string; readonly up: boolean };
+  | { readonly kind: 'trunk'; readonly host: string; readonly up: boolean }
+  /** Who is believed no more. */
+  | { readonly kind: 'standing'; readonly standing: Standing }
+  /** The files of the credentials have changed, for the next connections. */
+  | { readonly kind: 'renewed' };
 
 export type FromVm =
   | { readonly kind: 'status'; readonly status: VmStatus }

@@ -9,7 +9,6 @@
  * `failed`, with the reason, before it ends.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { VmRecord } from '../../lockstep/arbiter.ts';
 import { HostClock } from '../../lockstep/clock.ts';
 import { Copy } from '../../lockstep/copy.ts';
@@ -21,6 +20,7 @@ import type { Report } from '../../lockstep/status.ts';
 import type { Output } from '../../machine/effects.ts';
 import type { MachineMaker } from '../../machine/machine.ts';
 import { nowUs } from '../clock.ts';
+import { Trust } from '../trust.ts';
 import { ArbiterClient } from './arbiter-client.ts';
 import { prepareVm } from './configuration.ts';
 import { ConsoleTail } from './console-tail.ts';
@@ -30,8 +30,8 @@ import { EpochProbe } from './epoch-probe.ts';
 import { type DiskFile, FileDisks } from './file-disk.ts';
 import { Journal } from './journal.ts';
 import { KnowledgeFile } from './knowledge-file.ts';
-import { LogChannel, type LogCredentials } from './log-channel.ts';
-import type { Credentials, FromVm, ToVm, VmLaunch } from './protocol.ts';
+import { LogChannel } from './log-channel.ts';
+import type { FromVm, ToVm, VmLaunch } from './protocol.ts';
 import { SnapshotMaker, type SnapshotReport } from './snapshot-maker.ts';
 import { StartAsk } from './start-ask.ts';
 import { tidyFolders } from './state-folder.ts';
@@ -48,6 +48,7 @@ export class VmProcess {
   readonly #onEnd: () => void;
   readonly #process = randomBytes(8).toString('hex');
   readonly #journal = new Journal();
+  #trust!: Trust;
   readonly #console: ConsoleTail;
   #copy: Copy | undefined;
   #driver: Driver | undefined;
@@ -81,11 +82,11 @@ export class VmProcess {
   }
 
   async start(): Promise<void> {
+    this.#trust = new Trust(this.#launch.credentials);
     const { vm, imageDirectory, directory, tier, role } = this.#launch;
-    const credentials = await readCredentials(this.#launch.credentials);
     const { maker, disks } = await prepareVm(vm, imageDirectory, directory, tier);
     this.#journal.note(`executed by the tier ${tier}`);
-    await this.#connect(credentials);
+    await this.#connect();
     this.#copy = new Copy(await this.#makeRole(maker, disks));
     if (this.#over) return;
     const { note } = this.#journal;
@@ -95,7 +96,7 @@ export class VmProcess {
     this.#snapshots = new SnapshotMaker({ ...own, disks: this.#disks!, report });
     this.#driver = new Driver(this.#copy, () => this.#afterStep());
     for (const message of this.#early.splice(0)) this.receive(message);
-    this.#log = this.#openLog(credentials);
+    this.#log = this.#openLog();
     this.#logPort = await this.#log.listen(this.#launch.logAddress);
     if (role.kind === 'shadow') this.#log.follow({ ...role, host: role.primaryHost });
     setInterval(() => this.#sayStatus(), statusMs).unref();
@@ -116,6 +117,12 @@ export class VmProcess {
   receive(message: ToVm): void {
     if (message.kind === 'dismiss') return this.#end();
     if (message.kind === 'arbiters') return this.#arbiter?.moved(message.urls);
+    if (message.kind === 'renewed') return this.#renew();
+    if (message.kind === 'standing') {
+      this.#trust?.learn(message.standing);
+      this.#log?.enforce();
+      return undefined;
+    }
     const copy = this.#copy;
     if (copy === undefined) {
       this.#early.push(message);
@@ -156,6 +163,17 @@ export class VmProcess {
     this.#wake();
   }
 
+  /** The connections that stand go on with what they have. */
+  #renew(): void {
+    try {
+      this.#trust?.renew();
+      this.#log?.renew();
+      this.#arbiter?.renew();
+    } catch (error) {
+      this.#journal.note(`the new certificate cannot be read: ${(error as Error).message}`);
+    }
+  }
+
   #follows(host: string): boolean {
     const { role } = this.#launch;
     return role.kind === 'shadow' && role.primaryHost === host;
@@ -165,13 +183,13 @@ export class VmProcess {
 
   readonly #wake = (): void => this.#driver?.wake();
 
-  async #connect(credentials: LogCredentials): Promise<void> {
+  async #connect(): Promise<void> {
     const { vm, hostId, directory, arbiterUrls, switchSocket } = this.#launch;
     const { note } = this.#journal;
     const known = await KnowledgeFile.open(directory, (error) =>
       note(`what this host knows at the arbiter cannot be stored: ${error.message}`),
     );
-    this.#arbiter = new ArbiterClient({ urls: arbiterUrls, ...credentials }, known, (reply) => {
+    this.#arbiter = new ArbiterClient({ urls: arbiterUrls, trust: this.#trust }, known, (reply) => {
       if (this.#probe?.answers(reply)) return;
       if (this.#copy) this.#copy.arbiterReplied(reply);
       else this.#startAsk.replied(reply);
@@ -192,8 +210,8 @@ export class VmProcess {
     this.#switch = new SwitchConnection(switchSocket, vm, onFrame, ended);
   }
 
-  #openLog(credentials: LogCredentials): LogChannel {
-    return new LogChannel(credentials, {
+  #openLog(): LogChannel {
+    return new LogChannel(this.#trust, {
       attach: (link) => this.#copy!.attach(link),
       refuses: (host) => {
         if (this.#copy!.primary === undefined) return 'this copy is not live';
@@ -333,12 +351,4 @@ export class VmProcess {
     this.#probe?.stop();
     this.#arbiter?.close();
   }
-}
-
-async function readCredentials(files: Credentials): Promise<LogCredentials> {
-  const { caFile, certificateFile, keyFile } = files;
-  const [ca, certificate, key] = await Promise.all(
-    [caFile, certificateFile, keyFile].map((file) => readFile(file, 'utf8')),
-  );
-  return { ca: ca!, certificate: certificate!, key: key! };
 }

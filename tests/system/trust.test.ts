@@ -1,0 +1,125 @@
+/**
+ * Trust in a whole cluster of real processes: a protected VM whose certificates end every few
+ * seconds, a center that is away for longer than they last, a host that is revoked.
+ */
+import assert from 'node:assert/strict';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { eventually, RealCluster } from './real-cluster.fixture.ts';
+
+const seconds = 6;
+
+test('a protected pair survives renewals, a failover after them, and a long absence', async (t) => {
+  const cluster = await RealCluster.start('--certificate-seconds', String(seconds));
+  try {
+    for (const name of ['a', 'b', 'c']) await cluster.startHost(name);
+    await cluster.protectedVm('a');
+    const before = await cluster.ft();
+    const { console, seen } = cluster.watch();
+    const first = cluster.certificateOf('a');
+
+    await t.test('renewals disturb nothing', async () => {
+      const serials = new Set<string>();
+      await eventually('four renewals of both hosts', () => {
+        for (const name of ['a', 'b']) serials.add(cluster.certificateOf(name).serialNumber);
+        return serials.size >= 10;
+      });
+      assert.ok(Date.now() > first.validToDate.getTime(), 'all that it began with has ended');
+      const { state, generation, primary, shadow } = await cluster.ft();
+      assert.deepEqual([state, generation], ['running', before.generation]);
+      assert.deepEqual([primary?.pid, shadow?.pid], [before.primary?.pid, before.shadow?.pid]);
+      assert.ok(seen() > 1_000);
+    });
+
+    await t.test('the shadow claims, and another host protects it, with what is new', async () => {
+      await cluster.killHost('a');
+      const live = await eventually('a failover', async () => {
+        const ft = await cluster.ft();
+        return ft.primary?.host !== 'a' && ft.state === 'running' ? ft : undefined;
+      });
+      assert.equal(live.primary?.host, before.shadow?.host);
+      const more = seen() + 500;
+      await eventually('the console goes on', () => seen() > more);
+      assert.equal((await cluster.ft()).divergences, 0);
+    });
+
+    await t.test('the center is away until all certificates have ended', async () => {
+      const { primary, shadow } = await cluster.ft();
+      console.close();
+      cluster.signal('center', 'SIGKILL');
+      const pair = [primary!.host, shadow!.host];
+      await eventually('the end of the certificates', () =>
+        pair.every((name) => Date.now() > cluster.certificateOf(name).validToDate.getTime()),
+      );
+      // The daemon of the shadow's host cannot renew now: its VM process claims with what it has.
+      cluster.signal(shadow!.host, 'SIGSTOP');
+      const { vmPids } = { vmPids: [primary!.pid!] };
+      await cluster.startCenter();
+      cluster.signal(primary!.host, 'SIGKILL');
+      for (const pid of vmPids) process.kill(pid, 'SIGKILL');
+      await eventually('a claim with a certificate that has ended', async () => {
+        const { primary: now, generation } = await cluster.ft();
+        return now?.host === shadow!.host && generation > before.generation;
+      });
+      assert.ok(Date.now() > cluster.certificateOf(shadow!.host).validToDate.getTime());
+      cluster.signal(shadow!.host, 'SIGCONT');
+      await eventually('it comes back and renews', async () => {
+        const isThere = (await cluster.host(shadow!.host))?.state === 'connected';
+        return isThere && Date.now() < cluster.certificateOf(shadow!.host).validToDate.getTime();
+      });
+      const events = await cluster.client.call('listEvents', { query: {} });
+      assert.ok(events.some(({ kind }) => kind === 'certificate-ended'));
+      const again = cluster.watch();
+      await eventually('the guest runs', () => again.seen() > 500);
+      again.console.close();
+    });
+  } finally {
+    t.diagnostic(cluster.log.slice(-4_000));
+    await cluster.close();
+  }
+});
+
+test('the host of a primary is revoked: its shadow goes live, and it says no more', async (t) => {
+  const cluster = await RealCluster.start();
+  try {
+    await cluster.startHost('a', 'input');
+    for (const name of ['b', 'c']) await cluster.startHost(name);
+    await cluster.protectedVm('a');
+    const { console, seen } = cluster.watch();
+    const { shadow } = await cluster.ft();
+    await eventually('the guest runs', () => seen() > 200);
+
+    await t.test("keys, disks, logs and sockets are their user's alone", () => {
+      for (const name of ['a', shadow!.host]) checkModes(cluster.dataOf(name));
+    });
+
+    await cluster.client.call('revokeHost', { params: { host: 'a' } });
+    const live = await eventually('a failover', async () => {
+      const ft = await cluster.ft();
+      return ft.primary?.host !== 'a' && ft.state === 'running' ? ft : undefined;
+    });
+    assert.equal(live.primary?.host, shadow!.host);
+    const more = seen() + 500;
+    await eventually('the console goes on', () => seen() > more);
+    assert.equal(live.divergences, 0);
+    // Nothing is left for an honest daemon to do.
+    await eventually('its daemon ends', () => cluster.exitCode('a') === 1);
+    assert.match(cluster.log, /a: .*its certificate has been revoked/);
+    console.close();
+  } finally {
+    t.diagnostic(cluster.log.slice(-4_000));
+    await cluster.close();
+  }
+});
+
+function checkModes(folder: string): void {
+  assert.equal(statSync(folder).mode & 0o777, 0o700);
+  let count = 0;
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    assert.equal(statSync(path).mode & 0o077, 0, path);
+    count += 1;
+  }
+  assert.ok(count > 8, `${count} files`);
+}
