@@ -150,10 +150,12 @@ function registerSnapshot(vm: Command): void {
     .description('delete a snapshot')
     .argument('<vm>')
     .argument('<name>')
-    .action(async (name: string, own: string, options) => {
+    .option('--json', 'print { deleted }')
+    .action(async (name: string, own: string, { json, ...options }) => {
       await withCenter(options, (client) =>
         client.call('deleteSnapshot', { params: { vm: name, snapshot: own } }),
       );
+      show(json, { deleted: own }, () => `Snapshot ${own} of ${name} has been deleted.`);
     });
 }
 
