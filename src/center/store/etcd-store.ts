@@ -239,11 +239,11 @@ export class EtcdStore implements Store, ArbiterRecords {
     const held = all.kvs.find((pair) => String(pair.key) === leaderKey);
     this.#mandate =
       mandate !== undefined && held?.create_revision === mandate ? mandate : undefined;
-    const watcher = await this.#client
+    const watcher = this.#client
       .watch()
       .prefix(root)
       .startRevision(String(BigInt(all.header.revision) + 1n))
-      .create();
+      .watcher();
     watcher.on('put', (pair) => this.#learn(pair, true));
     watcher.on('delete', (pair) => this.#forget(String(pair.key)));
     // Too far behind to be told what has changed.
@@ -252,7 +252,7 @@ export class EtcdStore implements Store, ArbiterRecords {
     );
     this.#watcher = watcher;
     this.#loaded = true;
-    if (this.#closed) await watcher.cancel();
+    if (this.#closed) void watcher.cancel().catch(() => {});
   }
 
   #learn({ key, value, mod_revision }: IKeyValue, isNews = false): void {
