@@ -16,6 +16,7 @@ import type { DaemonMessage, VmSpec, VmStatus } from '../api/agent.ts';
 import { AssertionFailed } from '../base/assert.ts';
 import { UmbraError } from '../base/errors.ts';
 import { Alarm, nowUs } from './clock.ts';
+import { giveWay } from './vm/priority.ts';
 import type { FromVm, ToVm, VmLaunch } from './vm/protocol.ts';
 
 /** How long a process that has ended its copy, or shall end, may take to go. */
@@ -125,6 +126,7 @@ export class VmSlot {
       execArgv: [],
     });
     closeSync(log);
+    if (launch.role.kind === 'shadow') giveWay(child.pid);
     this.#child = child;
     child.on('message', (message) => this.#receive(message as FromVm));
     child.on('error', (error) => this.#fail('vm-process-failed', error.message, ''));

@@ -97,6 +97,11 @@ export class Shadow {
     return this.#phase;
   }
 
+  /** Its machine replays and its replica is whole: all that is left is to follow. */
+  get ready(): boolean {
+    return this.#ready;
+  }
+
   get machine(): Machine | undefined {
     return this.#replayer?.machine;
   }

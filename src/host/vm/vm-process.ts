@@ -31,6 +31,7 @@ import { type DiskFile, FileDisks } from './file-disk.ts';
 import { Journal } from './journal.ts';
 import { KnowledgeFile } from './knowledge-file.ts';
 import { LogChannel } from './log-channel.ts';
+import { takeTurn } from './priority.ts';
 import type { FromVm, ToVm, VmLaunch } from './protocol.ts';
 import { SnapshotMaker, type SnapshotReport } from './snapshot-maker.ts';
 import { StartAsk } from './start-ask.ts';
@@ -66,10 +67,13 @@ export class VmProcess {
   #early: ToVm[] = [];
   #fingerprintsCompared = 0;
   #divergences = 0;
+  /** As its daemon has made it (priority.ts). */
+  #givesWay: boolean;
   #over = false;
 
   constructor(launch: VmLaunch, tell: (message: FromVm) => void, onEnd: () => void) {
     this.#launch = launch;
+    this.#givesWay = launch.role.kind === 'shadow';
     this.#tell = tell;
     this.#onEnd = onEnd;
     this.#console = new ConsoleTail((offset, bytes) =>
@@ -308,6 +312,10 @@ export class VmProcess {
 
   #afterStep(): void {
     const copy = this.#copy!;
+    if (this.#givesWay && copy.shadow?.ready !== false) {
+      this.#givesWay = false;
+      takeTurn();
+    }
     const phase = copy.shadow?.phase;
     // From its claim on a shadow listens to nobody; a primary never follows.
     if (phase === undefined || phase === 'claiming') this.#log?.stopFollowing();
