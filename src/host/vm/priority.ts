@@ -9,7 +9,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 
-const niceness = 10;
+const niceness = 5;
 /** capabilities(7) */
 const sysNice = 23n;
 
