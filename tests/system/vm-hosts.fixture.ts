@@ -9,6 +9,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer as createHttps, type Server as HttpsServer } from 'node:https';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
+import type { TestContext } from 'node:test';
 import type { VmSpec, VmStatus } from '../../src/api/agent.ts';
 import type { DaemonCredentials } from '../../src/api/credentials.ts';
 import { centerName } from '../../src/api/wire.ts';
@@ -344,5 +345,20 @@ export class TestHosts {
     this.b.close();
     this.arbiter.close();
     this.#folder.remove();
+  }
+}
+
+/** Hosts for one test, closed whatever comes; what their VM processes have logged is told. */
+export async function withHosts(
+  t: TestContext,
+  guest: Partial<VmGuest>,
+  act: (hosts: TestHosts) => Promise<void>,
+): Promise<void> {
+  const hosts = await TestHosts.start({ guest });
+  try {
+    await act(hosts);
+  } finally {
+    for (const { host, log } of hosts.vms) if (log !== '') t.diagnostic(`${host.id}: ${log}`);
+    await hosts.close();
   }
 }

@@ -1,25 +1,11 @@
 /** Two VM processes as a pair: protection, the loss of one, orders, disks, the arbiter's memory. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import test, { type TestContext } from 'node:test';
+import test from 'node:test';
 import { nowUs } from '../../src/host/clock.ts';
 import { timing } from '../../src/lockstep/timing.ts';
-import { diskAfter, frameNumber, type VmGuest } from './vm-guest.fixture.ts';
-import { pause, type TestHost, TestHosts, type TestVm, until } from './vm-hosts.fixture.ts';
-
-async function withHosts(
-  t: TestContext,
-  guest: Partial<VmGuest>,
-  act: (hosts: TestHosts) => Promise<void>,
-): Promise<void> {
-  const hosts = await TestHosts.start({ guest });
-  try {
-    await act(hosts);
-  } finally {
-    for (const { host, log } of hosts.vms) if (log !== '') t.diagnostic(`${host.id}: ${log}`);
-    await hosts.close();
-  }
-}
+import { diskAfter, frameNumber } from './vm-guest.fixture.ts';
+import { pause, type TestHost, type TestVm, until, withHosts } from './vm-hosts.fixture.ts';
 
 /** Numbers of the frames that a host's switch got: what the world saw of the guest. */
 const numbers = (host: TestHost): number[] => host.frames.map(({ frame }) => frameNumber(frame));

@@ -4,26 +4,18 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import test, { type TestContext } from 'node:test';
+import test from 'node:test';
 import { snapshotFolder } from '../../src/host/vm/state-folder.ts';
 import { prepareRevert } from '../../src/host/vm/state-work.ts';
 import { decide } from '../../src/lockstep/arbiter.ts';
-import { diskAfter, diskBytes, frameNumber, type VmGuest } from './vm-guest.fixture.ts';
-import { type TestHost, TestHosts, type TestVm, until } from './vm-hosts.fixture.ts';
-
-async function withHosts(
-  t: TestContext,
-  guest: Partial<VmGuest>,
-  act: (hosts: TestHosts) => Promise<void>,
-): Promise<void> {
-  const hosts = await TestHosts.start({ guest });
-  try {
-    await act(hosts);
-  } finally {
-    for (const { host, log } of hosts.vms) if (log !== '') t.diagnostic(`${host.id}: ${log}`);
-    await hosts.close();
-  }
-}
+import { diskAfter, diskBytes, frameNumber } from './vm-guest.fixture.ts';
+import {
+  type TestHost,
+  type TestHosts,
+  type TestVm,
+  until,
+  withHosts,
+} from './vm-hosts.fixture.ts';
 
 const numbers = (host: TestHost): number[] => host.frames.map(({ frame }) => frameNumber(frame));
 

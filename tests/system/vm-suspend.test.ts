@@ -5,23 +5,9 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { type TestContext } from 'node:test';
-import { diskAfter, frameNumber, type VmGuest } from './vm-guest.fixture.ts';
-import { pause, type TestHost, TestHosts, type TestVm, until } from './vm-hosts.fixture.ts';
-
-async function withHosts(
-  t: TestContext,
-  guest: Partial<VmGuest>,
-  act: (hosts: TestHosts) => Promise<void>,
-): Promise<void> {
-  const hosts = await TestHosts.start({ guest });
-  try {
-    await act(hosts);
-  } finally {
-    for (const { host, log } of hosts.vms) if (log !== '') t.diagnostic(`${host.id}: ${log}`);
-    await hosts.close();
-  }
-}
+import test from 'node:test';
+import { diskAfter, frameNumber } from './vm-guest.fixture.ts';
+import { pause, type TestHost, type TestVm, until, withHosts } from './vm-hosts.fixture.ts';
 
 const numbers = (...hosts: TestHost[]): number[] =>
   hosts

@@ -15,8 +15,9 @@ import type { EventView } from '../../api/views.ts';
 import { UmbraError } from '../../base/errors.ts';
 import type { ArbiterEntry } from '../../lockstep/arbiter.ts';
 import { DecisionCounter } from './decision-counter.ts';
-import type { ArbiterRecords, EventDraft, EventQuery, Store, Table } from './store.ts';
-import { type Change, Tables } from './tables.ts';
+import { Records } from './records.ts';
+import type { ArbiterRecords, EventDraft, EventQuery, Store } from './store.ts';
+import type { Change } from './tables.ts';
 
 /** Each string brings the schema one version further; `user_version` says how far it is. */
 const migrations = [
@@ -63,12 +64,11 @@ interface EventRow {
   readonly data: string;
 }
 
-export class EmbeddedStore implements Store, ArbiterRecords {
+export class EmbeddedStore extends Records implements Store, ArbiterRecords {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   readonly #counter: DecisionCounter;
   readonly #onFailure: (error: unknown) => void;
-  readonly #tables = new Tables();
   readonly #entries = new Map<string, ArbiterEntry>();
   onChange: (vm: string) => void = () => {};
 
@@ -77,6 +77,7 @@ export class EmbeddedStore implements Store, ArbiterRecords {
    * memory cannot be believed any more: the process must end.
    */
   constructor(directory: string, onFailure: (error: unknown) => void = () => {}) {
+    super();
     this.#onFailure = onFailure;
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -97,41 +98,15 @@ export class EmbeddedStore implements Store, ArbiterRecords {
 
   // --- records
 
-  get<T>(table: Table, key: string): T | undefined {
-    return this.#tables.get(table, key);
-  }
-
-  all<T>(table: Table): readonly T[] {
-    return this.#tables.all(table);
-  }
-
-  put(table: Table, key: string, value: unknown): void {
-    this.transaction(() => this.#tables.put(table, key, value));
-  }
-
-  remove(table: Table, key: string): boolean {
-    if (this.#tables.get(table, key) === undefined) return false;
-    this.transaction(() => this.#tables.put(table, key, undefined));
-    return true;
-  }
-
-  next(counter: string): number {
-    return this.transaction(() => {
-      const value = Number(this.get<string>('meta', counter) ?? '0') + 1;
-      this.#tables.put('meta', counter, String(value));
-      return value;
-    });
-  }
-
   transaction<T>(act: () => T): T {
-    if (this.#tables.inTransaction) return act();
+    if (this.tables.inTransaction) return act();
     this.#database.exec('BEGIN IMMEDIATE');
     const commit = (changes: readonly Change[]) => {
       for (const change of changes) this.#write(change);
       this.#database.exec('COMMIT');
     };
     try {
-      return this.#tables.transaction(act, commit, this.#onFailure);
+      return this.tables.transaction(act, commit, this.#onFailure);
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
       throw error;
@@ -282,7 +257,7 @@ export class EmbeddedStore implements Store, ArbiterRecords {
       'SELECT "table", key, value FROM records ORDER BY rowid',
     );
     for (const row of records.all() as unknown as (Change & { value: string })[]) {
-      this.#tables.load({ ...row, value: JSON.parse(row.value) });
+      this.tables.load({ ...row, value: JSON.parse(row.value) });
     }
     const entries = this.#database.prepare('SELECT vm, entry FROM arbiter');
     for (const { vm, entry } of entries.all() as unknown as { vm: string; entry: string }[]) {

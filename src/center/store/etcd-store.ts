@@ -25,8 +25,9 @@ import type { EventView } from '../../api/views.ts';
 import { assert } from '../../base/assert.ts';
 import { UmbraError } from '../../base/errors.ts';
 import type { ArbiterEntry } from '../../lockstep/arbiter.ts';
+import { Records } from './records.ts';
 import type { ArbiterRecords, EventDraft, EventQuery, Store, Table } from './store.ts';
-import { type Change, Tables } from './tables.ts';
+import type { Change } from './tables.ts';
 
 export interface EtcdOptions {
   /** `host:port` of etcd's members. */
@@ -67,10 +68,9 @@ interface Waiter {
   readonly reject: (why: Error) => void;
 }
 
-export class EtcdStore implements Store, ArbiterRecords {
+export class EtcdStore extends Records implements Store, ArbiterRecords {
   readonly #options: EtcdOptions;
   readonly #client: Etcd3;
-  readonly #tables = new Tables();
   readonly #entries = new Map<string, Versioned>();
   readonly #centers = new Map<string, string>();
   #events: EventView[] = [];
@@ -99,6 +99,7 @@ export class EtcdStore implements Store, ArbiterRecords {
   onLost: (why: Error) => void = () => {};
 
   private constructor(options: EtcdOptions) {
+    super();
     const { endpoints, tls } = options;
     this.#options = options;
     this.#client = new Etcd3({
@@ -225,7 +226,7 @@ export class EtcdStore implements Store, ArbiterRecords {
   async #load(mandate?: string): Promise<void> {
     void this.#watcher?.cancel().catch(() => {});
     const all = await this.#client.getAll().prefix(root).sort('Create', 'Ascend').exec();
-    this.#tables.clear();
+    this.tables.clear();
     this.#entries.clear();
     this.#centers.clear();
     this.#events = [];
@@ -265,7 +266,7 @@ export class EtcdStore implements Store, ArbiterRecords {
         if (isNews && this.leads) return;
         const [table, ...parts] = rest;
         const change = { table: table as Table, key: parts.join('/'), value: JSON.parse(text) };
-        return this.#tables.load(change);
+        return this.tables.load(change);
       }
       case 'events':
         if (!(isNews && this.leads)) this.#remember(JSON.parse(text) as EventView);
@@ -288,7 +289,7 @@ export class EtcdStore implements Store, ArbiterRecords {
     const [, kind, ...rest] = key.split('/');
     if (kind === 'records' && !this.leads) {
       const [table, ...parts] = rest;
-      this.#tables.load({ table: table as Table, key: parts.join('/'), value: undefined });
+      this.tables.load({ table: table as Table, key: parts.join('/'), value: undefined });
     } else if (kind === 'arbiter') {
       const vm = rest.join('/');
       if (this.#entries.delete(vm)) this.onChange(vm);
@@ -312,37 +313,11 @@ export class EtcdStore implements Store, ArbiterRecords {
 
   // --- records
 
-  get<T>(table: Table, key: string): T | undefined {
-    return this.#tables.get(table, key);
-  }
-
-  all<T>(table: Table): readonly T[] {
-    return this.#tables.all(table);
-  }
-
-  put(table: Table, key: string, value: unknown): void {
-    this.transaction(() => this.#tables.put(table, key, value));
-  }
-
-  remove(table: Table, key: string): boolean {
-    if (this.#tables.get(table, key) === undefined) return false;
-    this.transaction(() => this.#tables.put(table, key, undefined));
-    return true;
-  }
-
-  next(counter: string): number {
-    return this.transaction(() => {
-      const value = Number(this.get<string>('meta', counter) ?? '0') + 1;
-      this.#tables.put('meta', counter, String(value));
-      return value;
-    });
-  }
-
   transaction<T>(act: () => T): T {
-    if (this.#tables.inTransaction) return act();
+    if (this.tables.inTransaction) return act();
     if (!this.leads) throw follows(this.leaderUrl);
     this.#drafts = [];
-    return this.#tables.transaction(
+    return this.tables.transaction(
       act,
       (changes) => this.#enqueue(changes, this.#drafts),
       () => {},
