@@ -22,6 +22,7 @@ import { shortage } from './capacity.ts';
 import { ConsoleLog } from './console-log.ts';
 import { DaemonConnections } from './daemon-connections.ts';
 import { Events } from './events.ts';
+import { HostWorks } from './host-works.ts';
 import { Images } from './images.ts';
 import { Inventory, type Vm } from './inventory.ts';
 import { Maintenance } from './maintenance.ts';
@@ -36,7 +37,6 @@ import type { Store } from './store/store.ts';
 import { Tasks } from './tasks.ts';
 import { keepSnapshots, reverted, revertedTo } from './vm-states.ts';
 import { hasWishes, isProtected, settle } from './wishes.ts';
-import { Works } from './works.ts';
 
 export interface ClusterOptions {
   readonly store: Store;
@@ -68,7 +68,7 @@ export class Cluster implements AgentListener {
   readonly limits: Limits;
   /** The center's folder. */
   readonly data: string;
-  readonly works = new Works();
+  readonly works = new HostWorks();
   readonly alarms: Alarms;
   readonly maintenance: Maintenance;
   /** Migrations that run, by VM, as people are shown them. */
@@ -240,7 +240,8 @@ export class Cluster implements AgentListener {
         this.console(message.vm).take(BigInt(message.offset), Buffer.from(message.bytes, 'base64'));
         break;
       case 'report':
-        if (!this.works.reported(message.report)) this.#reported(vm, daemonId, message.report);
+        if (!this.works.reported(daemonId, message.report))
+          this.#reported(vm, daemonId, message.report);
         break;
       case 'snapshots':
         keepSnapshots(this, daemonId, message);

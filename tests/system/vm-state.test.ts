@@ -9,7 +9,8 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import pino from 'pino';
-import type { SnapshotView, WorkView } from '../../src/api/state-endpoints.ts';
+import type { SnapshotView } from '../../src/api/state-endpoints.ts';
+import type { TaskView } from '../../src/api/tasks.ts';
 import type { VmView } from '../../src/api/views.ts';
 import { TestCenter, until } from '../../src/center/cluster.fixture.ts';
 import { HostDaemon } from '../../src/host/daemon.ts';
@@ -190,9 +191,10 @@ test('a clone has the disks and an identity of its own', { timeout: 120_000 }, a
 });
 
 test('a VM that is off is exported, resized, and runs with what it has got', async () => {
-  const { file, host } = await json<WorkView>('vm', 'export', 'one');
-  assert.match(file!, new RegExp(`/${host}/exports/one-[0-9TZ-]+\\.tar\\.zst$`));
-  assert.ok(readFileSync(file!).length > 0);
+  const { result, host } = await json<TaskView>('vm', 'export', 'one');
+  const file = String(result?.['file']);
+  assert.match(file, new RegExp(`/${host}/exports/one-[0-9TZ-]+\\.tar\\.zst$`));
+  assert.ok(readFileSync(file).length > 0);
   const shrinks = await run('vm', 'resize', 'one', '--disk', '0=512');
   assert.match(shrinks.stderr, /it cannot get 4096/);
   await json('vm', 'resize', 'one', '--memory', '20M', '--cpus', '2', '--disk', '0=1M');
