@@ -68,6 +68,7 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'host-in-maintenance': [409, 'the host is in maintenance'],
   'host-not-responding': [409, 'the host does not respond'],
   'idempotency-key-reused': [409, 'the idempotency key came with another request before'],
+  'image-changed': [409, 'the image of that name is not the one that was asked for'],
   'image-damaged': [409, 'files of the image are missing or not understood'],
   'last-administrator': [409, 'nobody could administrate the cluster any more'],
   'migration-cancelled': [409, 'the migration was given up before it was done'],
