@@ -153,13 +153,34 @@ function refuseOtherFiles(path: string, head: Buffer): void {
   );
 }
 
-async function convert(
-  from: string,
-  to: string,
-  { onProgress = () => {}, signal, qemuImg = 'qemu-img' }: CopyOptions,
-): Promise<Copied> {
+/** `qemu-img check` ends so: no error, or only clusters that nobody uses. */
+const sound = [0, 3];
+
+async function convert(from: string, to: string, options: CopyOptions): Promise<Copied> {
   // Whole paths: nothing that begins with a dash or a protocol.
-  const args = ['convert', '-p', '-f', 'qcow2', '-O', 'raw', resolve(from), resolve(to)];
+  const [source, target] = [resolve(from), resolve(to)];
+  // A file that was cut off would be converted without a word, with zeros for what it lacks.
+  const checked = await runQemuImg(['check', '-f', 'qcow2', source], from, options);
+  if (!sound.includes(checked.code ?? -1)) throw notConverted(from, checked);
+  const args = ['convert', '-p', '-f', 'qcow2', '-O', 'raw', source, target];
+  const converted = await runQemuImg(args, from, options);
+  if (converted.code !== 0) throw notConverted(from, converted);
+  const made = await open(to, 'r');
+  const { size } = await made.stat().finally(() => made.close());
+  return { bytes: size, sha256: await sha256File(to) };
+}
+
+interface Ended {
+  readonly code: number | null;
+  /** The end of what it wrote to standard error. */
+  readonly errors: string;
+}
+
+async function runQemuImg(
+  args: readonly string[],
+  disk: string,
+  { onProgress = () => {}, signal, qemuImg = 'qemu-img' }: CopyOptions,
+): Promise<Ended> {
   const child = spawn(qemuImg, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(signal !== undefined && { signal }),
@@ -172,29 +193,33 @@ async function convert(
     const percent = /\(([\d.]+)\/100%\)\s*$/.exec(String(chunk))?.[1];
     if (percent !== undefined) onProgress(Number(percent) / 100);
   });
-  const code = await new Promise<number | null>((done, failed) => {
-    child.once('error', failed);
-    child.once('close', done);
-  }).catch((cause) => {
+  try {
+    const code = await new Promise<number | null>((done, failed) => {
+      child.once('error', failed);
+      child.once('close', done);
+    });
     signal?.throwIfAborted();
+    return { code, errors: errors.trim() };
+  } catch (cause) {
+    signal?.throwIfAborted();
+    const why = (cause as NodeJS.ErrnoException).code ?? String(cause);
     throw new UmbraError(
       'qemu-img-missing',
-      `the disk ${from} is a qcow2, and ${qemuImg}, which converts it, cannot be run here (${cause.code ?? cause})`,
+      `the disk ${disk} is a qcow2, and ${qemuImg}, which converts it, cannot be run here (${why})`,
       'Install it (Debian: apt install qemu-utils), or give a raw disk.',
       { cause },
     );
-  });
-  signal?.throwIfAborted();
-  if (code !== 0) {
-    throw new UmbraError(
-      'disk-not-converted',
-      `the disk ${from} could not be converted: ${errors.trim() || `qemu-img ended with ${code}`}`,
-      `Look at it: qemu-img check ${from}.`,
-    );
   }
-  const made = await open(to, 'r');
-  const { size } = await made.stat().finally(() => made.close());
-  return { bytes: size, sha256: await sha256File(to) };
+}
+
+function notConverted(disk: string, { code, errors }: Ended): UmbraError {
+  const [first = ''] = errors.split('\n');
+  const why = first === '' ? `qemu-img finds it damaged (${code})` : first;
+  return new UmbraError(
+    'disk-not-converted',
+    `the disk ${disk} could not be converted: ${why}`,
+    `Look at it: qemu-img check ${disk}.`,
+  );
 }
 
 function unreadable(what: string, path: string, why: string, cause?: unknown): UmbraError {
