@@ -214,4 +214,39 @@ describe('what hosts do is a task', () => {
     assert.equal(error?.code, 'host-not-responding');
     assert.equal(error?.detail, 'The host is not responding.');
   });
+
+  test('disks that were copied for a clone that is none are removed', async () => {
+    const gone = async (newVm: string) => {
+      const forgotten = await a.order('forget');
+      assert.equal(forgotten.vm, newVm);
+    };
+    // It comes back, and may have copied on for nobody.
+    const lost = (await client.call('listTasks', { query: { vm: 'own' } })).at(-1)!;
+    const id = String(lost.result?.['id']);
+    await a.connect();
+    await gone(id);
+    // And says later that it has.
+    report(a, 'work-done', lost.id);
+    await gone(id);
+    // The name was taken while it copied.
+    const body = { name: 'taken', snapshot: 's3' };
+    const begun = await client.call('cloneVm', { params: own, body });
+    const order = await a.order('clone');
+    await client.call('createVm', { body: { name: 'taken', image: 'tiny' } });
+    report(a, 'work-done', order.work);
+    assert.equal((await ended(begun.id)).error?.code, 'name-taken');
+    await gone(order.newVm);
+    assert.equal(a.heard.filter(({ kind }) => kind === 'forget').length, 0, 'nothing else is');
+  });
+
+  test('a VM that is deleted while it is copied ends the task', async () => {
+    const body = { name: 'orphan', snapshot: 's3' };
+    const begun = await client.call('cloneVm', { params: own, body });
+    const { work, newVm } = await a.order('clone');
+    await client.call('deleteVm', { params: own });
+    assert.equal((await a.order('forget')).vm, id);
+    report(a, 'work-done', work);
+    assert.equal((await ended(begun.id)).error?.code, 'vm-unknown');
+    assert.equal((await a.order('forget')).vm, newVm);
+  });
 });

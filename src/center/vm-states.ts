@@ -1,8 +1,8 @@
 /**
  * What people ask of the states of VMs: snapshots, going back to one, clones. Twin of
  * operations.ts: conditions, then a task with the order to the host that has what is needed. A
- * center that is started anew has given its tasks up; of a snapshot or an export that the host
- * finishes nevertheless it hears, a clone's disks stay unused.
+ * center that is started anew has given its tasks up; a snapshot or an archive that the host finishes
+ * nevertheless is there, disks of a clone are removed again.
  *
  * Which snapshots there are is the hosts' knowledge; the center keeps what each host said last, so
  * that it can say where a snapshot is whose host is away.
@@ -206,6 +206,8 @@ async function whenStopped(
   );
 }
 
+const cloneKind = 'clone-vm';
+
 export function cloneVm(
   cluster: Cluster,
   vm: Vm,
@@ -229,17 +231,36 @@ export function cloneVm(
   const newVm = randomUUID();
   const { name } = body;
   const source = snapshot?.vm ?? vm.spec;
-  const shown = { kind: 'clone-vm', vm: vmName, host: cluster.nameOf(host), by };
+  const shown = { kind: cloneKind, vm: vmName, host: cluster.nameOf(host), by };
   return begin(cluster, shown, async (task) => {
     const send = () =>
       connection.send({
         ...{ kind: 'clone', vm: vm.spec, newVm, work: task.id },
         ...(snapshot !== undefined && { snapshot: snapshot.id }),
       });
-    await cluster.works.perform({ id: task.id, command: 'clone', vm: vmId, host, send }, task);
-    await addClone(cluster, vm, source, { id: newVm, name, host });
+    // First: should this come to nothing, it is known whose disks they are.
     task.result({ vm: name, id: newVm });
+    await cluster.works.perform({ id: task.id, command: 'clone', vm: vmId, host, send }, task);
+    try {
+      await addClone(cluster, vm, source, { id: newVm, name, host });
+    } catch (error) {
+      forgetDisks(cluster, host, newVm);
+      throw error;
+    }
   });
+}
+
+/** What was copied for a clone that never became a VM; its host has come, or says that it is done. */
+export function forgetLostClone(cluster: Cluster, host: string, task: TaskView | undefined): void {
+  const id = task?.result?.['id'];
+  const isLost = task?.kind === cloneKind && task.state === 'failed';
+  if (!isLost || task.host !== cluster.nameOf(host) || typeof id !== 'string') return;
+  forgetDisks(cluster, host, id);
+}
+
+function forgetDisks(cluster: Cluster, host: string, id: string): void {
+  if (cluster.inventory.vm(id) !== undefined) return;
+  cluster.agents.get(host)?.send({ kind: 'forget', vm: id });
 }
 
 /** The disks are there: a VM of its own, with an identity of its own. */
