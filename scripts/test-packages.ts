@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs';
 /** Package -> a file that shows that it is there. */
 const packages: Readonly<Record<string, string>> = {
   'etcd-server': '/usr/bin/etcd',
+  'qemu-utils': '/usr/bin/qemu-img',
   'qemu-system-misc': '/usr/bin/qemu-system-riscv64',
   'gcc-riscv64-unknown-elf': '/usr/bin/riscv64-unknown-elf-gcc',
   opensbi: '/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin',

@@ -217,6 +217,12 @@ export const endpoints = {
       {
         name: VmName,
         image: Type.String({ minLength: 1 }),
+        imageDigest: Type.Optional(
+          Type.String({
+            pattern: '^[0-9a-f]{64}$',
+            description: 'SHA-256 of its image.json: refused if the image is another one',
+          }),
+        ),
         cpus: Type.Optional(Type.Integer({ minimum: 1, maximum: 8 })),
         memoryBytes: Type.Optional(
           Type.Integer({ minimum: 2 ** 24, maximum: 3 * 2 ** 30, multipleOf: 4096 }),

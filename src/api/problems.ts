@@ -53,7 +53,6 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'vm-without-disks': [409, 'the VM was never powered on: there is nothing to copy'],
   'disk-shrinks': [409, 'disks can only grow'],
   'snapshot-unknown': [404, 'the VM has no such snapshot'],
-  'work-unknown': [404, 'there is no such work'],
   'user-unknown': [404, 'there is no such user'],
   'api-token-unknown': [404, 'there is no such API token'],
   'join-token-unknown': [404, 'there is no such join token'],
@@ -69,6 +68,7 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'host-in-maintenance': [409, 'the host is in maintenance'],
   'host-not-responding': [409, 'the host does not respond'],
   'idempotency-key-reused': [409, 'the idempotency key came with another request before'],
+  'image-changed': [409, 'the image of that name is not the one that was asked for'],
   'image-damaged': [409, 'files of the image are missing or not understood'],
   'last-administrator': [409, 'nobody could administrate the cluster any more'],
   'migration-cancelled': [409, 'the migration was given up before it was done'],
@@ -104,6 +104,7 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'center-not-ready': [503, 'the center cannot decide anything now'],
   // Of tasks, in their `error`.
   'task-cancelled': [409, 'the task was cancelled'],
+  'snapshot-failed': [409, 'the VM ended before its snapshot was there'],
   'center-restarted': [503, 'the center was restarted while the task ran'],
 };
 

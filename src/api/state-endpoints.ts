@@ -1,5 +1,9 @@
-/** The endpoints about states of VMs: snapshots, going back, clones; rows of api/endpoints.ts. */
+/**
+ * The endpoints about states of VMs: snapshots, going back, clones; rows of api/endpoints.ts. What
+ * takes a while answers with its task.
+ */
 import Type, { type Static } from 'typebox';
+import { TaskView } from './tasks.ts';
 import { VmView } from './views.ts';
 
 const strict = { additionalProperties: false } as const;
@@ -13,7 +17,6 @@ const Name = Type.String({
   pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$',
   description: 'lower-case letters, digits and inner hyphens, at most 63',
 });
-const OrNull = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 export const SnapshotView = Type.Object({
   id: Type.String(),
@@ -31,23 +34,6 @@ export const SnapshotView = Type.Object({
 });
 export type SnapshotView = Static<typeof SnapshotView>;
 
-/** Something that takes a while, on one host. Known until the center is started anew. */
-export const WorkView = Type.Object({
-  id: Type.String(),
-  kind: Type.Enum(['snapshot', 'revert', 'clone', 'export']),
-  vm: Type.String(),
-  host: Type.String(),
-  state: Type.Enum(['running', 'done', 'failed']),
-  bytesDone: Type.Integer(),
-  /** 0 until it is known. */
-  bytesTotal: Type.Integer(),
-  /** Of an export: the archive, a path on the host. */
-  file: OrNull(Type.String()),
-  /** Why it failed, and what to do about it. */
-  error: OrNull(Type.Object({ code: Type.String(), text: Type.String(), remedy: Type.String() })),
-});
-export type WorkView = Static<typeof WorkView>;
-
 export const stateEndpoints = {
   takeSnapshot: {
     method: 'POST',
@@ -56,7 +42,7 @@ export const stateEndpoints = {
     summary: 'Takes a snapshot of a VM that runs, memory and disks at one moment.',
     params: Vm,
     body: Type.Object({ name: Name }, strict),
-    reply: WorkView,
+    reply: TaskView,
   },
   listSnapshots: {
     method: 'GET',
@@ -84,7 +70,7 @@ export const stateEndpoints = {
       { start: Type.Optional(Type.Boolean({ description: 'and let it go on from there' })) },
       strict,
     ),
-    reply: WorkView,
+    reply: TaskView,
   },
   cloneVm: {
     method: 'POST',
@@ -96,7 +82,7 @@ export const stateEndpoints = {
       { name: Name, snapshot: Type.Optional(Type.String({ minLength: 1 })) },
       strict,
     ),
-    reply: WorkView,
+    reply: TaskView,
   },
   exportVm: {
     method: 'POST',
@@ -105,7 +91,7 @@ export const stateEndpoints = {
     summary: 'Writes a VM that is powered off into an archive on a host that has its disks.',
     params: Vm,
     body: Type.Object({}, strict),
-    reply: WorkView,
+    reply: TaskView,
   },
   resizeVm: {
     method: 'POST',
@@ -135,13 +121,5 @@ export const stateEndpoints = {
       strict,
     ),
     reply: VmView,
-  },
-  showWork: {
-    method: 'GET',
-    path: '/work/:work',
-    access: 'viewer',
-    summary: 'How far something is that takes a while.',
-    params: Type.Object({ work: Type.String({ minLength: 1 }) }),
-    reply: WorkView,
   },
 } as const;

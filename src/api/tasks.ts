@@ -19,6 +19,8 @@ export const TaskView = Type.Object({
   progress: Type.Number({ minimum: 0, maximum: 1 }),
   message: Type.String(),
   isCancellable: Type.Boolean(),
+  /** What has come of it, by its kind: of an export, `file` and `host`. */
+  result: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
   error: OrNull(ProblemView),
   created: Type.String({ format: 'date-time' }),
   started: OrNull(Type.String({ format: 'date-time' })),

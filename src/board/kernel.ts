@@ -3,6 +3,7 @@
  * flat binaries. What is not for this machine is refused with the reason.
  */
 import { UmbraError } from '../base/errors.ts';
+import { dramBase } from '../devices/virt-map.ts';
 
 export interface LoadedKernel {
   /** Where the kernel is entered, relative to the start of RAM. */
@@ -38,6 +39,11 @@ export function loadKernel(file: Uint8Array, ramBase: number): LoadedKernel {
     throw unusable('it is an EFI program or an Image of another architecture');
   }
   return { entryOffset: 0, segments: [{ offset: 0, bytes: file }], endOffset: file.length };
+}
+
+/** Before anything is done with it. @throws kernel-unusable */
+export function refuseUnusableKernel(file: Uint8Array): void {
+  loadKernel(file, dramBase);
 }
 
 function loadImage(file: Uint8Array, view: DataView): LoadedKernel {

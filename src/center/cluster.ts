@@ -22,6 +22,7 @@ import { shortage } from './capacity.ts';
 import { ConsoleLog } from './console-log.ts';
 import { DaemonConnections } from './daemon-connections.ts';
 import { Events } from './events.ts';
+import { HostWorks } from './host-works.ts';
 import { Images } from './images.ts';
 import { Inventory, type Vm } from './inventory.ts';
 import { Maintenance } from './maintenance.ts';
@@ -34,9 +35,8 @@ import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
 import { Tasks } from './tasks.ts';
-import { keepSnapshots, reverted, revertedTo } from './vm-states.ts';
+import { forgetLostClone, keepSnapshots, reverted, revertedTo } from './vm-states.ts';
 import { hasWishes, isProtected, settle } from './wishes.ts';
-import { Works } from './works.ts';
 
 export interface ClusterOptions {
   readonly store: Store;
@@ -68,7 +68,7 @@ export class Cluster implements AgentListener {
   readonly limits: Limits;
   /** The center's folder. */
   readonly data: string;
-  readonly works = new Works();
+  readonly works = new HostWorks();
   readonly alarms: Alarms;
   readonly maintenance: Maintenance;
   /** Migrations that run, by VM, as people are shown them. */
@@ -183,6 +183,7 @@ export class Cluster implements AgentListener {
       if (place !== undefined) connection.send(place);
     }
     for (const status of hello.vms) this.#dismissUnknown(daemonId, status);
+    for (const task of this.tasks.list({ state: 'failed' })) forgetLostClone(this, daemonId, task);
     this.evaluateAll();
   }
 
@@ -230,8 +231,10 @@ export class Cluster implements AgentListener {
   }
 
   said(daemonId: string, message: VmMessage): void {
+    const isOfWork = this.#saidOfWork(daemonId, message);
     const vm = this.inventory.vm(message.vm);
     if (vm === undefined) return;
+    if (isOfWork) return this.evaluate(message.vm);
     const host = this.nameOf(daemonId);
     const data = { vm: vm.spec.name, host };
     switch (message.kind) {
@@ -240,14 +243,13 @@ export class Cluster implements AgentListener {
         this.console(message.vm).take(BigInt(message.offset), Buffer.from(message.bytes, 'base64'));
         break;
       case 'report':
-        if (!this.works.reported(message.report)) this.#reported(vm, daemonId, message.report);
+        this.#reported(vm, daemonId, message.report);
         break;
       case 'snapshots':
         keepSnapshots(this, daemonId, message);
         break;
       case 'failed': {
         const { command, code, remedy } = message;
-        this.works.refused(daemonId, message);
         if (code === 'hand-over-refused') this.#refusedHandOvers.set(message.vm, message.message);
         if (command === 'start' || command === 'startShadow') this.#avoidFor(message.vm, daemonId);
         const text = `${host} could not ${command} ${vm.spec.name}: ${message.message}`;
@@ -262,6 +264,19 @@ export class Cluster implements AgentListener {
       }
     }
     this.evaluate(message.vm);
+  }
+
+  /**
+   * Also of a VM that has been deleted meanwhile: a task waits for it.
+   * @returns whether it is a work's report, and nobody else need look at it
+   */
+  #saidOfWork(daemonId: string, message: VmMessage): boolean {
+    if (message.kind === 'failed') this.works.refused(daemonId, message);
+    if (message.kind !== 'report') return false;
+    const { kind, id } = message.report;
+    if (!this.works.reported(daemonId, message.report)) return false;
+    if (kind === 'work-done') forgetLostClone(this, daemonId, this.tasks.find(String(id)));
+    return true;
   }
 
   /** What people want to read of what lockstep reports; the arbiter's decisions tell the rest. */

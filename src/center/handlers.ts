@@ -28,7 +28,7 @@ import { adminWish } from './people/api-tokens.ts';
 import { peopleHandlers } from './people/handlers.ts';
 import { checkJoinToken, useJoinToken } from './people/join-tokens.ts';
 import { removeHost, revokeHost } from './revocation.ts';
-import { refuseUnordered } from './start-orders.ts';
+import { refuseUnordered, refuseUnorderedRevert } from './start-orders.ts';
 import { hostView, vmView } from './views.ts';
 import {
   cloneVm,
@@ -38,7 +38,6 @@ import {
   revertToSnapshot,
   snapshotViews,
   takeSnapshot,
-  workView,
 } from './vm-states.ts';
 
 const readyMsMax = 2_000;
@@ -102,24 +101,23 @@ export const handlers: Handlers = {
   showTask: ({ cluster }, { params }) => cluster.tasks.show(params.task),
   cancelTask: ({ cluster }, { params }, call) =>
     cluster.tasks.cancel(params.task, nameOf(call.caller)),
-  takeSnapshot: ({ cluster }, { params, body }) =>
-    workView(cluster, takeSnapshot(cluster, cluster.findVm(params.vm), body.name)),
+  takeSnapshot: ({ cluster }, { params, body }, { caller }) =>
+    takeSnapshot(cluster, cluster.findVm(params.vm), body.name, nameOf(caller)),
   listSnapshots: ({ cluster }, { params }) => snapshotViews(cluster, cluster.findVm(params.vm)),
   deleteSnapshot: async ({ cluster }, { params }) => {
     await deleteSnapshot(cluster, cluster.findVm(params.vm), params.snapshot);
     return null;
   },
-  revertToSnapshot: ({ cluster }, { params, body }) => {
-    const vm = cluster.findVm(params.vm);
-    return workView(cluster, revertToSnapshot(cluster, vm, params.snapshot, body.start ?? false));
+  revertToSnapshot: ({ cluster }, { params, body }, { caller }) => {
+    const wish = { snapshot: params.snapshot, start: body.start ?? false, by: nameOf(caller) };
+    return revertToSnapshot(cluster, cluster.findVm(params.vm), wish);
   },
-  cloneVm: ({ cluster }, { params, body }) =>
-    workView(cluster, cloneVm(cluster, cluster.findVm(params.vm), body)),
-  exportVm: ({ cluster }, { params }) =>
-    workView(cluster, exportVm(cluster, cluster.findVm(params.vm))),
+  cloneVm: ({ cluster }, { params, body }, { caller }) =>
+    cloneVm(cluster, cluster.findVm(params.vm), body, nameOf(caller)),
+  exportVm: ({ cluster }, { params }, { caller }) =>
+    exportVm(cluster, cluster.findVm(params.vm), nameOf(caller)),
   resizeVm: ({ cluster }, { params, body }) =>
     act(cluster, params.vm, (vm) => resizeVm(cluster, vm, body)),
-  showWork: ({ cluster }, { params }) => workView(cluster, cluster.works.find(params.work)),
 };
 
 /** A write that has become durable, within a time in which a probe still waits. */
@@ -208,5 +206,7 @@ async function askArbiter(
   // JSON leaves out what is undefined; the arbiter reads both alike.
   const ask = body as Ask;
   refuseUnordered(cluster, own, ask);
+  const refusal = refuseUnorderedRevert(cluster, own, ask);
+  if (refusal !== undefined) return refusal as Output<'askArbiter'>;
   return (await cluster.arbiter.ask(ask)) as Output<'askArbiter'>;
 }

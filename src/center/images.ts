@@ -53,13 +53,23 @@ export class Images {
     this.#pinned = join(directory, 'images');
   }
 
-  /** The image as it is built now, kept from now on. */
-  pin(name: string): PinnedImage {
+  /**
+   * The image as it is built now, kept from now on.
+   * @param expected the digest, if the caller means one image and no other of that name
+   */
+  pin(name: string, expected?: string): PinnedImage {
     const folder = join(this.#built, name);
     if (!namePattern.test(name) || !existsSync(join(folder, 'image.json')))
       throw this.#unknown(name);
     const text = readFileSync(join(folder, 'image.json'));
     const digest = createHash('sha256').update(text).digest('hex');
+    if (expected !== undefined && expected !== digest) {
+      throw new UmbraError(
+        'image-changed',
+        `the image "${name}" at the center is another one than was asked for`,
+        "See which it is on the center's machine: umbra image show.",
+      );
+    }
     const image = parse(name, text.toString('utf8'));
     const place = join(this.#pinned, digest);
     if (!existsSync(place)) {

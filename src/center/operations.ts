@@ -22,7 +22,7 @@ export async function createVm(cluster: Cluster, body: Input<'createVm'>['body']
   const preferredHost = body.host === undefined ? undefined : cluster.hostNamed(body.host);
   const ports = body.ports ?? [];
   refuseTakenPorts(cluster, ports);
-  const image = cluster.images.pin(body.image);
+  const image = cluster.images.pin(body.image, body.imageDigest);
   const id = randomUUID();
   // First: whoever knows of the VM finds it at the arbiter.
   await cluster.arbiter.create(id);

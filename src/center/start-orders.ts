@@ -4,9 +4,10 @@
  * own VMs cannot take or speak for others.
  */
 import { UmbraError } from '../base/errors.ts';
-import type { ArbiterEntry, Ask } from '../lockstep/arbiter.ts';
+import type { ArbiterEntry, Ask, Reply } from '../lockstep/arbiter.ts';
 import type { Cluster } from './cluster.ts';
 import type { Daemon, Vm } from './inventory.ts';
+import { revertKind, revertTaskOf } from './vm-states.ts';
 
 /**
  * Becoming live without having been the eligible shadow is the center's order alone: to the host on
@@ -23,6 +24,37 @@ export function refuseUnordered(cluster: Cluster, host: Daemon, { vm: id, operat
     'access-denied',
     `${host.name} may not start ${vm.spec.name}: the center has placed it elsewhere`,
     'Power VMs on at the center: umbra vm start.',
+  );
+}
+
+/**
+ * Going back to a snapshot is the center's order alone, too: of the VM, to the host, for as long as
+ * its task runs. What was granted is granted again, whatever became of the task: it was.
+ *
+ * @returns the refusal, from a center that runs the tasks; of one that may not have heard of the
+ * task yet nothing is learnt, and the host asks again
+ */
+export function refuseUnorderedRevert(
+  cluster: Cluster,
+  host: Daemon,
+  { vm: id, operation, claimId }: Ask,
+): Reply | undefined {
+  if (operation.kind !== 'revert') return undefined;
+  const vm = cluster.inventory.vm(id);
+  const record = cluster.arbiter.entry(id)?.record;
+  if (vm === undefined || record === undefined || record.claimId === claimId) return undefined;
+  const task = cluster.tasks.find(revertTaskOf(operation.saved));
+  const isOrdered =
+    task?.kind === revertKind &&
+    task.state === 'running' &&
+    task.vm === vm.spec.name &&
+    task.host === host.name;
+  if (isOrdered) return undefined;
+  if (cluster.leads) return { vm: id, claimId, granted: false, refusal: 'not-ordered', record };
+  throw new UmbraError(
+    'access-denied',
+    `${host.name} may not take ${vm.spec.name} back to a snapshot: no task of that kind runs`,
+    'Go back at the center: umbra vm snapshot revert.',
   );
 }
 

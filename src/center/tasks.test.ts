@@ -57,9 +57,13 @@ test('a task begins at once, shows its progress, and keeps what came of it', asy
   const { progress, message, started } = tasks.show(id);
   assert.deepEqual([progress, message], [1, 'a quarter']);
   assert.ok(started !== null);
+  assert.equal('result' in tasks.show(id), false);
+  work.task().result({ file: '/there' });
+  work.task().result({ host: 'red' });
   work.resolve('result');
   assert.equal(await done, 'result');
   assert.equal(tasks.show(id).state, 'succeeded');
+  assert.deepEqual(tasks.show(id).result, { file: '/there', host: 'red' });
   assert.deepEqual(ended(), ['test of web has succeeded']);
   work.task().progress(0.5);
   assert.equal(tasks.show(id).progress, 1, 'what has ended does not change');

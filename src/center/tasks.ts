@@ -38,6 +38,8 @@ export interface Task {
   readonly id: string;
   /** @param fraction 0 to 1 */
   progress(fraction: number, message?: string): void;
+  /** What has come of it, for people: shown from now on. Adds to what was given before. */
+  result(values: NonNullable<TaskView['result']>): void;
   /** Aborted by a cancellation, with the error to throw as its reason. */
   readonly signal: AbortSignal;
 }
@@ -118,6 +120,8 @@ export class Tasks {
         id: running.view.id,
         signal,
         progress: (fraction, message) => this.#progress(running, fraction, message),
+        result: (values) =>
+          this.#change(running, { result: { ...running.view.result, ...values } }),
       });
       this.#end(running, { state: 'succeeded', progress: 1 });
       return result;
@@ -189,8 +193,12 @@ export class Tasks {
       .slice(-(query.limit ?? 1000));
   }
 
+  find(id: string): TaskView | undefined {
+    return this.#running.get(id)?.view ?? this.#store.get<TaskView>('tasks', id);
+  }
+
   show(id: string): TaskView {
-    const view = this.#running.get(id)?.view ?? this.#store.get<TaskView>('tasks', id);
+    const view = this.find(id);
     if (view !== undefined) return view;
     throw new UmbraError('task-unknown', `there is no task "${id}"`, 'See umbra task list.');
   }

@@ -1,6 +1,8 @@
 /**
  * What people ask of the states of VMs: snapshots, going back to one, clones. Twin of
- * operations.ts: conditions, then the order to the host that has what is needed.
+ * operations.ts: conditions, then a task with the order to the host that has what is needed. A
+ * center that is started anew has given its tasks up; a snapshot or an archive that the host finishes
+ * nevertheless is there, disks of a clone are removed again.
  *
  * Which snapshots there are is the hosts' knowledge; the center keeps what each host said last, so
  * that it can say where a snapshot is whose host is away.
@@ -9,16 +11,18 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DaemonMessage, SnapshotInfo, VmSpec } from '../api/agent.ts';
 import type { Input } from '../api/endpoints.ts';
-import type { SnapshotView, WorkView } from '../api/state-endpoints.ts';
+import type { SnapshotView } from '../api/state-endpoints.ts';
+import type { TaskView } from '../api/tasks.ts';
 import { UmbraError } from '../base/errors.ts';
 import { coldStartHosts, type VmRecord } from '../lockstep/arbiter.ts';
 import type { Cluster } from './cluster.ts';
 import { powerOnInputs } from './cluster.ts';
+import { hostLost } from './host-works.ts';
 import type { KeptSnapshot, Vm } from './inventory.ts';
 import { macOf } from './operations.ts';
 import { liveOf } from './protection.ts';
+import type { Task, TaskWish } from './tasks.ts';
 import { vmView } from './views.ts';
-import type { Work } from './works.ts';
 
 const stopMsMax = 60_000;
 const deleteMsMax = 30_000;
@@ -74,7 +78,7 @@ export function refuseStateAway(cluster: Cluster, vm: Vm, discardState: boolean)
   );
 }
 
-export function takeSnapshot(cluster: Cluster, vm: Vm, name: string): Work {
+export function takeSnapshot(cluster: Cluster, vm: Vm, name: string, by: string): TaskView {
   const { id: vmId, name: vmName } = vm.spec;
   if (vm.snapshots?.some((snapshot) => snapshot.name === name)) {
     throw new UmbraError(
@@ -93,15 +97,25 @@ export function takeSnapshot(cluster: Cluster, vm: Vm, name: string): Work {
     );
   }
   const { host } = live.member;
-  const id = randomBytes(8).toString('hex');
   const where = cluster.nameOf(host);
-  const whenDone = () =>
+  return begin(cluster, { kind: 'take-snapshot', vm: vmName, host: where, by }, async (task) => {
+    const id = randomBytes(8).toString('hex');
+    const send = () => connection.send({ kind: 'snapshot', vm: vmId, id, name });
+    await cluster.works.perform({ id, command: 'snapshot', vm: vmId, host, send }, task);
+    task.result({ snapshot: name, id });
     cluster.events.add('vm-snapshot-taken', `snapshot ${name} of ${vmName} is on ${where}`, {
       ...{ vm: vmName, host: where, snapshot: name },
     });
-  const work = cluster.works.begin({ id, kind: 'snapshot', vm: vmId, host, whenDone });
-  connection.send({ kind: 'snapshot', vm: vmId, id, name });
-  return work;
+  });
+}
+
+/** Hosts finish what they have begun: none of these can be cancelled. */
+function begin(
+  cluster: Cluster,
+  wish: Omit<TaskWish, 'isCancellable'>,
+  act: (task: Task) => Promise<void>,
+): TaskView {
+  return cluster.tasks.show(cluster.tasks.run({ ...wish, isCancellable: false }, act).id);
 }
 
 export async function deleteSnapshot(cluster: Cluster, vm: Vm, name: string): Promise<void> {
@@ -125,40 +139,57 @@ export async function deleteSnapshot(cluster: Cluster, vm: Vm, name: string): Pr
   );
 }
 
-export function revertToSnapshot(cluster: Cluster, vm: Vm, name: string, start: boolean): Work {
-  const snapshot = findSnapshot(vm, name);
+/** What a task of this kind orders, its host may ask of the arbiter while it runs (start-orders.ts). */
+export const revertKind = 'revert-to-snapshot';
+
+/** The saved state of a revert is named by its snapshot and its task. */
+export const revertTaskOf = (saved: string): string => saved.slice(saved.indexOf('-') + 1);
+
+export function revertToSnapshot(
+  cluster: Cluster,
+  vm: Vm,
+  wish: { readonly snapshot: string; readonly start: boolean; readonly by: string },
+): TaskView {
+  const snapshot = findSnapshot(vm, wish.snapshot);
   connectionTo(cluster, snapshot);
-  const { id: vmId } = vm.spec;
-  const saved = `${snapshot.id}-${randomBytes(4).toString('hex')}`;
-  const whenDone = () => {
+  const { id: vmId, name: vmName } = vm.spec;
+  const { host } = snapshot;
+  const shown = { kind: revertKind, vm: vmName, host: cluster.nameOf(host), by: wish.by };
+  return begin(cluster, shown, async (task) => {
+    task.progress(0, `${vmName} is powered off`);
+    cluster.inventory.putVm({ ...vm, wanted: 'off' });
+    cluster.evaluate(vmId);
+    const fenced = await whenStopped(cluster, vmId, host, task.signal);
+    // Another center that decides for the arbiter has to know of the task.
+    await cluster.store.settled();
+    const connection = cluster.agents.get(host);
+    if (connection === undefined) throw hostLost();
+    const saved = `${snapshot.id}-${task.id}`;
+    const send = () =>
+      connection.send({ kind: 'revert', vm: vmId, snapshot: snapshot.id, saved, fenced });
+    await cluster.works.perform({ id: saved, command: 'revert', vm: vmId, host, send }, task);
+    task.result({ snapshot: snapshot.name });
     const now = cluster.inventory.vm(vmId);
-    if (now === undefined || !start) return;
+    if (now === undefined || !wish.start) return;
     cluster.inventory.putVm({ ...now, wanted: 'on' });
     cluster.evaluate(vmId);
-  };
-  const work = cluster.works.begin({
-    ...{ id: saved, kind: 'revert', vm: vmId, host: snapshot.host, whenDone },
   });
-  cluster.inventory.putVm({ ...vm, wanted: 'off' });
-  cluster.evaluate(vmId);
-  void whenStopped(cluster, vmId).then((fenced) => {
-    if (work.state !== 'running') return;
-    const connection = cluster.agents.get(snapshot.host);
-    if (fenced !== undefined && connection !== undefined) {
-      connection.send({ kind: 'revert', vm: vmId, snapshot: snapshot.id, saved, fenced });
-      return;
-    }
-    const text = `it could not be powered off within ${stopMsMax / 1000} s`;
-    cluster.works.fail(work, { code: 'vm-running', text, remedy: 'See umbra vm events.' });
-  });
-  return work;
 }
 
-/** @returns whether the record still calls a process live that has certainly ended */
-async function whenStopped(cluster: Cluster, id: string): Promise<boolean | undefined> {
+/**
+ * @param host has to be there when it is
+ * @returns whether the record still calls a process live that has certainly ended
+ */
+async function whenStopped(
+  cluster: Cluster,
+  id: string,
+  host: string,
+  signal: AbortSignal,
+): Promise<boolean> {
   for (const end = performance.now() + stopMsMax; performance.now() < end; ) {
     const vm = cluster.inventory.vm(id);
-    if (vm === undefined) return undefined;
+    if (vm === undefined) throw deletedMeanwhile();
+    if (cluster.agents.get(host) === undefined) throw hostLost();
     const situation = cluster.situation(vm);
     const { record } = situation;
     const live = liveOf(situation);
@@ -166,12 +197,23 @@ async function whenStopped(cluster: Cluster, id: string): Promise<boolean | unde
     if (record !== undefined && live === undefined) return false;
     const mayClaim = eligible !== undefined && !situation.hasEnded(eligible);
     if (record !== undefined && live && situation.hasEnded(live.member) && !mayClaim) return true;
-    await sleep(lookMs);
+    await sleep(lookMs, undefined, { signal });
   }
-  return undefined;
+  throw new UmbraError(
+    'vm-running',
+    `it could not be powered off within ${stopMsMax / 1000} s`,
+    'See umbra vm events.',
+  );
 }
 
-export function cloneVm(cluster: Cluster, vm: Vm, body: Input<'cloneVm'>['body']): Work {
+const cloneKind = 'clone-vm';
+
+export function cloneVm(
+  cluster: Cluster,
+  vm: Vm,
+  body: Input<'cloneVm'>['body'],
+  by: string,
+): TaskView {
   const { id: vmId, name: vmName } = vm.spec;
   refuseTakenName(cluster, body.name);
   const snapshot = body.snapshot === undefined ? undefined : findSnapshot(vm, body.snapshot);
@@ -187,16 +229,38 @@ export function cloneVm(cluster: Cluster, vm: Vm, body: Input<'cloneVm'>['body']
   const connection = cluster.agents.get(host);
   if (connection === undefined) throw notResponding(cluster.nameOf(host));
   const newVm = randomUUID();
+  const { name } = body;
   const source = snapshot?.vm ?? vm.spec;
-  const work = cluster.works.begin({
-    ...{ id: randomBytes(8).toString('hex'), kind: 'clone', vm: vmId, host },
-    whenDone: () => addClone(cluster, vm, source, { id: newVm, name: body.name, host }),
+  const shown = { kind: cloneKind, vm: vmName, host: cluster.nameOf(host), by };
+  return begin(cluster, shown, async (task) => {
+    const send = () =>
+      connection.send({
+        ...{ kind: 'clone', vm: vm.spec, newVm, work: task.id },
+        ...(snapshot !== undefined && { snapshot: snapshot.id }),
+      });
+    // First: should this come to nothing, it is known whose disks they are.
+    task.result({ vm: name, id: newVm });
+    await cluster.works.perform({ id: task.id, command: 'clone', vm: vmId, host, send }, task);
+    try {
+      await addClone(cluster, vm, source, { id: newVm, name, host });
+    } catch (error) {
+      forgetDisks(cluster, host, newVm);
+      throw error;
+    }
   });
-  connection.send({
-    ...{ kind: 'clone', vm: vm.spec, newVm, work: work.id },
-    ...(snapshot !== undefined && { snapshot: snapshot.id }),
-  });
-  return work;
+}
+
+/** What was copied for a clone that never became a VM; its host has come, or says that it is done. */
+export function forgetLostClone(cluster: Cluster, host: string, task: TaskView | undefined): void {
+  const id = task?.result?.['id'];
+  const isLost = task?.kind === cloneKind && task.state === 'failed';
+  if (!isLost || task.host !== cluster.nameOf(host) || typeof id !== 'string') return;
+  forgetDisks(cluster, host, id);
+}
+
+function forgetDisks(cluster: Cluster, host: string, id: string): void {
+  if (cluster.inventory.vm(id) !== undefined) return;
+  cluster.agents.get(host)?.send({ kind: 'forget', vm: id });
 }
 
 /** The disks are there: a VM of its own, with an identity of its own. */
@@ -207,9 +271,7 @@ async function addClone(
   { id, name, host }: { readonly id: string; readonly name: string; readonly host: string },
 ): Promise<void> {
   const { inventory, store, events, arbiter } = cluster;
-  if (inventory.vm(vm.spec.id) === undefined) {
-    throw new UmbraError('vm-unknown', 'the VM has been deleted meanwhile', 'Clone another one.');
-  }
+  if (inventory.vm(vm.spec.id) === undefined) throw deletedMeanwhile();
   refuseTakenName(cluster, name);
   await arbiter.create(id, [host]);
   store.transaction(() => {
@@ -238,7 +300,7 @@ function hostWithDisks(cluster: Cluster, vm: Vm): string {
   );
 }
 
-export function exportVm(cluster: Cluster, vm: Vm): Work {
+export function exportVm(cluster: Cluster, vm: Vm, by: string): TaskView {
   const { id: vmId, name } = vm.spec;
   const { state } = vmView(cluster, vm);
   if (state !== 'poweredOff') throw notOff(name, state);
@@ -246,16 +308,17 @@ export function exportVm(cluster: Cluster, vm: Vm): Work {
   const where = cluster.nameOf(host);
   const connection = cluster.agents.get(host);
   if (connection === undefined) throw notResponding(where);
-  const id = randomBytes(8).toString('hex');
-  const time = new Date().toISOString().replace(/[:.]/g, '-');
-  const whenDone = () =>
+  return begin(cluster, { kind: 'export-vm', vm: name, host: where, by }, async (task) => {
+    const time = new Date().toISOString().replace(/[:.]/g, '-');
+    const order = { kind: 'export', vm: vm.spec, file: `${name}-${time}.tar.zst` } as const;
+    const send = () => connection.send({ ...order, work: task.id });
+    const work = { id: task.id, command: 'export', vm: vmId, host, send } as const;
+    const file = await cluster.works.perform(work, task);
+    task.result({ file: file ?? null, host: where });
     cluster.events.add('vm-exported', `${name} has been exported on ${where}`, {
-      ...{ vm: name, host: where, file: work.file },
+      ...{ vm: name, host: where, file },
     });
-  const work: Work = cluster.works.begin({ id, kind: 'export', vm: vmId, host, whenDone });
-  const file = `${name}-${time}.tar.zst`;
-  connection.send({ kind: 'export', vm: vm.spec, file, work: id });
-  return work;
+  });
 }
 
 /** From the next power-on. A suspended VM is what it was saved as. */
@@ -292,6 +355,9 @@ function notOff(name: string, state: string, otherwise = ''): UmbraError {
     `Power it off first: umbra vm stop ${name}${otherwise}.`,
   );
 }
+
+const deletedMeanwhile = (): UmbraError =>
+  new UmbraError('vm-unknown', 'the VM has been deleted meanwhile', 'See umbra vm list.');
 
 function refuseTakenName(cluster: Cluster, name: string): void {
   if (!cluster.inventory.vms.some((vm) => vm.spec.name === name)) return;
@@ -335,11 +401,4 @@ export function snapshotViews(cluster: Cluster, vm: Vm): SnapshotView[] {
       memoryBytes: spec.memoryBytes,
     }),
   );
-}
-
-export function workView(cluster: Cluster, work: Work): WorkView {
-  const { id, kind, state, bytesDone, bytesTotal, error, file } = work;
-  const vm = cluster.inventory.vm(work.vm)?.spec.name ?? work.vm;
-  const host = cluster.nameOf(work.host);
-  return { id, kind, vm, host, state, bytesDone, bytesTotal, error, file };
 }

@@ -18,6 +18,7 @@ export function explain(error: unknown): number {
 
 const usageErrors = new Set([
   'nothing-to-run',
+  'image-or-kernel',
   'cpus-out-of-range',
   'memory-out-of-range',
   'publish-invalid',

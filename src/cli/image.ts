@@ -1,12 +1,14 @@
-/** `umbra image build|list|show|remove`. */
+/** `umbra image build|import|list|show|remove`. */
 import type { Command } from 'commander';
 import { umbraHome } from '../api/credentials.ts';
 import { buildImage } from '../images/build.ts';
 import { type ImageDescription, listImages, loadImage, removeImage } from '../images/image.ts';
 import { megabytes } from '../images/progress.ts';
 import { builtinRecipes, loadRecipe } from '../images/recipe.ts';
+import { diskOption, importOwn } from './own-files.ts';
 import { ProgressLine } from './progress-line.ts';
 import { show, table } from './session.ts';
+import { parseMemory } from './values.ts';
 
 export function registerImage(program: Command): void {
   const image = program.command('image').description('build and manage guest images');
@@ -38,9 +40,32 @@ export function registerImage(program: Command): void {
     });
 
   image
+    .command('import')
+    .argument('<name>', 'lower-case letters, digits and dashes')
+    .requiredOption('--kernel <file>', 'a 64-bit RISC-V kernel: Linux Image, ELF or flat binary')
+    .option('--initrd <file>', 'an initial RAM disk for it')
+    .addOption(diskOption())
+    .option('--append <text>', 'kernel command line; by default console=ttyS0')
+    .option('--memory <size>', 'memory of VMs unless told otherwise, such as 512M')
+    .option('--json', 'print the image as JSON')
+    .description("make an image of your own kernel and disks, on the center's machine")
+    .action(async (name: string, { json, append, memory, ...files }) => {
+      const { image: made, digest } = await importOwn(name, files, {
+        ...(append !== undefined && { append }),
+        ...(memory !== undefined && { memory: parseMemory(memory, 2 ** 24, 3 * 2 ** 30) }),
+        quiet: json === true,
+      });
+      show(
+        json,
+        { ...made, digest },
+        () => `${name} has been imported; umbra vm create VM --image ${name}.`,
+      );
+    });
+
+  image
     .command('list')
     .option('--json', 'print JSON')
-    .description('list the images that are built')
+    .description('list the images that there are')
     .action(async (options: { json?: boolean }) => {
       const images = await listImages(umbraHome());
       show(options.json, images, () =>
@@ -72,5 +97,6 @@ export function registerImage(program: Command): void {
 
 function row({ name, summary, kernel, initrd, disks, release }: ImageDescription) {
   const bytes = [kernel, initrd, ...disks].reduce((sum, file) => sum + file.bytes, 0);
-  return [name, megabytes(bytes), `${release.suite} ${release.version}`, summary];
+  const debian = release === undefined ? undefined : `${release.suite} ${release.version}`;
+  return [name, megabytes(bytes), debian, summary];
 }

@@ -59,6 +59,7 @@ function details(task: TaskView): string {
     ['host', task.host],
     ['state', task.state],
     ['done', task.message === '' ? percent(task) : `${percent(task)}, ${task.message}`],
+    ['result', task.result === undefined ? undefined : JSON.stringify(task.result)],
     ['error', error === null ? 'none' : `${error.detail}. ${error.remedy}`],
     ['asked for by', task.by],
     ['created', task.created],

@@ -1,15 +1,12 @@
 /** `umbra vm suspend|clone|export|resize`, `umbra vm snapshot create|list|revert|delete`. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Client } from '../api/client.ts';
-import type { SnapshotView, WorkView } from '../api/state-endpoints.ts';
+import type { SnapshotView } from '../api/state-endpoints.ts';
 import { UmbraError } from '../base/errors.ts';
-import { ProgressLine } from './progress-line.ts';
 import { centerOptions, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory } from './values.ts';
-import { noWait, waitForVm } from './wait.ts';
+import { noWait, waitForTask, waitForVm } from './wait.ts';
 import { wholeNumber } from './whole-number.ts';
-
-const lookMs = 100;
 
 export function registerVmState(vm: Command): void {
   noWait(centerOptions(vm.command('suspend')))
@@ -34,9 +31,9 @@ export function registerVmState(vm: Command): void {
     .action(async (from: string, name: string, { json, wait, snapshot, ...options }) => {
       const made = await withCenter(options, async (client) => {
         const body = { name, ...(snapshot !== undefined && { snapshot }) };
-        const work = await client.call('cloneVm', { params: { vm: from }, body });
-        if (!wait) return work;
-        await finish(client, work);
+        const task = await client.call('cloneVm', { params: { vm: from }, body });
+        if (!wait) return task;
+        await waitForTask(client, task);
         return client.call('showVm', { params: { vm: name } });
       });
       show(json, made, () => `${name} ${wait ? 'has been' : 'is being'} cloned from ${from}.`);
@@ -45,14 +42,16 @@ export function registerVmState(vm: Command): void {
   noWait(centerOptions(vm.command('export')))
     .description('write a VM that is powered off into an archive (.tar.zst) on its host')
     .argument('<vm>')
-    .option('--json', 'print { host, file } and more as JSON')
+    .option('--json', 'print the task as JSON; result.file is the archive')
     .action(async (name: string, { json, wait, ...options }) => {
-      const work = await withCenter(options, async (client) => {
+      const task = await withCenter(options, async (client) => {
         const begun = await client.call('exportVm', { params: { vm: name }, body: {} });
-        return wait ? finish(client, begun) : begun;
+        return wait ? waitForTask(client, begun) : begun;
       });
-      show(json, work, () =>
-        wait ? `${name} is in ${work.file} on ${work.host}.` : `${name} is being exported.`,
+      show(json, task, () =>
+        wait
+          ? `${name} is in ${task.result?.['file']} on ${task.host}.`
+          : `${name} is being exported; see umbra task show ${task.id}.`,
       );
     });
 
@@ -100,9 +99,9 @@ function registerSnapshot(vm: Command): void {
     .action(async (name: string, own: string, { json, wait, ...options }) => {
       const taken = await withCenter(options, async (client) => {
         const asked = { params: { vm: name }, body: { name: own } };
-        const work = await client.call('takeSnapshot', asked);
-        if (!wait) return work;
-        await finish(client, work);
+        const task = await client.call('takeSnapshot', asked);
+        if (!wait) return task;
+        await waitForTask(client, task);
         return snapshotOf(client, name, own);
       });
       show(json, taken, () => `${own} ${wait ? 'has been' : 'is being'} taken on ${taken.host}.`);
@@ -134,9 +133,9 @@ function registerSnapshot(vm: Command): void {
       if (yes !== true) throw consentMissing(name, own);
       const reverted = await withCenter(options, async (client) => {
         const asked = { params: { vm: name, snapshot: own }, body: { start } };
-        const work = await client.call('revertToSnapshot', asked);
-        if (!wait) return work;
-        await finish(client, work);
+        const task = await client.call('revertToSnapshot', asked);
+        if (!wait) return task;
+        await waitForTask(client, task);
         const is = start ? 'poweredOn' : 'suspended';
         return waitForVm(client, name, ({ state }) => state === is);
       });
@@ -157,25 +156,6 @@ function registerSnapshot(vm: Command): void {
       );
       show(json, { deleted: own }, () => `Snapshot ${own} of ${name} has been deleted.`);
     });
-}
-
-/** Waits, however long it takes, and tells how far it is. */
-async function finish(client: Client, begun: WorkView): Promise<WorkView> {
-  const line = new ProgressLine(process.stderr.isTTY === true);
-  try {
-    for (let work = begun; ; ) {
-      if (work.state === 'done') return work;
-      if (work.error !== null) {
-        throw new UmbraError(work.error.code, work.error.text, work.error.remedy);
-      }
-      const { kind, vm, host, bytesDone, bytesTotal } = work;
-      line.show(`${kind}: ${vm} on ${host}`, bytesDone, bytesTotal);
-      await new Promise((resolve) => setTimeout(resolve, lookMs));
-      work = await client.call('showWork', { params: { work: work.id } });
-    }
-  } finally {
-    line.end();
-  }
 }
 
 async function snapshotOf(client: Client, vm: string, name: string): Promise<SnapshotView> {

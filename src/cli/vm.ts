@@ -2,7 +2,9 @@
 import { type Command, Option } from 'commander';
 import type { PublishedPort } from '../api/agent.ts';
 import type { VmView } from '../api/views.ts';
+import { UmbraError } from '../base/errors.ts';
 import { eventLine, readEvents } from './events.ts';
+import { createFromOwn, diskOption } from './own-files.ts';
 import { centerOptions, fields, ifVersion, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory, parsePublish } from './values.ts';
 import { registerMigrate } from './vm-migrate.ts';
@@ -45,10 +47,13 @@ export function registerVm(program: Command): void {
 function registerCreate(vm: Command): void {
   centerOptions(vm.command('create'))
     .description(
-      "create a VM from an image that is built on the center's machine; it is powered off",
+      "create a VM from an image on the center's machine, or from your own kernel and disks there; it is powered off",
     )
     .argument('<name>', 'lower-case letters, digits and inner hyphens')
-    .requiredOption('--image <name>', 'the image (umbra image list)')
+    .option('--image <name>', 'the image (umbra image list)')
+    .option('--kernel <file>', "instead: a kernel of your own, on the center's machine")
+    .option('--initrd <file>', 'an initial RAM disk for it')
+    .addOption(diskOption())
     .option('--cpus <n>', 'virtual CPUs, 1 to 8', wholeNumber, 1)
     .option('--memory <size>', 'memory, such as 512M; by default what the image asks for')
     .option(
@@ -65,23 +70,45 @@ function registerCreate(vm: Command): void {
     .option('--idempotency-key <key>', 'tried again with the same key, it is created only once')
     .option('--json', 'print the VM as JSON')
     .action(async (name: string, options) => {
-      const { json, memory, image, cpus, publish, vlan, append, host, ft, idempotencyKey } =
-        options;
+      const { json, memory, cpus, publish, vlan, append, host, ft, idempotencyKey } = options;
+      refuseMixed(options);
       const created = await withCenter(options, async (client) => {
-        const body = {
-          ...{ name, image, cpus, ports: publish },
+        const wish = {
+          ...{ name, cpus, ports: publish },
           ...(memory !== undefined && { memoryBytes: parseMemory(memory, memoryMin, memoryMax) }),
           ...(vlan !== undefined && { vlan }),
           ...(append !== undefined && { append }),
           ...(host !== undefined && { host }),
           ...(ft && { ft }),
         };
-        const made = await client.call('createVm', { body }, { idempotencyKey });
+        const create = (image: { readonly image: string; readonly imageDigest?: string }) =>
+          client.call('createVm', { body: { ...wish, ...image } }, { idempotencyKey });
+        const made =
+          options.kernel === undefined
+            ? await create({ image: options.image })
+            : await createFromOwn(client, name, options, { quiet: json === true }, create);
         if (!options.start) return made;
         return client.call('startVm', { params: { vm: name }, body: {} });
       });
       show(json, created, () => `${name} has been created.`);
     });
+}
+
+/** An image or own files, and nothing that would be left unused. */
+function refuseMixed(options: {
+  image?: string;
+  kernel?: string;
+  initrd?: string;
+  disk: string[];
+}) {
+  const { image, kernel, initrd, disk } = options;
+  const isUnused = kernel === undefined && (initrd !== undefined || disk.length > 0);
+  if ((image === undefined) !== (kernel === undefined) && !isUnused) return;
+  throw new UmbraError(
+    'image-or-kernel',
+    'umbra vm create takes either --image, or --kernel with --initrd and --disk.',
+    'Try: umbra vm create NAME --image tiny.',
+  );
 }
 
 function registerLooking(vm: Command): void {

@@ -104,7 +104,10 @@ export class VmStates {
       try {
         await this.#askRevert(vm, saved, fenced);
       } catch (error) {
-        await disownFolder(savedFolder(folder, saved));
+        // Another center may just have granted it: what the record does not name goes with the
+        // next start here.
+        const isCertain = (error as UmbraError).code !== 'revert-not-ordered';
+        if (isCertain) await disownFolder(savedFolder(folder, saved));
         throw error;
       }
     });

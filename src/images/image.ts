@@ -2,8 +2,8 @@
  * Images at rest: `<home>/images/<name>/` with `Image` (the kernel), `initrd`, disk templates and
  * `image.json`, which describes them and carries their hashes.
  *
- * A folder with an image's name is a whole image, always: it is built under a hidden name and
- * renamed when complete (build.ts). Loading one verifies every file against its hash.
+ * A folder with an image's name is a whole image, always: it is made under a hidden name and
+ * renamed when complete (build.ts, import.ts). Loading one verifies every file against its hash.
  */
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
@@ -25,6 +25,7 @@ export interface ImageDescription {
   readonly summary: string;
   readonly architecture: 'riscv64';
   readonly kernel: ImageFile;
+  /** Empty where an imported image has none. */
   readonly initrd: ImageFile;
   /** Templates: a VM writes to a copy of its own. */
   readonly disks: readonly ImageFile[];
@@ -34,10 +35,10 @@ export interface ImageDescription {
   readonly ready: string;
   readonly prompt: string;
   readonly ports: readonly number[];
-  /** SHA-256 of the recipe. */
+  /** SHA-256 of the recipe; empty of an image that was imported. */
   readonly recipe: string;
-  /** The state of Debian that it was built from. */
-  readonly release: { readonly suite: string; readonly version: string; readonly date: string };
+  /** The state of Debian that it was built from, if it was. */
+  readonly release?: { readonly suite: string; readonly version: string; readonly date: string };
   readonly packages: readonly {
     readonly name: string;
     readonly version: string;
@@ -57,6 +58,8 @@ export const imagesFolder = (home: string): string => join(home, 'images');
 
 /** Names are what recipes allow, so a name never leaves the folder of images. */
 const namePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
+
+export const isImageName = (name: string): boolean => namePattern.test(name);
 
 /** What is there, by name; damaged ones are listed too, since only loading reads the files. */
 export async function listImages(home: string): Promise<ImageDescription[]> {

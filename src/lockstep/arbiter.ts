@@ -99,7 +99,9 @@ export type Refusal =
   | 'already-live'
   | 'stale-replica'
   /** There is a saved state, and the asker neither continues from it nor discards it. */
-  | 'saved-state';
+  | 'saved-state'
+  /** Nobody has asked the host for this: said by the center, before the arbiter is asked. */
+  | 'not-ordered';
 
 export interface Reply {
   readonly vm: string;

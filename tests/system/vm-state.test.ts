@@ -5,11 +5,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import pino from 'pino';
-import type { SnapshotView, WorkView } from '../../src/api/state-endpoints.ts';
+import type { SnapshotView } from '../../src/api/state-endpoints.ts';
+import type { TaskView } from '../../src/api/tasks.ts';
 import type { VmView } from '../../src/api/views.ts';
 import { TestCenter, until } from '../../src/center/cluster.fixture.ts';
 import { HostDaemon } from '../../src/host/daemon.ts';
@@ -190,9 +191,10 @@ test('a clone has the disks and an identity of its own', { timeout: 120_000 }, a
 });
 
 test('a VM that is off is exported, resized, and runs with what it has got', async () => {
-  const { file, host } = await json<WorkView>('vm', 'export', 'one');
-  assert.match(file!, new RegExp(`/${host}/exports/one-[0-9TZ-]+\\.tar\\.zst$`));
-  assert.ok(readFileSync(file!).length > 0);
+  const { result, host } = await json<TaskView>('vm', 'export', 'one');
+  const file = String(result?.['file']);
+  assert.match(file, new RegExp(`/${host}/exports/one-[0-9TZ-]+\\.tar\\.zst$`));
+  assert.ok(readFileSync(file).length > 0);
   const shrinks = await run('vm', 'resize', 'one', '--disk', '0=512');
   assert.match(shrinks.stderr, /it cannot get 4096/);
   await json('vm', 'resize', 'one', '--memory', '20M', '--cpus', '2', '--disk', '0=1M');
@@ -211,6 +213,29 @@ test('a VM that is off is exported, resized, and runs with what it has got', asy
   await isProtected('one');
   for (const name of ['red', 'blue']) assert.equal((await diskOf('one', name)).length, diskBytes);
   await json('vm', 'stop', 'one');
+});
+
+test("a VM from a kernel and a disk of one's own", { timeout: 120_000 }, async () => {
+  const guest = { tickMicros: 1000, ticksPerFrame: 4, writes: 300, touchedBytes: 1 << 20 };
+  const [kernel, disk] = ['own-kernel', 'own-disk'].map((name) => join(center.folder, name));
+  writeFileSync(kernel!, vmGuestKernel(guest));
+  // More than the guest writes to: what is behind it is what was brought along.
+  const brought = Buffer.alloc(2 * diskBytes, 'brought along');
+  writeFileSync(disk!, brought);
+  const files = ['--kernel', kernel!, '--disk', disk!, '--memory', '16M'];
+  const { image } = await json<VmView>('vm', 'create', 'own', ...files, '--ft', '--start');
+  assert.equal(image, 'own-own');
+  assert.ok(!existsSync(join(center.home, 'images', image)));
+  await isProtected('own');
+  const written = diskAfter(300);
+  const isWritten = async () => {
+    const bytes = await diskOf('own', (await show('own')).host!);
+    return bytes.subarray(0, diskBytes).equals(written) ? bytes : undefined;
+  };
+  const bytes = await until('all is written', isWritten, 60_000);
+  assert.ok(bytes.subarray(diskBytes).equals(brought.subarray(diskBytes)));
+  await json('vm', 'stop', 'own');
+  await json('vm', 'delete', 'own');
 });
 
 test('a saved state whose host is away is waited for, or given up', {

@@ -107,6 +107,7 @@ function refused(what: string, refusal: string, record: VmRecord | undefined): U
       `The VM is suspended, and its saved state is on ${record?.saved?.host ?? 'another host'}.`,
       'Start it there, or give up what is saved: umbra vm start NAME --discard-state.',
     ],
+    'not-ordered': ['The center has given this up meanwhile.', 'See umbra task list.'],
   };
   const [message, remedy] = texts[refusal] ?? [
     `The arbiter refused the ${what}: ${refusal}.`,
