@@ -120,6 +120,42 @@ describe('three centers', { skip: hasEtcd ? false : 'etcd-server is not installe
     });
   });
 
+  test('going back to a snapshot is granted anywhere while its task runs, and nowhere else', async () => {
+    const { client } = centers[1]!;
+    const body = { name: 'back', image: 'tiny', host: 'a' };
+    const { ports: _, ...made } = await client.call('createVm', { body });
+    const { id, name, number, image, imageDigest, cpus, memoryBytes, mac } = made;
+    const spec = { id, name, number, image, imageDigest, cpus, memoryBytes, mac };
+    const inputs = { disks: [], epochOffset: '0', randomSeed: '00' };
+    const snapshot = { id: 's', name: 's1', count: '1', savedAtMs: 1, bytes: 1 };
+    a.send({
+      ...{ kind: 'snapshots', vm: id },
+      snapshots: [{ ...snapshot, vm: { ...spec, ...inputs } }],
+    });
+    const params = { vm: name };
+    await until('the snapshot', async () =>
+      (await client.call('listSnapshots', { params })).length > 0 ? true : undefined,
+    );
+    const revert = (saved: string, index: number) =>
+      a.ask(id, { kind: 'revert', saved }, { at: centers[index]!.url });
+    // One that follows may only not have heard of it: the host asks again.
+    await assert.rejects(revert('s-task-0', 1), code('access-denied'));
+    assert.equal((await revert('s-task-0', 0)).refusal, 'not-ordered');
+    const asked = { params: { ...params, snapshot: 's1' }, body: {} };
+    const task = await client.call('revertToSnapshot', asked);
+    const { saved } = await a.order('revert');
+    // As a host asks: until one that follows has heard of the task.
+    const granted = await until('an answer', () => revert(saved, 2).catch(() => undefined));
+    assert.equal(granted.granted, true);
+    a.send({ kind: 'report', vm: id, report: { kind: 'work-done', id: saved } });
+    await until('the end', async () => {
+      const { state } = await client.call('showTask', { params: { task: task.id } });
+      return state === 'succeeded' ? true : undefined;
+    });
+    await until('the refusal', () => revert(saved, 2).then(() => undefined, code('access-denied')));
+    await client.call('deleteVm', { params });
+  });
+
   test('the leader is killed: a failover does not wait, nothing told is lost', async () => {
     const names = ['one', 'two', 'three'];
     for (const name of names) {

@@ -29,6 +29,13 @@ export interface RawReply {
   readonly json: Record<string, unknown>;
 }
 
+/** `image.json` of an image as small as can be. */
+export const describeImage = (name: string): string =>
+  JSON.stringify({
+    ...{ format: 1, name, memory: 2 ** 27, disks: [] },
+    ...{ kernel: { path: 'Image', bytes: 1 }, initrd: { path: 'initrd', bytes: 1 } },
+  });
+
 export class InProcessCenter {
   readonly folder = mkdtempSync(join(tmpdir(), 'umbra-api-'));
   readonly bugs: unknown[] = [];
@@ -109,15 +116,8 @@ export class InProcessCenter {
   addImage(name: string): void {
     const folder = join(this.home, 'images', name);
     mkdirSync(folder, { recursive: true });
-    const file = (path: string) => {
-      writeFileSync(join(folder, path), path);
-      return { path, bytes: 1 };
-    };
-    const description = {
-      ...{ format: 1, name, memory: 2 ** 27, disks: [] },
-      ...{ kernel: file('Image'), initrd: file('initrd') },
-    };
-    writeFileSync(join(folder, 'image.json'), JSON.stringify(description));
+    for (const path of ['Image', 'initrd']) writeFileSync(join(folder, path), path);
+    writeFileSync(join(folder, 'image.json'), describeImage(name));
   }
 
   /** A request as it is, whatever it is. @param path from the root */

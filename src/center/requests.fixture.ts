@@ -3,8 +3,12 @@
  *
  * From: a schema of the endpoint table, as JSON Schema. To: arbitraries of fast-check.
  */
+import { createHash } from 'node:crypto';
 import fc, { type Arbitrary } from 'fast-check';
 import type { TSchema } from 'typebox';
+import { describeImage } from './in-process.fixture.ts';
+
+const tinyDigest = createHash('sha256').update(describeImage('tiny')).digest('hex');
 
 interface Schema {
   readonly type?: string;
@@ -93,7 +97,7 @@ function numberOf({ minimum = -1e6, maximum = 1e6, multipleOf = 1 }: Schema): Ar
 
 function textOf({ pattern, minLength = 0, maxLength = 300 }: Schema, name: string) {
   // What is there, more often than not.
-  const present = { image: 'tiny', host: 'a' }[name];
+  const present = { image: 'tiny', imageDigest: tinyDigest, host: 'a' }[name];
   if (present !== undefined) {
     return fc.oneof(
       { weight: 4, arbitrary: fc.constant(present) },
