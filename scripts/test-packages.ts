@@ -20,6 +20,7 @@ const packages: Readonly<Record<string, string>> = {
   busybox: '/usr/bin/busybox',
   iproute2: '/usr/sbin/ip',
   e2fsprogs: '/usr/sbin/mke2fs',
+  faketime: '/usr/bin/faketime',
 };
 
 export function installTestPackages(): void {

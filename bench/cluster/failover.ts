@@ -38,7 +38,27 @@ export interface FailoverDocument {
 }
 
 async function measure(options: BenchOptions): Promise<FailoverDocument> {
-  const { rounds = roundsDefault, kind = 'kill', progress } = options;
+  const { kind = 'kill' } = options;
+  const { reports, diverged } = await failOverAgainAndAgain(options);
+  return documentOf(kind, reports, diverged);
+}
+
+/**
+ * Round after round on one cluster, under one client.
+ *
+ * @throws when a round does not come to its end, or the client is cut off
+ */
+export async function failOverAgainAndAgain({
+  rounds = roundsDefault,
+  kind = 'kill',
+  progress,
+}: Pick<BenchOptions, 'rounds' | 'kind' | 'progress'>): Promise<{
+  readonly reports: readonly FailoverReport[];
+  /** How many divergences there have been. */
+  readonly diverged: number;
+  /** From the first fault to the end of the last round. */
+  readonly seconds: number;
+}> {
   return onStage({ hosts: 3, images: ['redis'] }, async (stage) => {
     const vm = await stage.startRedis({ ft: true });
     await vm.protected();
@@ -46,6 +66,7 @@ async function measure(options: BenchOptions): Promise<FailoverDocument> {
     const client = await CounterClient.connect(vm.port);
     await stage.cluster.until('the client to count', () => client.replies >= repliesFirst);
     const reports: FailoverReport[] = [];
+    const began = performance.now();
     for (let round = 1; round <= rounds; round++) {
       const report = await oneRound(stage, vm, client, kind);
       reports.push(report);
@@ -55,8 +76,9 @@ async function measure(options: BenchOptions): Promise<FailoverDocument> {
       if (client.problem !== undefined)
         throw new Error(`the client was cut off: ${client.problem}`);
     }
+    const seconds = (performance.now() - began) / 1000;
     await client.stop();
-    return documentOf(kind, reports, await divergences(vm));
+    return { reports, diverged: await divergences(vm), seconds };
   });
 }
 

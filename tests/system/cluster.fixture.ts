@@ -18,6 +18,8 @@ export class ProcessCluster {
   readonly #folder = temporaryFolder();
   readonly #home: string;
   readonly #processes = new Map<string, ChildProcess>();
+  /** What daemons find in their environment beside this process's own, by their names. */
+  readonly environments = new Map<string, NodeJS.ProcessEnv>();
   #client: Client | undefined;
   #url = '';
 
@@ -27,9 +29,14 @@ export class ProcessCluster {
     symlinkSync(imagesFolder(imagesHome), imagesFolder(this.#home));
   }
 
-  static async start(hosts: number): Promise<ProcessCluster> {
+  /** @param prepare called before anything runs */
+  static async start(
+    hosts: number,
+    prepare: (cluster: ProcessCluster) => void = () => {},
+  ): Promise<ProcessCluster> {
     const cluster = new ProcessCluster();
     try {
+      prepare(cluster);
       await cluster.startCenter();
       await cluster.daemon('gateway', 'gateway', ['--publish-address', '127.0.0.1']);
       for (let number = 1; number <= hosts; number++) await cluster.daemon('host', `host${number}`);
@@ -83,8 +90,18 @@ export class ProcessCluster {
     await gone;
   }
 
+  /** A machine that is gone: its VM processes too, and all at once. */
+  async killHost(name: string): Promise<void> {
+    const { vmPids } = await this.client.call('showHost', { params: { host: name } });
+    for (const pid of vmPids) process.kill(pid, 'SIGKILL');
+    await this.kill(name);
+  }
+
   /** Redis, powered on, answering. @returns the published port */
-  async redis(name: string, options: { ft: boolean; host?: string }): Promise<number> {
+  async redis(
+    name: string,
+    options: { ft: boolean; host?: string; image?: string; append?: string },
+  ): Promise<number> {
     const port = await freePort();
     const ports = [{ protocol: 'tcp', gatewayPort: port, guestPort: 6379 } as const];
     await this.client.call('createVm', { body: { name, image: 'redis', ports, ...options } });
@@ -143,7 +160,7 @@ export class ProcessCluster {
     const log = openSync(this.folderOf(`${name}.log`), 'a');
     const child = spawn(process.execPath, [program, ...args], {
       stdio: ['ignore', log, log],
-      env: { ...process.env, UMBRA_HOME: this.#home },
+      env: { ...process.env, UMBRA_HOME: this.#home, ...this.environments.get(name) },
     });
     closeSync(log);
     this.#processes.set(name, child);
