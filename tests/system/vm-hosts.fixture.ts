@@ -113,6 +113,8 @@ export interface SeenFrame {
 export class TestHost {
   readonly id: string;
   tier: Tier = 'auto';
+  /** What executes its VM processes. */
+  node = process.execPath;
   readonly folder: string;
   readonly credentials: DaemonCredentials;
   readonly frames: SeenFrame[] = [];
@@ -169,7 +171,11 @@ export class TestVm {
 
   constructor(host: TestHost, launch: VmLaunch) {
     this.host = host;
-    this.child = fork(program, [], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], execArgv: [] });
+    this.child = fork(program, [], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      execArgv: [],
+      execPath: host.node,
+    });
     for (const stream of [this.child.stdout!, this.child.stderr!]) {
       stream.on('data', (chunk: Buffer) => {
         this.log += chunk.toString();
