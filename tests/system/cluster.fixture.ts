@@ -65,7 +65,7 @@ export class ProcessCluster {
 
   /**
    * Joins, or comes back with the certificate it has.
-   * @param node what executes it and, on a host, its VM processes: by default this Node
+   * @param node what executes a host's VM processes: by default this Node
    */
   async daemon(
     kind: 'host' | 'gateway',
@@ -160,7 +160,7 @@ export class ProcessCluster {
 
   #spawn(name: string, args: readonly string[], node?: string): void {
     const log = openSync(this.folderOf(`${name}.log`), 'a');
-    const child = spawn(node ?? process.execPath, [program, ...args], {
+    const child = spawn(process.execPath, [program, ...args], {
       stdio: ['ignore', log, log],
       env: { ...process.env, UMBRA_HOME: this.#home, ...(node && { UMBRA_NODE: node }) },
     });

@@ -39,12 +39,16 @@ const program = join(import.meta.dirname, '../../src/host/vm/main.ts');
 const waitMsMax = 20_000;
 
 /** Until it is so; what it is, if that is something. */
-export async function until<T>(what: string, look: () => T | undefined | false): Promise<T> {
-  const deadline = performance.now() + waitMsMax;
+export async function until<T>(
+  what: string,
+  look: () => T | undefined | false,
+  msMax = waitMsMax,
+): Promise<T> {
+  const deadline = performance.now() + msMax;
   for (;;) {
     const found = look();
     if (found !== undefined && found !== false) return found;
-    assert.ok(performance.now() < deadline, `not within ${waitMsMax} ms: ${what}`);
+    assert.ok(performance.now() < deadline, `not within ${msMax} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
@@ -218,6 +222,7 @@ export class TestVm {
 export interface HostsOptions {
   readonly guest?: Partial<VmGuest>;
   readonly memoryBytes?: number;
+  readonly cpus?: number;
 }
 
 export class TestHosts {
@@ -233,7 +238,7 @@ export class TestHosts {
     folder: { readonly path: string; remove(): void },
     authority: TestAuthority,
     credentials: readonly DaemonCredentials[],
-    { guest, memoryBytes = 16 << 20 }: HostsOptions,
+    { guest, memoryBytes = 16 << 20, cpus = 1 }: HostsOptions,
   ) {
     const whole = { ...defaultGuest, ...guest };
     this.#folder = folder;
@@ -252,7 +257,7 @@ export class TestHosts {
       number: 1,
       image: 'test',
       imageDigest: '',
-      cpus: 1,
+      cpus,
       memoryBytes,
       mac: guestMac,
       disks: whole.writes > 0 ? [{ bytes: diskBytes }] : [],
