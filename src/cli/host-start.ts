@@ -15,6 +15,10 @@ interface Options {
   readonly tier: Tier;
 }
 
+const nodeHelp =
+  'UMBRA_NODE names a program that executes VM processes in the place of Node, called as Node is:\n' +
+  'for emulators and profilers.';
+
 /** @param host the command `umbra host` */
 export function registerHostStart(host: Command): void {
   host
@@ -32,6 +36,7 @@ export function registerHostStart(host: Command): void {
         .choices(tiers)
         .default('auto'),
     )
+    .addHelpText('after', `\n${nodeHelp}`)
     .action(async (options: Options) => {
       const { HostDaemon } = await import('../host/daemon.ts');
       const {
@@ -53,6 +58,8 @@ export function registerHostStart(host: Command): void {
         trunkAddress,
         uplink,
         tier,
+        // Empty is as good as unset, as everywhere in a shell.
+        node: process.env['UMBRA_NODE'] || undefined,
       };
       await runDaemon('host', (onRefused) => HostDaemon.start({ ...given, onRefused }));
     });

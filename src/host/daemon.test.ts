@@ -45,9 +45,16 @@ const startDaemon = (): Promise<HostDaemon> =>
     vmProgram: program,
     tier: 'interpreter',
     log: new KeptLog().log,
+    node,
   });
 
+/** In Node's place: notes what it was called with, and is Node. */
+const node = join(folder, 'node');
+const calls = join(folder, 'calls');
+
 before(async () => {
+  const text = `#!/bin/sh\necho "$@" >> '${calls}'\nexec '${process.execPath}' "$@"\n`;
+  writeFileSync(node, text, { mode: 0o755 });
   const authority = await TestAuthority.create(folder);
   center = await TestCenter.start(authority);
   await authority.issue('red', data);
@@ -116,6 +123,7 @@ test('a VM starts from an image that is fetched once and verified', async () => 
   assert.equal(launch!.report['imageDirectory'], join(data, 'images', digest));
   assert.equal(launch!.report['tier'], 'interpreter');
   assert.match(readFileSync(join(data, 'vms', 'first', 'log'), 'utf8'), /launched first/);
+  assert.equal(readFileSync(calls, 'utf8'), `${program}\n${program}\n`);
   start(spec('first'));
   say({ kind: 'consoleInput', vm: 'first', bytes: 'aGk=' });
   await until('console', () => center.all('red', 'console').some(({ bytes }) => bytes === 'aGk='));
@@ -270,4 +278,14 @@ test('one daemon a folder; its VM processes end with it', async () => {
   await daemon.close();
   for (const pid of pids) assert.equal(existsSync(`/proc/${pid}`), false);
   daemon = await startDaemon();
+});
+
+test('a program that cannot be executed is refused before anything is joined', async () => {
+  for (const node of [join(folder, 'no-such-node'), join(data, 'identity.pem')]) {
+    const options = { url: center.url, dataDirectory: data, name: 'red', home, node };
+    await assert.rejects(
+      HostDaemon.start(options),
+      (error) => error instanceof UmbraError && error.code === 'node-not-executable',
+    );
+  }
 });

@@ -6,7 +6,7 @@
  * decides nothing about who is live. VM processes end with it: the machine's shadow, on another
  * host, is what survives.
  */
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, rmSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -40,6 +40,8 @@ export interface HostOptions extends MemberOptions {
   readonly home?: string;
   /** The VM process's program, for tests. */
   readonly vmProgram?: string;
+  /** What executes VM processes, as Node would: emulators, profilers. By default this Node. */
+  readonly node?: string | undefined;
   /** The center refuses this daemon, and no VM runs or may run: nothing is left to do. */
   readonly onRefused?: (why: UmbraError) => void;
 }
@@ -71,6 +73,7 @@ export class HostDaemon {
       prepare: (spec, role) => this.#prepare(spec, role),
       tell: (message) => this.#tell(message),
       ...(options.vmProgram !== undefined && { program: options.vmProgram }),
+      ...(options.node !== undefined && { node: options.node }),
     });
     this.#states = new VmStates({
       hostId: member.id,
@@ -84,8 +87,9 @@ export class HostDaemon {
   }
 
   static async start(options: HostOptions): Promise<HostDaemon> {
-    const { uplink } = options;
+    const { node, uplink } = options;
     // First, so that a machine without the device or the rights costs no join token.
+    if (node !== undefined) checkExecutable(node);
     const device = uplink === undefined ? undefined : TapDevice.open(uplink);
     const member = await Member.join('host', options).catch((error: unknown) => {
       device?.close();
@@ -350,5 +354,19 @@ export class HostDaemon {
     // Running VMs are worth more than order: the operator stops this daemon when it suits. Unless
     // its VMs are being started elsewhere, because it is not believed any more.
     if (this.#vms.running === 0 || why.code === 'host-revoked') this.#options.onRefused?.(why);
+  }
+}
+
+/** @throws UmbraError before a VM would find out */
+function checkExecutable(node: string): void {
+  try {
+    accessSync(node, constants.X_OK);
+  } catch (cause) {
+    throw new UmbraError(
+      'node-not-executable',
+      `VM processes cannot be executed by ${node}: ${(cause as Error).message}`,
+      'Name a program that is there and may be executed with UMBRA_NODE, or unset it.',
+      { cause },
+    );
   }
 }

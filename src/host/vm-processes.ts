@@ -11,7 +11,7 @@ import type { Standing } from './trust.ts';
 import type { ToVm } from './vm/protocol.ts';
 import { type SlotOwner, type VmRole, VmSlot } from './vm-slot.ts';
 
-export type VmProcessesOptions = Pick<SlotOwner, 'prepare' | 'tell' | 'program'>;
+export type VmProcessesOptions = Pick<SlotOwner, 'prepare' | 'tell' | 'program' | 'node'>;
 
 interface Start {
   readonly spec: VmSpec;

@@ -43,6 +43,8 @@ export interface SlotOwner {
   readonly vacated: (slot: VmSlot) => void;
   /** The program, for tests. */
   readonly program?: string;
+  /** What executes it, if not the Node that executes this. */
+  readonly node?: string;
 }
 
 export class VmSlot {
@@ -124,6 +126,7 @@ export class VmSlot {
       serialization: 'json',
       stdio: ['ignore', log, log, 'ipc'],
       execArgv: [],
+      ...(this.#owner.node !== undefined && { execPath: this.#owner.node }),
     });
     closeSync(log);
     if (launch.role.kind === 'shadow') giveWay(child.pid);

@@ -70,12 +70,20 @@ export class ProcessCluster {
     });
   }
 
-  /** Joins, or comes back with the certificate it has. */
-  async daemon(kind: 'host' | 'gateway', name: string, options: readonly string[] = []) {
+  /**
+   * Joins, or comes back with the certificate it has.
+   * @param node what executes a host's VM processes: by default this Node
+   */
+  async daemon(
+    kind: 'host' | 'gateway',
+    name: string,
+    options: readonly string[] = [],
+    node?: string,
+  ): Promise<void> {
     const { token } = await this.client.call('createJoinToken', { body: {} });
     const data = this.folderOf(name);
     const args = ['--join', this.#url, '--token', token, '--data', data, '--name', name];
-    this.#spawn(name, [kind, 'start', ...args, ...options]);
+    this.#spawn(name, [kind, 'start', ...args, ...options], node);
     await this.until(name, async () => {
       const all = await this.client.call('listHosts');
       return all.some((host) => host.name === name && host.state !== 'notResponding');
@@ -90,17 +98,18 @@ export class ProcessCluster {
     await gone;
   }
 
-  /** A machine that is gone: its VM processes too, and all at once. */
+  /** A host's daemon and its VM processes, without a word, as when the power goes. */
   async killHost(name: string): Promise<void> {
     const { vmPids } = await this.client.call('showHost', { params: { host: name } });
+    const gone = this.kill(name);
     for (const pid of vmPids) process.kill(pid, 'SIGKILL');
-    await this.kill(name);
+    await gone;
   }
 
   /** Redis, powered on, answering. @returns the published port */
   async redis(
     name: string,
-    options: { ft: boolean; host?: string; image?: string; append?: string },
+    options: { ft: boolean; host?: string; image?: string; append?: string; cpus?: number },
   ): Promise<number> {
     const port = await freePort();
     const ports = [{ protocol: 'tcp', gatewayPort: port, guestPort: 6379 } as const];
@@ -156,11 +165,14 @@ export class ProcessCluster {
     return [...this.#processes.keys()].map((name) => [name, ...tail(name)].join('\n  ')).join('\n');
   }
 
-  #spawn(name: string, args: readonly string[]): void {
+  #spawn(name: string, args: readonly string[], node?: string): void {
     const log = openSync(this.folderOf(`${name}.log`), 'a');
     const child = spawn(process.execPath, [program, ...args], {
       stdio: ['ignore', log, log],
-      env: { ...process.env, UMBRA_HOME: this.#home, ...this.environments.get(name) },
+      env: {
+        ...{ ...process.env, UMBRA_HOME: this.#home, ...this.environments.get(name) },
+        ...(node && { UMBRA_NODE: node }),
+      },
     });
     closeSync(log);
     this.#processes.set(name, child);

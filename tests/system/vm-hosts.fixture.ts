@@ -40,12 +40,16 @@ const program = join(import.meta.dirname, '../../src/host/vm/main.ts');
 const waitMsMax = 20_000;
 
 /** Until it is so; what it is, if that is something. */
-export async function until<T>(what: string, look: () => T | undefined | false): Promise<T> {
-  const deadline = performance.now() + waitMsMax;
+export async function until<T>(
+  what: string,
+  look: () => T | undefined | false,
+  msMax = waitMsMax,
+): Promise<T> {
+  const deadline = performance.now() + msMax;
   for (;;) {
     const found = look();
     if (found !== undefined && found !== false) return found;
-    assert.ok(performance.now() < deadline, `not within ${waitMsMax} ms: ${what}`);
+    assert.ok(performance.now() < deadline, `not within ${msMax} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
@@ -114,6 +118,8 @@ export interface SeenFrame {
 export class TestHost {
   readonly id: string;
   tier: Tier = 'auto';
+  /** What executes its VM processes. */
+  node = process.execPath;
   readonly folder: string;
   readonly credentials: DaemonCredentials;
   readonly frames: SeenFrame[] = [];
@@ -170,7 +176,11 @@ export class TestVm {
 
   constructor(host: TestHost, launch: VmLaunch) {
     this.host = host;
-    this.child = fork(program, [], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], execArgv: [] });
+    this.child = fork(program, [], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      execArgv: [],
+      execPath: host.node,
+    });
     for (const stream of [this.child.stdout!, this.child.stderr!]) {
       stream.on('data', (chunk: Buffer) => {
         this.log += chunk.toString();
@@ -213,6 +223,7 @@ export class TestVm {
 export interface HostsOptions {
   readonly guest?: Partial<VmGuest>;
   readonly memoryBytes?: number;
+  readonly cpus?: number;
 }
 
 export class TestHosts {
@@ -228,7 +239,7 @@ export class TestHosts {
     folder: { readonly path: string; remove(): void },
     authority: TestAuthority,
     credentials: readonly DaemonCredentials[],
-    { guest, memoryBytes = 16 << 20 }: HostsOptions,
+    { guest, memoryBytes = 16 << 20, cpus = 1 }: HostsOptions,
   ) {
     const whole = { ...defaultGuest, ...guest };
     this.#folder = folder;
@@ -247,7 +258,7 @@ export class TestHosts {
       number: 1,
       image: 'test',
       imageDigest: '',
-      cpus: 1,
+      cpus,
       memoryBytes,
       mac: guestMac,
       disks: whole.writes > 0 ? [{ bytes: diskBytes }] : [],

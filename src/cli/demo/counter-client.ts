@@ -12,6 +12,7 @@ const request = Buffer.from('*2\r\n$4\r\nINCR\r\n$7\r\ncounter\r\n');
 
 export class CounterClient {
   readonly #socket: Socket;
+  readonly #pauseMs: number;
   #sentAt = 0;
   /** Milliseconds (performance.now) of every reply. */
   readonly #repliedAt: number[] = [];
@@ -24,8 +25,9 @@ export class CounterClient {
   connectionsReset = 0;
   problem: string | undefined;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, pauseMs: number) {
     this.#socket = socket;
+    this.#pauseMs = pauseMs;
     socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => this.#receive(chunk.toString('latin1')));
     socket.on('error', (error) => this.#broken(error.message));
@@ -33,11 +35,12 @@ export class CounterClient {
     this.#ask();
   }
 
-  static connect(port: number, address = '127.0.0.1'): Promise<CounterClient> {
+  /** @param pauseMs between a reply and the next request, for guests that are slow */
+  static connect(port: number, address = '127.0.0.1', pauseMs = 0): Promise<CounterClient> {
     return new Promise((resolve, reject) => {
       const socket = connect(port, address, () => {
         socket.removeListener('error', reject);
-        resolve(new CounterClient(socket));
+        resolve(new CounterClient(socket, pauseMs));
       });
       socket.once('error', reject);
     });
@@ -82,6 +85,11 @@ export class CounterClient {
     return this.#stopped.promise;
   }
 
+  #askNext(): void {
+    if (this.#pauseMs === 0) this.#ask();
+    else setTimeout(() => this.#ask(), this.#pauseMs);
+  }
+
   #ask(): void {
     this.#sentAt = performance.now();
     this.#socket.write(request);
@@ -99,7 +107,7 @@ export class CounterClient {
     if (value <= this.#value) this.lost += this.#value + 1 - value;
     else if (value > this.#value + 1) this.repeated += value - this.#value - 1;
     this.#value = value;
-    if (!this.#stopping) return this.#ask();
+    if (!this.#stopping) return this.#askNext();
     this.#socket.removeAllListeners('close');
     this.#socket.end();
     this.#stopped.resolve();

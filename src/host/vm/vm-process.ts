@@ -89,7 +89,7 @@ export class VmProcess {
     this.#trust = new Trust(this.#launch.credentials);
     const { vm, imageDirectory, directory, tier, role } = this.#launch;
     const { maker, disks } = await prepareVm(vm, imageDirectory, directory, tier);
-    this.#journal.note(`executed by the tier ${tier}`);
+    this.#journal.note(`executed by the tier ${tier} on ${process.arch}`);
     await this.#connect();
     this.#copy = new Copy(await this.#makeRole(maker, disks));
     if (this.#over) return;
