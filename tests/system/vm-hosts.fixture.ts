@@ -40,16 +40,12 @@ const program = join(import.meta.dirname, '../../src/host/vm/main.ts');
 const waitMsMax = 20_000;
 
 /** Until it is so; what it is, if that is something. */
-export async function until<T>(
-  what: string,
-  look: () => T | undefined | false,
-  msMax = waitMsMax,
-): Promise<T> {
-  const deadline = performance.now() + msMax;
+export async function until<T>(what: string, look: () => T | undefined | false): Promise<T> {
+  const deadline = performance.now() + waitMsMax;
   for (;;) {
     const found = look();
     if (found !== undefined && found !== false) return found;
-    assert.ok(performance.now() < deadline, `not within ${msMax} ms: ${what}`);
+    assert.ok(performance.now() < deadline, `not within ${waitMsMax} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
@@ -118,8 +114,6 @@ export interface SeenFrame {
 export class TestHost {
   readonly id: string;
   tier: Tier = 'auto';
-  /** What executes its VM processes. */
-  node = process.execPath;
   readonly folder: string;
   readonly credentials: DaemonCredentials;
   readonly frames: SeenFrame[] = [];
@@ -176,11 +170,7 @@ export class TestVm {
 
   constructor(host: TestHost, launch: VmLaunch) {
     this.host = host;
-    this.child = fork(program, [], {
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      execArgv: [],
-      execPath: host.node,
-    });
+    this.child = fork(program, [], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], execArgv: [] });
     for (const stream of [this.child.stdout!, this.child.stderr!]) {
       stream.on('data', (chunk: Buffer) => {
         this.log += chunk.toString();
@@ -223,7 +213,6 @@ export class TestVm {
 export interface HostsOptions {
   readonly guest?: Partial<VmGuest>;
   readonly memoryBytes?: number;
-  readonly cpus?: number;
 }
 
 export class TestHosts {
@@ -239,7 +228,7 @@ export class TestHosts {
     folder: { readonly path: string; remove(): void },
     authority: TestAuthority,
     credentials: readonly DaemonCredentials[],
-    { guest, memoryBytes = 16 << 20, cpus = 1 }: HostsOptions,
+    { guest, memoryBytes = 16 << 20 }: HostsOptions,
   ) {
     const whole = { ...defaultGuest, ...guest };
     this.#folder = folder;
@@ -258,7 +247,7 @@ export class TestHosts {
       number: 1,
       image: 'test',
       imageDigest: '',
-      cpus,
+      cpus: 1,
       memoryBytes,
       mac: guestMac,
       disks: whole.writes > 0 ? [{ bytes: diskBytes }] : [],
