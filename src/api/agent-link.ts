@@ -12,14 +12,8 @@ import { UmbraError } from '../base/errors.ts';
 import type { CenterMessage, DaemonMessage } from './agent.ts';
 import type { Credentials } from './credentials.ts';
 import { fromProblem } from './problems.ts';
-import {
-  apiPrefix,
-  centerUrl,
-  connectionError,
-  daemonTrust,
-  readText,
-  tlsOptions,
-} from './wire.ts';
+import { closeRefused, onRefusal, parseCloseReason } from './socket.ts';
+import { apiPrefix, centerUrl, connectionError, daemonTrust, tlsOptions } from './wire.ts';
 
 export type HelloMessage = Extract<DaemonMessage, { kind: 'hello' }>;
 
@@ -46,11 +40,6 @@ export interface AgentLink {
   send(message: DaemonMessage): void;
   close(): void;
 }
-
-/** WebSocket close codes by which the center says that trying again is of no use. */
-export const closeRefused = 4403;
-/** The reason of a close is a problem document, cut to what a close frame can carry. */
-export const closeReasonBytesMax = 123;
 
 /** The center pings every second. */
 const silenceMsMax = 5_000;
@@ -117,20 +106,13 @@ class Link implements AgentLink {
     });
     this.#socket = socket;
     let failure: Error | undefined;
-    socket.on('unexpected-response', (_request, response) => {
-      // Once the reply has been read nobody owns the connection.
-      const connection = response.socket;
-      readText(response).then(
-        (text) => {
-          connection.destroy();
-          const problem = fromProblem(text);
-          if (problem !== undefined && response.statusCode! < 500) return this.#refused(problem);
-          failure = problem ?? new Error(`status ${response.statusCode}`);
-          this.#lost(socket, failure);
-        },
-        (error: Error) => this.#lost(socket, error),
-      );
-    });
+    const refused = (status: number, text: string): void => {
+      const problem = fromProblem(text);
+      if (problem !== undefined && status < 500) return this.#refused(problem);
+      failure = problem ?? new Error(`status ${status}`);
+      this.#lost(socket, failure);
+    };
+    onRefusal(socket, refused, (error) => this.#lost(socket, error));
     socket.on('open', () => {
       this.#watch(socket);
       this.#write(this.#options.hello());
@@ -197,9 +179,8 @@ class Link implements AgentLink {
   }
 }
 
-/** Twin of the center's `closeReason`: `CODE: why`. */
 function refusedBy(reason: string): UmbraError {
-  const [, code, text] = reason.match(/^([a-z-]+): (.*)$/s) ?? [];
+  const { code, text } = parseCloseReason(reason);
   return new UmbraError(
     code ?? 'daemon-refused',
     `the center refuses this daemon: ${text ?? reason}`,
@@ -211,7 +192,3 @@ const refusalRemedies: Readonly<Record<string, string>> = {
   'protocol-version': 'Bring center and hosts to neighbouring versions of Umbra, the center first.',
   'daemon-replaced': 'Run one daemon per folder of data.',
 };
-
-export function closeReason(code: string, text: string): string {
-  return Buffer.from(`${code}: ${text}`).subarray(0, closeReasonBytesMax).toString('utf8');
-}

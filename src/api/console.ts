@@ -8,14 +8,8 @@
 import { WebSocket } from 'ws';
 import type { UmbraError } from '../base/errors.ts';
 import type { Client } from './client.ts';
-import {
-  apiPrefix,
-  authorization,
-  connectionError,
-  readText,
-  refusal,
-  tlsOptions,
-} from './wire.ts';
+import { onRefusal, openPersonSocket } from './socket.ts';
+import { apiPrefix, connectionError, refusal } from './wire.ts';
 
 export type ConsoleToViewer =
   | { readonly kind: 'output'; readonly offset: string; readonly bytes: string }
@@ -42,12 +36,7 @@ export interface Console {
 export function openConsole(client: Client, vm: string, options: ConsoleOptions): Console {
   const { url, trust } = client.wire;
   const path = `${apiPrefix}/vms/${encodeURIComponent(vm)}/console`;
-  const socket = new WebSocket(new URL(path, url.replace(/^https/, 'wss')), {
-    ...tlsOptions(trust),
-    headers: authorization(trust),
-    perMessageDeflate: false,
-    handshakeTimeout: 10_000,
-  });
+  const socket = openPersonSocket(url, path, trust);
   let next = 0n;
   let closing = false;
   let ended = false;
@@ -72,18 +61,9 @@ export function openConsole(client: Client, vm: string, options: ConsoleOptions)
     next = offset + BigInt(bytes.length);
     if (fresh.length > 0) options.onOutput(fresh, next - BigInt(fresh.length));
   });
-  socket.on('unexpected-response', (_request, response) => {
-    // Once the reply has been read nobody owns the connection.
-    const connection = response.socket;
-    readText(response).then(
-      (text) => {
-        connection.destroy();
-        end(refusal(url, response.statusCode!, text));
-      },
-      (error: Error) => end(connectionError(url, error)),
-    );
-  });
-  socket.on('error', (error) => end(connectionError(url, error)));
+  const failed = (error: Error): void => end(connectionError(url, error));
+  onRefusal(socket, (status, text) => end(refusal(url, status, text)), failed);
+  socket.on('error', failed);
   socket.on('close', (code) =>
     end(closing ? undefined : connectionError(url, new Error(`closed with code ${code}`))),
   );

@@ -3,19 +3,12 @@
  * message. Durable, in order, without a hole: whoever reconnects goes on behind the last event that
  * was seen, which is what this client does.
  */
-import { WebSocket } from 'ws';
+import type { WebSocket } from 'ws';
 import { UmbraError } from '../base/errors.ts';
-import { closeRefused } from './agent-link.ts';
 import type { Client } from './client.ts';
+import { closeRefused, onRefusal, openPersonSocket, parseCloseReason } from './socket.ts';
 import type { EventView } from './views.ts';
-import {
-  apiPrefix,
-  authorization,
-  connectionError,
-  readText,
-  refusal,
-  tlsOptions,
-} from './wire.ts';
+import { apiPrefix, connectionError, refusal } from './wire.ts';
 
 const retryMs = 500;
 
@@ -50,12 +43,7 @@ export function openEvents(client: Client, options: EventStreamOptions): EventSt
     const query = new URLSearchParams({ after: String(last) });
     if (options.vm !== undefined) query.set('vm', options.vm);
     const path = `${apiPrefix}/events/stream?${query}`;
-    const own = new WebSocket(new URL(path, url.replace(/^https/, 'wss')), {
-      ...tlsOptions(trust),
-      headers: authorization(trust),
-      perMessageDeflate: false,
-      handshakeTimeout: 10_000,
-    });
+    const own = openPersonSocket(url, path, trust);
     socket = own;
     let failure: Error | undefined;
     own.on('open', () => {
@@ -67,19 +55,11 @@ export function openEvents(client: Client, options: EventStreamOptions): EventSt
       last = event.sequence;
       options.onEvent(event);
     });
-    own.on('unexpected-response', (_request, response) => {
-      // Once the reply has been read nobody owns the connection.
-      const connection = response.socket;
-      const status = response.statusCode!;
-      readText(response).then(
-        (text) => {
-          connection.destroy();
-          if (status < 500 || !hasOpened) return end(refusal(url, status, text));
-          if (!isOver) retry = setTimeout(open, retryMs);
-        },
-        (error: Error) => end(connectionError(url, error)),
-      );
-    });
+    const refused = (status: number, text: string): void => {
+      if (status < 500 || !hasOpened) return end(refusal(url, status, text));
+      if (!isOver) retry = setTimeout(open, retryMs);
+    };
+    onRefusal(own, refused, (error) => end(connectionError(url, error)));
     own.on('error', (error) => {
       failure = error;
     });
@@ -100,9 +80,8 @@ export function openEvents(client: Client, options: EventStreamOptions): EventSt
   };
 }
 
-/** Twin of `closeReason` (agent-link.ts): `CODE: why`. */
 function refusedBy(reason: string): UmbraError {
-  const [, code, text] = reason.match(/^([a-z-]+): (.*)$/s) ?? [];
+  const { code, text } = parseCloseReason(reason);
   const why = text ?? 'the center has ended the stream';
   return new UmbraError(code ?? 'credentials-refused', why, 'Log in again: umbra login.');
 }

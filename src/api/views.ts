@@ -64,8 +64,6 @@ export const FtStatusView = Type.Object({
   /** Of one core. */
   shadowCpuPercent: OrNull(Type.Number()),
   shadowMemoryBytes: OrNull(Type.Number()),
-  /** While a shadow starts: how much of the disks has been compared, 0 to 1. */
-  syncFraction: OrNull(Type.Number()),
   logBytesSent: Type.Integer(),
   fingerprintsCompared: Type.Integer(),
   divergences: Type.Integer(),

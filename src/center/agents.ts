@@ -15,8 +15,9 @@ import {
   type DaemonMessage,
   type VmStatus,
 } from '../api/agent.ts';
-import { closeReason, closeRefused, type HelloMessage } from '../api/agent-link.ts';
+import type { HelloMessage } from '../api/agent-link.ts';
 import { DaemonMessageSchema } from '../api/agent-schema.ts';
+import { closeReason, closeRefused } from '../api/socket.ts';
 import type { Member } from '../lockstep/arbiter.ts';
 import type { CopyReport } from './protection.ts';
 

@@ -98,7 +98,7 @@ const ft = (changes: Partial<FtStatusView>): FtStatusView => ({
   ...{ vm: 'web', state: 'running', reason: null, generation: 1 },
   ...{ primary: { host: 'a', pid: 1 }, shadow: { host: 'b', pid: 2, lagMs: 1 } },
   ...{ logMbitPerSecond: null, shadowCpuPercent: null, shadowMemoryBytes: null },
-  ...{ syncFraction: null, logBytesSent: 0, fingerprintsCompared: 0, divergences: 0 },
+  ...{ logBytesSent: 0, fingerprintsCompared: 0, divergences: 0 },
   ...changes,
 });
 

@@ -6,7 +6,7 @@
  * without a hole, also what another center has written. A reader that is too slow is waited for.
  */
 import type { WebSocket } from 'ws';
-import { closeReason, closeRefused } from '../api/agent-link.ts';
+import { closeReason, closeRefused } from '../api/socket.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Events } from './events.ts';
 import type { Store } from './store/store.ts';

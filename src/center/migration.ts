@@ -11,6 +11,7 @@
  * (Cluster.giveUpMigrations), as nobody waits for it any more.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { FtStatusView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Cluster } from './cluster.ts';
 import { refuseWhileMoving } from './ft-operations.ts';
@@ -143,7 +144,7 @@ async function untilEligible(
     const why = host === undefined ? 'the host was removed' : unusable(host);
     if (why !== undefined) throw cannotMigrate(name, why);
     if (performance.now() > end) throw cannotMigrate(name, 'its copy has not caught up in time');
-    const synced = cluster.ftStatus(vm).syncFraction ?? 0;
+    const synced = comparedOf(cluster.ftStatus(vm).shadow);
     if (synced === told) continue;
     told = synced;
     const percent = Math.round(synced * 100);
@@ -152,6 +153,13 @@ async function untilEligible(
       `a copy is built on ${cluster.nameOf(target)}: ${percent} % of its disks`,
     );
   }
+}
+
+/** Which part of the disks is known to be equal, 0 to 1. */
+function comparedOf(shadow: FtStatusView['shadow']): number {
+  if (shadow?.replica === undefined) return 0;
+  const { bytesTotal, bytesCompared } = shadow.replica;
+  return bytesTotal === 0 ? 1 : bytesCompared / bytesTotal;
 }
 
 /** Until it has kept up for a while; a busy guest or host is not waited for for ever. */

@@ -4,7 +4,6 @@
  *
  * The arbiter's record comes first, since a host's report may be a moment older.
  */
-import type { VmStatus } from '../api/agent.ts';
 import type { FtStatusView, VmView } from '../api/views.ts';
 import { type Live, liveOf, type Situation } from './protection.ts';
 import type { CopyRates } from './rates.ts';
@@ -77,16 +76,10 @@ export function ftStatusOf(
     logMbitPerSecond: ratesOf(live?.member.process ?? '').logMbitPerSecond,
     shadowCpuPercent: ratesOf(shadow?.status.process ?? '').cpuPercent,
     shadowMemoryBytes: shadow?.status.residentBytes ?? null,
-    syncFraction: fractionOf(shadow?.status.replica),
     logBytesSent: status?.logBytesSent ?? 0,
     fingerprintsCompared: shadow?.status.fingerprintsCompared ?? 0,
     divergences: Math.max(status?.divergences ?? 0, shadow?.status.divergences ?? 0),
   };
-}
-
-function fractionOf(replica: VmStatus['replica']): number | null {
-  if (replica === undefined) return null;
-  return replica.bytesTotal === 0 ? 1 : replica.bytesCompared / replica.bytesTotal;
 }
 
 /** 0: the process is about to be made. */

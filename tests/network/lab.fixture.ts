@@ -17,6 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Client } from '../../src/api/client.ts';
+import { eventually, type Look } from '../wait.fixture.ts';
 import type { LanReport } from './lan-client.ts';
 import { buildLanImage } from './lan-guest.fixture.ts';
 
@@ -53,18 +54,8 @@ export function labMissing(): string | undefined {
   }
 }
 
-export async function until<T>(
-  what: string,
-  look: () => T | undefined | false | Promise<T | undefined | false>,
-): Promise<T> {
-  const deadline = performance.now() + waitMsMax;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    if (performance.now() > deadline) throw new Error(`not within ${waitMsMax} ms: ${what}`);
-    await pause(20);
-  }
-}
+export const until = <T>(what: string, look: Look<T>): Promise<T> =>
+  eventually(what, waitMsMax, look);
 
 export const pause = (ms: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, ms));

@@ -12,24 +12,15 @@ import { Client } from '../../src/api/client.ts';
 import { type Console, openConsole } from '../../src/api/console.ts';
 import { readPersonCredentials } from '../../src/api/credentials.ts';
 import type { FtStatusView, HostView } from '../../src/api/views.ts';
+import { type Look, eventually as waitFor } from '../wait.fixture.ts';
 import { temporaryFolder } from './umbra.fixture.ts';
 import { consoleByteAt, defaultGuest, vmGuestKernel } from './vm-guest.fixture.ts';
 
 const program = resolve(import.meta.dirname, '../../src/cli/main.ts');
 const waitMsMax = 40_000;
 
-export async function eventually<T>(
-  what: string,
-  look: () => T | undefined | false | Promise<T | undefined | false>,
-): Promise<T> {
-  const deadline = performance.now() + waitMsMax;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    assert.ok(performance.now() < deadline, `not within ${waitMsMax} ms: ${what}`);
-    await new Promise((done) => setTimeout(done, 20));
-  }
-}
+export const eventually = <T>(what: string, look: Look<T>): Promise<T> =>
+  waitFor(what, waitMsMax, look);
 
 export class RealCluster {
   readonly #folder = temporaryFolder();

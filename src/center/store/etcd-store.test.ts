@@ -73,7 +73,7 @@ test('a leader that is thrown over writes nothing any more', options, async () =
     lost = true;
   };
   // As if its lease had ended while it was frozen.
-  await b.depose();
+  await etcd.remove('umbra/leader');
   await until('the lead', async () => ((await b.campaign()) ? true : undefined));
   a.put('vms', 'v1', { name: 'by the old leader' });
   await assert.rejects(a.settled(), { code: 'center-follows' });
@@ -93,10 +93,9 @@ test('many asks at two centers: one grant for each generation', options, async (
   await until('the other center', () => second.entry('v'));
   const members: Member[] = ['x', 'y', 'z'].map((host) => ({ host, process: `${host}1` }));
   for (let generation = 0; generation < 20; generation++) {
-    const asks = members.map((member, index): Ask => {
+    const asks = members.map((member): Ask => {
       const operation = { kind: 'start', fenced: true, acceptStale: true } as const;
       const claimId = `${member.process}:${generation}`;
-      void index;
       return { vm: 'v', member, epoch: 1, generation, claimId, operation };
     });
     // Each at both, as a VM process asks.

@@ -196,11 +196,6 @@ export class EtcdStore extends Records implements Store, ArbiterRecords {
     return false;
   }
 
-  /** Ends the lead of whoever has it. */
-  async depose(): Promise<void> {
-    await this.#asked(() => this.#client.delete().key(leaderKey).exec());
-  }
-
   /** What is in memory may never have been written: it is read anew. */
   #lose(why: Error): void {
     if (this.#mandate === undefined) return;

@@ -1,0 +1,49 @@
+/** WebSockets to the center: how people open one, and how the center refuses or ends one. */
+import { WebSocket } from 'ws';
+import { authorization, readText, type Trust, tlsOptions } from './wire.ts';
+
+const handshakeMsMax = 10_000;
+
+/** @param path from the root */
+export function openPersonSocket(url: string, path: string, trust: Trust): WebSocket {
+  return new WebSocket(new URL(path, url.replace(/^https/, 'wss')), {
+    ...tlsOptions(trust),
+    headers: authorization(trust),
+    perMessageDeflate: false,
+    handshakeTimeout: handshakeMsMax,
+  });
+}
+
+/** The center answers in place of opening the socket: with this status, and a problem document. */
+export function onRefusal(
+  socket: WebSocket,
+  refused: (status: number, text: string) => void,
+  failed: (error: Error) => void,
+): void {
+  socket.on('unexpected-response', (_request, response) => {
+    // Once the reply has been read nobody owns the connection.
+    const connection = response.socket;
+    readText(response).then((text) => {
+      connection.destroy();
+      refused(response.statusCode!, text);
+    }, failed);
+  });
+}
+
+/** WebSocket close code by which the center says that trying again is of no use. */
+export const closeRefused = 4403;
+/** The reason of a close is `CODE: why`, cut to what a close frame can carry. */
+const closeReasonBytesMax = 123;
+
+export function closeReason(code: string, text: string): string {
+  return Buffer.from(`${code}: ${text}`).subarray(0, closeReasonBytesMax).toString('utf8');
+}
+
+/** What `closeReason` has made; nothing where it is another reason. */
+export function parseCloseReason(reason: string): {
+  readonly code?: string;
+  readonly text?: string;
+} {
+  const [, code, text] = reason.match(/^([a-z-]+): (.*)$/s) ?? [];
+  return { ...(code !== undefined && { code }), ...(text !== undefined && { text }) };
+}
