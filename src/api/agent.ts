@@ -146,6 +146,11 @@ export type CenterMessage =
       readonly file: string;
       readonly work: string;
     }
+  /**
+   * Sends a VM that is off as an archive to the center that orders it, over a WebSocket of its own
+   * (api/archive.ts). `work-done` names its bytes and its SHA-256.
+   */
+  | { readonly kind: 'sendArchive'; readonly vm: VmSpec; readonly work: string }
   /** End a shadow's process, or what is left of a copy that lost its claim. */
   | { readonly kind: 'dismiss'; readonly vm: string }
   /** The VM's disks on this host, where nothing of it runs, are of no use any more. Since 2. */

@@ -18,6 +18,7 @@ import { type AgentListener, Agents, type VmMessage } from './agents.ts';
 import { conditionsOf, type Facts } from './alarm-conditions.ts';
 import { Alarms } from './alarms.ts';
 import { Arbiter } from './arbiter.ts';
+import { ArchivePassages } from './archive-passage.ts';
 import { shortage } from './capacity.ts';
 import { ConsoleLog } from './console-log.ts';
 import { DaemonConnections } from './daemon-connections.ts';
@@ -69,6 +70,7 @@ export class Cluster implements AgentListener {
   /** The center's folder. */
   readonly data: string;
   readonly works = new HostWorks();
+  readonly archives = new ArchivePassages();
   readonly alarms: Alarms;
   readonly maintenance: Maintenance;
   /** Migrations that run, by VM, as people are shown them. */

@@ -6,7 +6,9 @@
  * WebSockets are conversations: both are told to try another center, and do.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
+import { pipeline } from 'node:stream/promises';
 import type { TLSSocket } from 'node:tls';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { apiPrefix, tlsOptions } from '../api/wire.ts';
@@ -92,12 +94,25 @@ export function forwardToLeader(
         ...tlsOptions({ ca }),
         headers: Object.fromEntries([...headers, forwarding.header(request)]),
       },
-      (answer) => {
-        reply.raw.writeHead(answer.statusCode!, answer.headers);
-        answer.pipe(reply.raw);
-      },
+      (answer) => void passBack(answer, reply.raw),
     );
     passed.on('error', () => reply.raw.destroy());
+    // Whoever has gone wants no answer any more: the leader need not make it.
+    reply.raw.once('close', () => passed.destroy());
     request.raw.pipe(passed);
   });
 }
+
+/** One that breaks off breaks off here, too: it must not look whole. */
+async function passBack(answer: IncomingMessage, reply: ServerResponse): Promise<void> {
+  try {
+    reply.writeHead(answer.statusCode!, answer.headers);
+    await pipeline(answer, reply, { end: false });
+    if (Object.keys(answer.trailers).length > 0) reply.addTrailers(answer.trailers as Trailers);
+    reply.end();
+  } catch {
+    reply.destroy();
+  }
+}
+
+type Trailers = Readonly<Record<string, string>>;

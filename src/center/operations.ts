@@ -7,6 +7,7 @@ import type { PublishedPort, VmSpec } from '../api/agent.ts';
 import type { Input } from '../api/endpoints.ts';
 import { UmbraError } from '../base/errors.ts';
 import { type Cluster, powerOnInputs } from './cluster.ts';
+import { refuseWhileExported } from './exports.ts';
 import { protectedNow, refuseUnlessSettled, refuseWhileMoving } from './ft-operations.ts';
 import { handOver } from './hand-over.ts';
 import type { Vm } from './inventory.ts';
@@ -70,6 +71,7 @@ export async function createVm(cluster: Cluster, body: Input<'createVm'>['body']
 
 export async function deleteVm(cluster: Cluster, vm: Vm): Promise<void> {
   const { id, name, imageDigest } = vm.spec;
+  refuseWhileExported(cluster, vm);
   const { state } = vmView(cluster, vm);
   const isOff = state === 'poweredOff' || state === 'suspended';
   if (!isOff || !(await cluster.arbiter.remove(id))) {
@@ -100,6 +102,7 @@ export function startVm(
   discardState = false,
 ): void {
   const { id, name } = vm.spec;
+  refuseWhileExported(cluster, vm);
   refuseStateAway(cluster, vm, discardState);
   const hosts = cluster.hostStates(id);
   if (hosts.length === 0) {

@@ -110,7 +110,7 @@ export function takeSnapshot(cluster: Cluster, vm: Vm, name: string, by: string)
 }
 
 /** Hosts finish what they have begun: none of these can be cancelled. */
-function begin(
+export function begin(
   cluster: Cluster,
   wish: Omit<TaskWish, 'isCancellable'>,
   act: (task: Task) => Promise<void>,
@@ -288,7 +288,7 @@ async function addClone(
   cluster.publish();
 }
 
-function hostWithDisks(cluster: Cluster, vm: Vm): string {
+export function hostWithDisks(cluster: Cluster, vm: Vm): string {
   const record = cluster.arbiter.certain(vm.spec.id);
   const names = record === undefined ? [] : coldStartHosts(record);
   const host = names.find((id) => cluster.agents.get(id) !== undefined) ?? names[0];
@@ -298,27 +298,6 @@ function hostWithDisks(cluster: Cluster, vm: Vm): string {
     `${vm.spec.name} was never powered on: there is nothing to copy yet`,
     'Create another VM from the same image: umbra vm create.',
   );
-}
-
-export function exportVm(cluster: Cluster, vm: Vm, by: string): TaskView {
-  const { id: vmId, name } = vm.spec;
-  const { state } = vmView(cluster, vm);
-  if (state !== 'poweredOff') throw notOff(name, state);
-  const host = hostWithDisks(cluster, vm);
-  const where = cluster.nameOf(host);
-  const connection = cluster.agents.get(host);
-  if (connection === undefined) throw notResponding(where);
-  return begin(cluster, { kind: 'export-vm', vm: name, host: where, by }, async (task) => {
-    const time = new Date().toISOString().replace(/[:.]/g, '-');
-    const order = { kind: 'export', vm: vm.spec, file: `${name}-${time}.tar.zst` } as const;
-    const send = () => connection.send({ ...order, work: task.id });
-    const work = { id: task.id, command: 'export', vm: vmId, host, send } as const;
-    const file = await cluster.works.perform(work, task);
-    task.result({ file: file ?? null, host: where });
-    cluster.events.add('vm-exported', `${name} has been exported on ${where}`, {
-      ...{ vm: name, host: where, file },
-    });
-  });
 }
 
 /** From the next power-on. A suspended VM is what it was saved as. */
@@ -348,7 +327,7 @@ export function resizeVm(cluster: Cluster, vm: Vm, body: Input<'resizeVm'>['body
   });
 }
 
-function notOff(name: string, state: string, otherwise = ''): UmbraError {
+export function notOff(name: string, state: string, otherwise = ''): UmbraError {
   return new UmbraError(
     'vm-running',
     `${name} is not powered off (${state})`,
@@ -382,7 +361,7 @@ function connectionTo(cluster: Cluster, { host, name }: KeptSnapshot) {
   throw notResponding(cluster.nameOf(host), `The snapshot ${name} is there and nowhere else.`);
 }
 
-function notResponding(host: string, why = ''): UmbraError {
+export function notResponding(host: string, why = ''): UmbraError {
   return new UmbraError(
     'host-not-responding',
     `${host} is not responding. ${why}`.trim(),

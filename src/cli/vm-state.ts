@@ -1,10 +1,11 @@
-/** `umbra vm suspend|clone|export|resize`, `umbra vm snapshot create|list|revert|delete`. */
+/** `umbra vm suspend|clone|resize`, `umbra vm snapshot create|list|revert|delete`. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Client } from '../api/client.ts';
 import type { SnapshotView } from '../api/state-endpoints.ts';
 import { UmbraError } from '../base/errors.ts';
 import { centerOptions, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory } from './values.ts';
+import { registerExport } from './vm-export.ts';
 import { noWait, waitForTask, waitForVm } from './wait.ts';
 import { wholeNumber } from './whole-number.ts';
 
@@ -39,21 +40,7 @@ export function registerVmState(vm: Command): void {
       show(json, made, () => `${name} ${wait ? 'has been' : 'is being'} cloned from ${from}.`);
     });
 
-  noWait(centerOptions(vm.command('export')))
-    .description('write a VM that is powered off into an archive (.tar.zst) on its host')
-    .argument('<vm>')
-    .option('--json', 'print the task as JSON; result.file is the archive')
-    .action(async (name: string, { json, wait, ...options }) => {
-      const task = await withCenter(options, async (client) => {
-        const begun = await client.call('exportVm', { params: { vm: name }, body: {} });
-        return wait ? waitForTask(client, begun) : begun;
-      });
-      show(json, task, () =>
-        wait
-          ? `${name} is in ${task.result?.['file']} on ${task.host}.`
-          : `${name} is being exported; see umbra task show ${task.id}.`,
-      );
-    });
+  registerExport(vm);
 
   centerOptions(vm.command('resize'))
     .description('change a VM that is powered off; disks only grow')

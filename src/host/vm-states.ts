@@ -10,6 +10,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CenterMessage, DaemonMessage, SnapshotInfo } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
+import { ArchiveUpload } from './archive-upload.ts';
 import { Trust } from './trust.ts';
 import { ArbiterClient } from './vm/arbiter-client.ts';
 import { KnowledgeFile } from './vm/knowledge-file.ts';
@@ -24,7 +25,7 @@ import {
   snapshotsFolder,
 } from './vm/state-folder.ts';
 import { cloneDisks, prepareRevert } from './vm/state-work.ts';
-import { exportVm } from './vm/vm-archive.ts';
+import { exportFailed, exportVm, writeArchive } from './vm/vm-archive.ts';
 
 type Order<K extends CenterMessage['kind']> = Extract<CenterMessage, { kind: K }>;
 type Tell = (message: DaemonMessage) => void;
@@ -39,6 +40,8 @@ export interface VmStatesOptions {
   readonly exportsFolder: string;
   readonly credentials: Credentials;
   readonly arbiterUrls: () => readonly string[];
+  /** Of the center that gives the orders. */
+  readonly leaderUrl: () => string | undefined;
   /** Whether a process of the VM is here, or about to be. */
   readonly isBusy: (vm: string) => boolean;
   readonly tell: Tell;
@@ -47,6 +50,7 @@ export interface VmStatesOptions {
 export class VmStates {
   readonly #options: VmStatesOptions;
   readonly #works = new Map<string, Promise<void>>();
+  readonly #uploads = new Set<ArchiveUpload>();
 
   constructor(options: VmStatesOptions) {
     this.#options = options;
@@ -131,8 +135,30 @@ export class VmStates {
       const path = join(exportsFolder, file);
       await mkdir(exportsFolder, { recursive: true, mode: 0o700 });
       await exportVm(vm, this.#folder(vm.id), path, this.#progress(vm.id, work));
-      return path;
+      return { file: path };
     });
+  }
+
+  sendArchive({ vm, work }: Order<'sendArchive'>): void {
+    this.#work(vm.id, work, async () => {
+      const { credentials, leaderUrl } = this.#options;
+      const url = leaderUrl();
+      if (url === undefined) throw exportFailed(vm.name, new Error('the center is away'));
+      const upload = new ArchiveUpload(url, work, credentials);
+      this.#uploads.add(upload);
+      upload.once('close', () => this.#uploads.delete(upload));
+      try {
+        await writeArchive(vm, this.#folder(vm.id), upload, this.#progress(vm.id, work));
+      } catch (cause) {
+        throw exportFailed(vm.name, cause as Error);
+      }
+      return upload.sum();
+    });
+  }
+
+  /** The center that wanted them has gone, or this daemon goes. */
+  abandonUploads(): void {
+    for (const upload of this.#uploads) upload.destroy();
   }
 
   #folder(vm: string): string {
@@ -162,11 +188,10 @@ export class VmStates {
     this.#works.set(vm, over);
   }
 
-  /** @param work may give the file that has been made */
+  /** @param work may give what the report shall say of what has been made */
   async #settle(vm: string, id: string, work: Promise<unknown>): Promise<void> {
     try {
-      const file = await work;
-      this.#report(vm, { kind: 'work-done', id, ...(typeof file === 'string' && { file }) });
+      this.#report(vm, { kind: 'work-done', id, ...((await work) as object | undefined) });
     } catch (error) {
       const { code, message, remedy } = failureOf(error);
       this.#report(vm, { kind: 'work-failed', id, code, text: message, remedy });

@@ -3,12 +3,14 @@
  * is vm-suspend.test.ts's and vm-snapshot.test.ts's business; here it is who knows what.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
+import { zstdDecompressSync } from 'node:zlib';
 import pino from 'pino';
+import type { ArchiveSum } from '../../src/api/archive.ts';
 import type { SnapshotView } from '../../src/api/state-endpoints.ts';
 import type { TaskView } from '../../src/api/tasks.ts';
 import type { VmView } from '../../src/api/views.ts';
@@ -195,6 +197,15 @@ test('a VM that is off is exported, resized, and runs with what it has got', asy
   const file = String(result?.['file']);
   assert.match(file, new RegExp(`/${host}/exports/one-[0-9TZ-]+\\.tar\\.zst$`));
   assert.ok(readFileSync(file).length > 0);
+  // The same through the center, to where the command runs.
+  const own = join(center.folder, 'one.tar.zst');
+  const { bytes, sha256 } = await json<ArchiveSum>('vm', 'export', 'one', '--to', own);
+  const archive = readFileSync(own);
+  const sum = createHash('sha256').update(archive).digest('hex');
+  assert.deepEqual([bytes, sha256], [archive.length, sum]);
+  const extract = ['--extract', '--to-stdout', '--file', '-', 'disk-0.raw'];
+  const disk = execFileSync('tar', extract, { input: zstdDecompressSync(archive) });
+  assert.ok(disk.equals(await diskOf('one', host!)));
   const shrinks = await run('vm', 'resize', 'one', '--disk', '0=512');
   assert.match(shrinks.stderr, /it cannot get 4096/);
   await json('vm', 'resize', 'one', '--memory', '20M', '--cpus', '2', '--disk', '0=1M');
