@@ -119,6 +119,13 @@ export type CenterMessage =
       readonly id: string;
       readonly name: string;
     }
+  /** Of a VM that is off: its disks alone. */
+  | {
+      readonly kind: 'snapshotDisks';
+      readonly vm: VmSpec;
+      readonly id: string;
+      readonly name: string;
+    }
   | { readonly kind: 'deleteSnapshot'; readonly vm: string; readonly snapshot: string }
   /**
    * Of a VM that is off, or `fenced`: whose live copy has certainly ended. `saved`: the name of the
@@ -222,6 +229,8 @@ export interface SnapshotInfo {
   readonly bytes: number;
   /** As it was powered on: going back to the snapshot means being this again. */
   readonly vm: VmSpec;
+  /** It was powered off: disks alone. */
+  readonly isOff?: boolean;
 }
 
 export type DaemonMessage =

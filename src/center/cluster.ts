@@ -25,7 +25,7 @@ import { DaemonConnections } from './daemon-connections.ts';
 import { Events } from './events.ts';
 import { HostWorks } from './host-works.ts';
 import { Images } from './images.ts';
-import { Inventory, type Vm } from './inventory.ts';
+import { beginsOff, Inventory, type Vm } from './inventory.ts';
 import { Maintenance } from './maintenance.ts';
 import { cancelMove } from './migration.ts';
 import { type News, newsOf } from './news.ts';
@@ -358,7 +358,7 @@ export class Cluster implements AgentListener {
         const host = this.nameOf(news.host);
         const done = { acceptStale: false, discardState: false };
         this.inventory.putVm({ ...vm, host: news.host, ...done });
-        if (news.resumed) {
+        if (news.resumed && !beginsOff(vm, record)) {
           this.events.add('vm-resumed', `${name} goes on, on ${host}`, { ...data, host });
           break;
         }
@@ -505,7 +505,8 @@ export class Cluster implements AgentListener {
     // One power-on, one set of power-on inputs, however often it is told.
     const generation = record?.generation ?? vm.seedGeneration;
     // What goes on from a saved state goes on with the inputs of its power-on.
-    const goesOn = record?.saved !== undefined && vm.discardState !== true;
+    const isSaved = record?.saved !== undefined && !beginsOff(vm, record);
+    const goesOn = isSaved && vm.discardState !== true;
     const isNewStart = starts && !goesOn && vm.seedGeneration !== generation;
     if (vm.host === host && vm.shadowHost === shadowHost && !isNewStart) return;
     this.store.transaction(() => {

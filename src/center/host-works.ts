@@ -13,7 +13,7 @@ export interface WorkOrder {
   /** The work's name in all reports about it. */
   readonly id: string;
   /** The order's kind (api/agent.ts). */
-  readonly command: 'snapshot' | 'revert' | 'clone' | 'export' | 'sendArchive';
+  readonly command: 'snapshot' | 'snapshotDisks' | 'revert' | 'clone' | 'export' | 'sendArchive';
   /** Ids. */
   readonly vm: string;
   readonly host: string;

@@ -240,6 +240,9 @@ export class HostDaemon {
       case 'snapshot':
         this.#order(message.vm, { kind: 'snapshot', id: message.id, name: message.name });
         break;
+      case 'snapshotDisks':
+        this.#states.snapshotDisks(message);
+        break;
       case 'deleteSnapshot':
         void this.#states.deleteSnapshot(message);
         break;

@@ -34,6 +34,8 @@ const folder = mkdtempSync(join(tmpdir(), 'umbra-states-'));
 const vmFolder = join(folder, 'vms', 'v');
 const heard: DaemonMessage[] = [];
 const asks: Ask[] = [];
+/** What the arbiter's record names. */
+let saved: string | undefined;
 /** The arbiter's answer to `revert`. */
 let refusal: Refusal | undefined;
 let server: Server;
@@ -49,7 +51,8 @@ before(async () => {
   server.on('request', async (request, reply) => {
     const ask = JSON.parse(await readText(request)) as Ask;
     asks.push(ask);
-    const record = { epoch: 1, generation: 3, state: 'stopped', currentReplicas: [], claimId: 'x' };
+    const common = { epoch: 1, generation: 3, state: 'stopped', currentReplicas: [] };
+    const record = { ...common, claimId: 'x', ...(saved && { saved: { host: 'a', id: saved } }) };
     const isRefused = ask.operation.kind === 'revert' && refusal !== undefined;
     const { vm, claimId } = ask;
     reply.end(
@@ -89,8 +92,8 @@ async function makeSnapshot(): Promise<void> {
 }
 
 /** Until nothing is under way. @returns the last report */
-async function revert(saved: string): Promise<Readonly<Record<string, unknown>>> {
-  states.revert({ kind: 'revert', vm: 'v', snapshot: 's', saved, fenced: false });
+async function revert(state: string, snapshot = 's'): Promise<Readonly<Record<string, unknown>>> {
+  states.revert({ kind: 'revert', vm: 'v', snapshot, saved: state, fenced: false });
   await states.idle('v');
   const last = heard.at(-1)!;
   assert.equal(last.kind, 'report');
@@ -122,6 +125,43 @@ test('what the center has given up is not asked for ever, and stays for the reco
   assert.equal(asks.slice(before).filter((ask) => ask.operation.kind === 'revert').length, 1);
   // Another center may have granted it: the next start here reads the record, and tidies.
   assert.ok(existsSync(savedFolder(vmFolder, 's-task-3')));
+});
+
+test('disks alone: taken, gone back to, and in their place at once', async () => {
+  const disk = diskPath(vmFolder, 0);
+  const vm = { id: 'v', name: 'web', disks: [{ bytes: 8192 }] } as unknown as VmSpec;
+  // Grown, and not started since.
+  writeFileSync(disk, Buffer.alloc(4096, 'asleep'));
+  states.snapshotDisks({ kind: 'snapshotDisks', vm, id: 'off', name: 'asleep' });
+  await states.idle('v');
+  const list = heard.findLast((message) => message.kind === 'snapshots');
+  assert.deepEqual(
+    list?.kind === 'snapshots' && list.snapshots.map(({ name, isOff }) => [name, isOff]),
+    [
+      ['first', undefined],
+      ['asleep', true],
+    ],
+  );
+  assert.ok(!existsSync(machinePath(snapshotFolder(vmFolder, 'off'))));
+  writeFileSync(disk, Buffer.alloc(8192, 'awake'));
+  refusal = undefined;
+  assert.equal((await revert('off-task-8', 'off'))['kind'], 'work-done');
+  assert.deepEqual(readFileSync(disk), Buffer.alloc(4096, 'asleep'));
+
+  // The host dies between the arbiter's word and the disks being in their place: they count.
+  const folder = savedFolder(vmFolder, 'off-task-8');
+  writeFileSync(diskPath(folder, 0), Buffer.alloc(4096, 'counts'));
+  const copied = () => {
+    states.clone({ kind: 'clone', vm, newVm: `new${++copies}`, work: 'task-9' });
+    return states
+      .idle('v')
+      .then(() => readFileSync(diskPath(join(folder, `../../new${copies}`), 0)));
+  };
+  let copies = 0;
+  assert.deepEqual(await copied(), Buffer.alloc(4096, 'asleep'), 'the record names another state');
+  saved = 'off-task-8';
+  assert.deepEqual(await copied(), Buffer.alloc(4096, 'counts'));
+  saved = undefined;
 });
 
 /** An archive of a disk that does not get smaller. @returns the center's end of the connection */

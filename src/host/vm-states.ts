@@ -5,6 +5,7 @@
  * From: orders of the center. To: reports named by the work: `work-progress`, `work-done`,
  * `work-failed`; and the list of snapshots whenever it changes.
  */
+import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,13 +19,15 @@ import type { Credentials } from './vm/protocol.ts';
 import { StartAsk } from './vm/start-ask.ts';
 import {
   disownFolder,
+  listSavedStates,
   listSnapshots,
+  placeDisks,
   removeFolder,
   savedFolder,
   snapshotFolder,
   snapshotsFolder,
 } from './vm/state-folder.ts';
-import { cloneDisks, prepareRevert } from './vm/state-work.ts';
+import { cloneDisks, prepareRevert, snapshotDisks } from './vm/state-work.ts';
 import { exportFailed, exportVm, writeArchive } from './vm/vm-archive.ts';
 
 type Order<K extends CenterMessage['kind']> = Extract<CenterMessage, { kind: K }>;
@@ -83,8 +86,8 @@ export class VmStates {
   async tellSnapshots(vm: string): Promise<void> {
     const found = await listSnapshots(this.#folder(vm));
     const snapshots = found.map(
-      ({ id, name = id, count, savedAtMs, bytes, vm: spec }): SnapshotInfo => {
-        return { id, name, count, savedAtMs, bytes, vm: spec };
+      ({ id, name = id, count, savedAtMs, bytes, vm: spec, isOff }): SnapshotInfo => {
+        return { id, name, count, savedAtMs, bytes, vm: spec, ...(isOff && { isOff }) };
       },
     );
     this.#options.tell({ kind: 'snapshots', vm, snapshots });
@@ -100,13 +103,25 @@ export class VmStates {
     await this.tellSnapshots(vm);
   }
 
+  /** Of a VM that is off. */
+  snapshotDisks({ vm, id, name }: Order<'snapshotDisks'>): void {
+    this.#work(vm.id, id, async () => {
+      if (!isId(id)) throw new Error('malformed names');
+      await this.#settleDisks(vm.id);
+      const folder = this.#folder(vm.id);
+      await snapshotDisks(vm, folder, { id, name }, this.#progress(vm.id, id));
+      // Whoever waits for it finds it in the list.
+      await this.tellSnapshots(vm.id);
+    });
+  }
+
   revert({ vm, snapshot, saved, fenced }: Order<'revert'>): void {
     this.#work(vm, saved, async () => {
       const folder = this.#folder(vm);
       if (!isId(snapshot) || !isId(saved)) throw new Error('malformed names');
-      await prepareRevert(folder, snapshot, saved, this.#progress(vm, saved));
+      const state = await prepareRevert(folder, snapshot, saved, this.#progress(vm, saved));
       try {
-        await this.#askRevert(vm, saved, fenced);
+        await this.#ask(vm, `revert-${saved}`, (ask) => ask.revert(saved, fenced));
       } catch (error) {
         // Another center may just have granted it: what the record does not name goes with the
         // next start here.
@@ -114,12 +129,15 @@ export class VmStates {
         if (isCertain) await disownFolder(savedFolder(folder, saved));
         throw error;
       }
+      // The VM is off, and these are its disks; a machine's stay with it until it goes on.
+      if (state.isOff) await placeDisks(savedFolder(folder, saved), folder, state.vm.disks.length);
     });
   }
 
   clone({ vm, snapshot, newVm, work }: Order<'clone'>): void {
     const act = async () => {
       if (!isId(newVm)) throw new Error('malformed names');
+      if (snapshot === undefined) await this.#settleDisks(vm.id);
       const from = { vm, directory: this.#folder(vm.id), snapshot };
       await cloneDisks(from, this.#folder(newVm), this.#progress(vm.id, work));
     };
@@ -133,6 +151,7 @@ export class VmStates {
       if (!/^[a-z0-9][A-Za-z0-9.-]{0,200}$/.test(file)) throw new Error('malformed names');
       const { exportsFolder } = this.#options;
       const path = join(exportsFolder, file);
+      await this.#settleDisks(vm.id);
       await mkdir(exportsFolder, { recursive: true, mode: 0o700 });
       await exportVm(vm, this.#folder(vm.id), path, this.#progress(vm.id, work));
       return { file: path };
@@ -144,6 +163,7 @@ export class VmStates {
       const { credentials, leaderUrl } = this.#options;
       const url = leaderUrl();
       if (url === undefined) throw exportFailed(vm.name, new Error('the center is away'));
+      await this.#settleDisks(vm.id);
       const upload = new ArchiveUpload(url, work, credentials);
       this.#uploads.add(upload);
       upload.once('close', () => this.#uploads.delete(upload));
@@ -206,15 +226,26 @@ export class VmStates {
     }
   }
 
-  async #askRevert(vm: string, saved: string, fenced: boolean): Promise<void> {
+  /** Where a crash came between going back to disks alone and their being in their place. */
+  async #settleDisks(vm: string): Promise<void> {
+    const folder = this.#folder(vm);
+    const states = await listSavedStates(folder);
+    if (!states.some(({ isOff }) => isOff)) return;
+    const { saved } = await this.#ask(vm, `look-${randomUUID()}`, (ask) => ask.read());
+    const state = states.find(({ id }) => saved?.host === this.#options.hostId && id === saved.id);
+    if (state?.isOff)
+      await placeDisks(savedFolder(folder, state.id), folder, state.vm.disks.length);
+  }
+
+  /** @param process its own name: no copy of this host is meant by what is asked */
+  async #ask<T>(vm: string, process: string, act: (ask: StartAsk) => Promise<T>): Promise<T> {
     const { hostId, credentials, arbiterUrls } = this.#options;
     const known = await KnowledgeFile.open(this.#folder(vm), () => {});
     const access = { urls: arbiterUrls(), trust: new Trust(credentials) };
     const client = new ArbiterClient(access, known, (reply) => ask.replied(reply));
-    // Its own name: no copy of this host is meant by what it asks.
-    const ask = new StartAsk(client, vm, { host: hostId, process: `revert-${saved}` });
+    const ask = new StartAsk(client, vm, { host: hostId, process });
     try {
-      await ask.revert(saved, fenced);
+      return await act(ask);
     } finally {
       client.close();
       await known.close();

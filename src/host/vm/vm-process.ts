@@ -24,7 +24,7 @@ import { Trust } from '../trust.ts';
 import { ArbiterClient } from './arbiter-client.ts';
 import { prepareVm } from './configuration.ts';
 import { ConsoleTail } from './console-tail.ts';
-import { type Continued, findSaved, goOn, readSaved } from './continuing.ts';
+import { type Continued, findSaved, goOn, powerOnFrom, readSaved } from './continuing.ts';
 import { Driver } from './driver.ts';
 import { EpochProbe } from './epoch-probe.ts';
 import { type DiskFile, FileDisks } from './file-disk.ts';
@@ -259,9 +259,11 @@ export class VmProcess {
       const clock = new HostClock(0n, nowUs());
       return this.#live(options, { machine: maker.powerOn(), clock, nextPosition: 1 }, record);
     }
-    const saved = await readSaved(state, directory, maker);
+    const saved = state.isOff ? undefined : await readSaved(state, directory, maker);
     const record = await this.#startAsk.start(before, { ...order, restore: state.id });
-    const continued = await goOn(state, directory, saved);
+    const continued = saved
+      ? await goOn(state, directory, saved)
+      : await powerOnFrom(state, directory, maker);
     this.#journal.note(`continues from ${state.id} at count ${state.count}`);
     const primary = this.#live(options, continued, record);
     primary.protection.hasContinued();
