@@ -2,9 +2,10 @@
  * A daemon's end of the conversation with the center (agent.ts): a WebSocket that comes back.
  *
  * After every connect the daemon's `hello` goes first, made afresh, so it tells all that runs; what
- * was said while there was no connection follows, except statuses, which the hello has replaced. A
- * center that is away is tried again and again, from 0.1 s to 2 s apart. A center that refuses this
- * daemon (foreign certificate, protocol, removed from the cluster) is final: `onRefused`.
+ * was said while there was no connection follows, except statuses, which the hello has replaced, and
+ * what consoles have shown, of which the daemon says the end again. A center that is away is tried
+ * again and again, from 0.1 s to 2 s apart. A center that refuses this daemon (foreign certificate,
+ * protocol, removed from the cluster) is final: `onRefused`.
  */
 import { randomInt } from 'node:crypto';
 import type { WebSocket } from 'ws';
@@ -88,7 +89,7 @@ class Link implements AgentLink {
 
   send(message: DaemonMessage): void {
     if (this.#welcomed) return this.#write(message);
-    if (message.kind === 'status' || this.#closed) return;
+    if (message.kind === 'status' || message.kind === 'console' || this.#closed) return;
     this.#waiting.push(message);
     if (this.#waiting.length > waitingMax) this.#waiting.shift();
   }

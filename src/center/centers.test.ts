@@ -5,6 +5,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Client } from '../api/client.ts';
+import { openConsole } from '../api/console.ts';
+import { openEvents } from '../api/event-stream.ts';
+import type { EventView } from '../api/views.ts';
+import type { UmbraError } from '../base/errors.ts';
 import type { Operation } from '../lockstep/arbiter.ts';
 import { TestCenter, type TestHost, until } from './cluster.fixture.ts';
 import { hasEtcd, TestEtcd } from './store/etcd.fixture.ts';
@@ -156,6 +160,59 @@ describe('three centers', { skip: hasEtcd ? false : 'etcd-server is not installe
     await client.call('deleteVm', { params });
   });
 
+  /** A console and a stream of events, at the center with this index. */
+  function watch(index: number) {
+    const seen: EventView[] = [];
+    const ends: unknown[] = [];
+    const { client } = centers[index]!;
+    const events = openEvents(client, {
+      after: 0,
+      onEvent: (event) => seen.push(event),
+      onEnd: (why) => ends.push(why),
+    });
+    const watched = { shown: '', outages: 0 };
+    const console = openConsole(client, 'web', {
+      onOutput: (bytes) => {
+        watched.shown += Buffer.from(bytes).toString();
+      },
+      onEnd: (why) => why && ends.push(why),
+      onCenter: (isThere) => {
+        if (!isThere) watched.outages += 1;
+      },
+    });
+    return { seen, ends, events, console, watched };
+  }
+  let watchers: ReturnType<typeof watch>[] = [];
+
+  /** What the guest has written so far. */
+  const write = (host: TestHost, text: string) =>
+    host.send({
+      ...{ kind: 'console', vm, offset: '0' },
+      bytes: Buffer.from(text).toString('base64'),
+    });
+
+  test('consoles and events are to be had at any center', async () => {
+    watchers = [0, 1, 2].map(watch);
+    write(a, 'login: ');
+    for (const { watched, console, seen } of watchers) {
+      await until('the console', () => (watched.shown === 'login: ' ? true : undefined));
+      await until('events', () => (seen.length > 0 ? true : undefined));
+      console.input(Buffer.from('root'));
+      const { bytes } = await a.order('consoleInput');
+      assert.equal(Buffer.from(bytes, 'base64').toString(), 'root');
+    }
+    // Whom the leader refuses is refused in its words, wherever it was asked.
+    const { ca } = centers[1]!.client.wire.trust;
+    const stranger = new Client(centers[1]!.url, { ca, token: 'nobody' });
+    const refused = await new Promise<UmbraError>((onEnd) => {
+      openEvents(stranger, { after: 0, onEvent: () => {}, onEnd });
+    });
+    assert.equal(refused.code, 'credentials-refused');
+    const opened = await centers[2]!.client.call('listAudit', { query: { last: true } });
+    const consoles = opened.filter(({ action }) => action === 'openConsole');
+    assert.deepEqual(new Set(consoles.map(({ address }) => address)), new Set(['127.0.0.1']));
+  });
+
   test('the leader is killed: a failover does not wait, nothing told is lost', async () => {
     const names = ['one', 'two', 'three'];
     for (const name of names) {
@@ -190,6 +247,31 @@ describe('three centers', { skip: hasEtcd ? false : 'etcd-server is not installe
     );
     assert.match(failover.text, /from a to b/);
     assert.equal((await client.call('showVm', { params: { vm: 'web' } })).host, 'b');
+  });
+
+  test('consoles and events have outlived it, also where it was they who were asked', async () => {
+    // What the lost center had not passed on: hosts say the end of it again.
+    write(b, 'login: root\npassword: ');
+    for (const [index, { watched, console }] of watchers.entries()) {
+      await until(
+        `the console at ${index}`,
+        () => (watched.shown === 'login: root\npassword: ' ? true : undefined),
+        15_000,
+      );
+      assert.ok(watched.outages > 0);
+      console.input(Buffer.from('x'));
+      assert.equal(Buffer.from((await b.order('consoleInput')).bytes, 'base64').toString(), 'x');
+    }
+    const all = await centers[1]!.client.call('listEvents', { query: {} });
+    const last = all.at(-1)!.sequence;
+    for (const { seen, ends, events, console } of watchers) {
+      await until('the last event', () => (seen.at(-1)!.sequence >= last ? true : undefined));
+      // Each once, in order, none missing.
+      assert.deepEqual(seen.slice(0, all.length), all);
+      assert.deepEqual(ends, []);
+      events.close();
+      console.close();
+    }
   });
 
   test('the killed one comes back and follows', async () => {

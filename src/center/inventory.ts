@@ -64,6 +64,8 @@ export interface Vm {
   readonly acceptStale: boolean;
   /** The operator's word: power on although there is a saved state. */
   readonly discardState?: boolean;
+  /** The generation at the arbiter from which on the bytes of its console are counted. */
+  readonly consoleSince?: number;
   /** A saved state (of the arbiter's record) that is disks alone: the VM is off, not suspended. */
   readonly offState?: string | undefined;
   /** Oldest first. */
@@ -158,7 +160,7 @@ export const versionOf = (vm: Vm): number => vm.version ?? 1;
 
 /** Where a VM happens to be, and its power-on inputs: no decision of people. */
 const notWished = new Set([
-  ...['host', 'shadowHost', 'acceptStale', 'seedGeneration', 'version'],
+  ...['host', 'shadowHost', 'acceptStale', 'seedGeneration', 'version', 'consoleSince'],
   ...['epochOffset', 'randomSeed'],
 ]);
 

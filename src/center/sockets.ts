@@ -6,6 +6,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import type { ConsoleFromViewer, ConsoleToViewer } from '../api/console.ts';
 import type { Access } from '../api/endpoints.ts';
+import { centersHeader } from '../api/lasting-socket.ts';
 import { apiPrefix } from '../api/wire.ts';
 import { assert } from '../base/assert.ts';
 import { UmbraError } from '../base/errors.ts';
@@ -15,8 +16,15 @@ import { streamEvents, watchOver } from './event-stream.ts';
 import type { Context } from './handler.ts';
 import type { Daemon } from './inventory.ts';
 import { liveOf } from './protection.ts';
+import { follows } from './store/etcd-store.ts';
 
 export function addSockets(server: FastifyInstance, context: Context): void {
+  const { store } = context.cluster;
+  // So that a client that loses this center knows others.
+  server.websocketServer.on('headers', (headers) => {
+    const { centerUrls } = store;
+    if (centerUrls.length > 1) headers.push(`${centersHeader}: ${centerUrls.join(', ')}`);
+  });
   addAgentSocket(server, context);
   addArchiveSocket(server, context);
   addConsoleSocket(server, context);
@@ -82,6 +90,13 @@ function addArchiveSocket(server: FastifyInstance, context: Context): void {
   });
 }
 
+/** A socket that was opened stays as long as this center leads, and its person may. */
+function stillHere(context: Context, request: FastifyRequest, access: Access): void {
+  const { store } = context.cluster;
+  if (!store.leads) throw follows(store.leaderUrl);
+  admitted(context, request, access);
+}
+
 /** What is typed there changes something: it is for operators, and its opening is on record. */
 function addConsoleSocket(server: FastifyInstance, context: Context): void {
   const { cluster, audit } = context;
@@ -93,16 +108,18 @@ function addConsoleSocket(server: FastifyInstance, context: Context): void {
     check: vmOf,
     open(socket, request, caller) {
       const { id, name } = vmOf(request);
-      const who = { who: nameOf(caller), role: roleOf(caller), address: request.ip };
+      const { address } = context.forwarding.originOf(request);
+      const who = { who: nameOf(caller), role: roleOf(caller), address };
       const what = { action: 'openConsole', input: { vm: name }, outcome: 'done', milliseconds: 0 };
       audit.add({ ...who, ...what }, false);
       const say = (message: ConsoleToViewer) => socket.send(JSON.stringify(message));
       const stop = cluster.console(id).watch((output) => {
         if (output === 'poweredOn') return say({ kind: 'poweredOn' });
         const bytes = Buffer.from(output.bytes).toString('base64');
-        say({ kind: 'output', offset: String(output.offset), bytes });
+        const powerOn = cluster.inventory.vm(id)?.consoleSince ?? 0;
+        say({ kind: 'output', offset: String(output.offset), bytes, powerOn });
       });
-      watchOver(socket, () => admitted(context, request, 'operator'));
+      watchOver(socket, () => stillHere(context, request, 'operator'));
       socket.on('message', (data) => typed(cluster, id, String(data)));
       socket.on('close', stop);
     },
@@ -128,7 +145,7 @@ function addEventSocket(server: FastifyInstance, context: Context): void {
     access: 'viewer',
     check: asked,
     open(socket, request) {
-      watchOver(socket, () => admitted(context, request, 'viewer'));
+      watchOver(socket, () => stillHere(context, request, 'viewer'));
       streamEvents(socket, cluster.events, cluster.store, asked(request));
     },
   });

@@ -56,7 +56,10 @@ export function reverted(cluster: Cluster, vm: Vm, record: VmRecord): void {
   const { name, number, mac } = vm.spec;
   const spec: VmSpec = { ...(snapshot?.vm ?? vm.spec), name, number, mac };
   const offState = snapshot?.isOff ? saved : undefined;
-  cluster.inventory.putVm({ ...vm, spec, wanted: 'off', host, shadowHost: undefined, offState });
+  cluster.inventory.putVm({
+    ...{ ...vm, spec, wanted: 'off', host, shadowHost: undefined, offState },
+    consoleSince: record.generation,
+  });
   const [where, what] = [cluster.nameOf(host), snapshot?.name ?? saved];
   const text = `${name} is what it was at the snapshot ${what}, on ${where}`;
   cluster.events.add('vm-reverted', text, { vm: name, host: where, snapshot: what });

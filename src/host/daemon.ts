@@ -259,6 +259,7 @@ export class HostDaemon {
         this.#states.sendArchive(message);
         break;
       case 'welcome':
+        this.#vms.sayConsoles();
         void this.#states.tellAll();
         break;
       case 'peers':

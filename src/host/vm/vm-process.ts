@@ -122,6 +122,7 @@ export class VmProcess {
     if (message.kind === 'dismiss') return this.#end();
     if (message.kind === 'arbiters') return this.#arbiter?.moved(message.urls);
     if (message.kind === 'renewed') return this.#renew();
+    if (message.kind === 'sayConsole') return this.#sayConsole();
     if (message.kind === 'standing') {
       this.#trust?.learn(message.standing);
       this.#log?.enforce();
@@ -340,6 +341,13 @@ export class VmProcess {
       divergences: this.#divergences,
     });
     this.#tell({ kind: 'status', status });
+  }
+
+  #sayConsole(): void {
+    const isLive = this.#copy?.primary !== undefined;
+    const { offset, bytes } = isLive ? this.#console.kept : { offset: 0n, bytes: new Uint8Array() };
+    const text = Buffer.from(bytes).toString('base64');
+    this.#tell({ kind: 'console', offset: String(offset), bytes: text, isTail: true });
   }
 
   #failed(code: string, message: string, remedy: string): void {
