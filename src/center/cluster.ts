@@ -287,6 +287,10 @@ export class Cluster implements AgentListener {
       this.events.add('ft-divergence', text, { ...data, ...found });
       const subject = vm.spec.id;
       this.alarms.latch({ kind: 'ft-divergence', subject, severity: 'red', text, vm: name });
+    } else if (kind === 'need-shadow') {
+      const [reason, why] = [String(report['reason']), String(report['text'])];
+      const text = `${name} needs a new shadow (${reason}): ${why}`;
+      this.events.add('ft-need-shadow', text, { vm: name, host, reason });
     } else if (kind === 'hand-over-refused') {
       this.#memory.refusedHandOvers.set(vm.spec.id, String(report['text']));
     } else if (!['went-live', 'protected', 'ended'].includes(kind)) {
