@@ -3,10 +3,15 @@
  * a leader that is killed takes nothing with it that anybody was told.
  */
 import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { buffer } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
+import { archiveUploadPath, digestHeader, sha256OfDigest } from '../api/archive.ts';
 import { Client } from '../api/client.ts';
 import { openConsole } from '../api/console.ts';
 import { openEvents } from '../api/event-stream.ts';
+import { openDaemonSocket } from '../api/socket.ts';
 import type { EventView } from '../api/views.ts';
 import type { UmbraError } from '../base/errors.ts';
 import type { Operation } from '../lockstep/arbiter.ts';
@@ -157,6 +162,59 @@ describe('three centers', { skip: hasEtcd ? false : 'etcd-server is not installe
       return state === 'succeeded' ? true : undefined;
     });
     await until('the refusal', () => revert(saved, 2).then(() => undefined, code('access-denied')));
+    await client.call('deleteVm', { params });
+  });
+
+  test('an archive comes through a follower whole, or breaks off there, too', async () => {
+    const { client } = centers[1]!;
+    const params = { vm: 'arch' };
+    const body = { name: 'arch', image: 'tiny', host: 'a' };
+    const { id } = await client.call('createVm', { body });
+    await client.call('startVm', { params, body: {} });
+    await a.order('start');
+    await a.ask(id, { kind: 'start', acceptStale: true });
+    a.report(id, 'live', { generation: 1 });
+    await until('it to run', async () =>
+      (await client.call('showVm', { params })).state === 'poweredOn' ? true : undefined,
+    );
+    await client.call('stopVm', { params, body: { how: 'power-off' } });
+    await a.order('stop');
+    await a.ask(id, { kind: 'stop', state: 'stopped', currentReplicas: [a.id] });
+    a.report(id, 'ended', { ended: { kind: 'off', text: 'powered off' } });
+    await until('it to be off', async () =>
+      (await client.call('showVm', { params })).state === 'poweredOff' ? true : undefined,
+    );
+    const ask = async (signal?: AbortSignal) => {
+      const asked = client.wire.open('GET', '/vms/arch/archive', undefined, signal);
+      const { work } = await a.order('sendArchive');
+      const socket = openDaemonSocket(centers[0]!.url, archiveUploadPath(work), a.credentials);
+      await once(socket, 'open');
+      return { work, socket, reply: await asked };
+    };
+    const bytes = randomBytes(1 << 20);
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    const whole = await ask();
+    whole.socket.send(bytes);
+    const report = { kind: 'work-done', id: whole.work, bytes: bytes.length, sha256 };
+    a.send({ kind: 'report', vm: id, report });
+    assert.ok((await buffer(whole.reply)).equals(bytes));
+    assert.equal(sha256OfDigest(String(whole.reply.trailers[digestHeader])), sha256);
+
+    const broken = await ask();
+    broken.socket.send(bytes);
+    const read = buffer(broken.reply);
+    await client.call('cancelTask', { params: { task: broken.work } });
+    await assert.rejects(read, { code: 'ECONNRESET' });
+
+    const unwanted = new AbortController();
+    const left = await ask(unwanted.signal);
+    const closed = once(left.socket, 'close');
+    unwanted.abort();
+    await closed;
+    await until('the end', async () => {
+      const { ended } = await client.call('showTask', { params: { task: left.work } });
+      return ended ?? undefined;
+    });
     await client.call('deleteVm', { params });
   });
 
