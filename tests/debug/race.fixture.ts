@@ -1,0 +1,66 @@
+/** The guest with the race, compiled with what a debugger wants to know, and a debugger's script. */
+import { spawn, spawnSync } from 'node:child_process';
+import { join, resolve } from 'node:path';
+
+const compiler = 'riscv64-unknown-elf-gcc';
+export const debuggerCommand = 'gdb-multiarch';
+
+export function debuggingMissing(): string | false {
+  for (const command of [compiler, debuggerCommand]) {
+    if (spawnSync(command, ['--version']).status !== 0) return `${command} is not installed`;
+  }
+  return false;
+}
+
+/** @returns the ELF file's path, in `folder` */
+export function compileRace(folder: string): string {
+  const elf = join(folder, 'race.elf');
+  const { status, stderr } = spawnSync(
+    compiler,
+    [
+      ...['-march=rv64gc', '-mabi=lp64d', '-mcmodel=medany', '-O1', '-g', '-Wall', '-Werror'],
+      ...['-ffreestanding', '-nostdlib', '-static', '-Wl,-Ttext=0x80200000'],
+      ...['-Wl,--build-id=none', '-e', '_start'],
+      ...['-o', elf, resolve(import.meta.dirname, 'race.c')],
+    ],
+    { encoding: 'utf8' },
+  );
+  if (status !== 0) throw new Error(`race.c does not compile:\n${stderr}`);
+  return elf;
+}
+
+/** Runs GDB in batch mode. @returns what it printed */
+export function debugWith(
+  elf: string,
+  port: number,
+  commands: readonly string[],
+  timeoutMs = 120_000,
+): Promise<string> {
+  const all = [
+    'set pagination off',
+    'set confirm off',
+    'set width 0',
+    'set remotetimeout 60',
+    `target remote 127.0.0.1:${port}`,
+    ...commands,
+  ];
+  const child = spawn(debuggerCommand, [
+    ...['-nx', '-batch', elf],
+    ...all.flatMap((command) => ['-ex', command]),
+  ]);
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (piece: string) => {
+      text += piece;
+    });
+  }
+  const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+  return new Promise((done, failed) => {
+    child.once('error', failed);
+    child.once('close', () => {
+      clearTimeout(timer);
+      done(text);
+    });
+  });
+}
+
