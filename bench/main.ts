@@ -13,6 +13,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   boot: async () => (await import('./machine/boot.ts')).boot,
   programs: async () => (await import('./machine/programs.ts')).programs,
   record: async () => (await import('./machine/record.ts')).record,
+  timeline: async () => (await import('./machine/timeline.ts')).timeline,
   debian: async () => (await import('./machine/debian.ts')).debian,
   ft: async () => (await import('./cluster/ft.ts')).ft,
   network: async () => (await import('./cluster/network.ts')).network,

@@ -17,7 +17,7 @@ import {
 import { countOfPlace } from '../host/recording/place.ts';
 import { traceFunctions } from '../host/recording/trace.ts';
 import { type Tier, tiers } from '../host/tiers.ts';
-import { ProgressLine } from './progress-line.ts';
+import { ReplayKeys } from './replay-keys.ts';
 import { debugReplay } from './replay-debug.ts';
 import { goLive } from './replay-live.ts';
 import { verdictInWords, verify } from './replay-verify.ts';
@@ -99,7 +99,7 @@ async function replay(folder: string, options: ReplayCommandOptions): Promise<vo
   }
   const exports = exportsOf(options, opened.configuration.macs.length);
   const trace = options.trace === undefined ? undefined : traceFunctions(options.trace, symbols(options));
-  const line = new ProgressLine(false);
+  const keys = new ReplayKeys(!options.json);
   try {
     const result = await replayRecording(opened, {
       from,
@@ -110,7 +110,8 @@ async function replay(folder: string, options: ReplayCommandOptions): Promise<vo
       console: (bytes) => {
         if (!options.json) process.stdout.write(bytes);
       },
-      progress: (done, total) => line.show('replaying', done, total),
+      progress: () => {},
+      allow: keys.allow,
     });
     if (options.json) console.log(JSON.stringify(document(result)));
     if (result.divergence) {
@@ -124,7 +125,7 @@ async function replay(folder: string, options: ReplayCommandOptions): Promise<vo
   } finally {
     for (const each of exports) each.close();
     trace?.close();
-    line.end();
+    keys.close();
   }
 }
 

@@ -59,6 +59,7 @@ function record(seed: number, segmentBytesMax: number) {
   const disk = new Uint8Array(64 * 1024);
   const requests: DiskRequest[] = [];
   let now = 0;
+  let ended = { count: 0n, time: 0n };
   const ports: Ports = {
     clock: { now: () => now },
     disks: { submit: (_origin, request) => requests.push(request) },
@@ -74,10 +75,8 @@ function record(seed: number, segmentBytesMax: number) {
     blockHash: (bytes) => bytes,
     report: () => {},
     recording: (firstPosition, entries) => {
-      const { begins, bytes } = writer.batch(
-        { position: firstPosition, count: machine.count, time: machine.time },
-        entries,
-      );
+      const { begins, bytes } = writer.batch({ ...ended, position: firstPosition }, entries);
+      ended = { count: machine.count, time: machine.time };
       const previous = begins ? new Uint8Array(0) : segments.pop()!;
       segments.push(Uint8Array.of(...previous, ...bytes));
     },

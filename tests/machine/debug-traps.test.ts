@@ -12,7 +12,7 @@ import { type Guest, guestMaker, translatingEngine } from './machines.ts';
 import { turmoil } from './turmoil.ts';
 
 const counts = 12_000n;
-const seeds = [1, 2, 3, 4, 5, 6];
+const seeds = [1, 2, 3, 4];
 
 /** What a machine meets on its way to `counts`, sliced at random. */
 function met(guest: Guest, make: EngineMaker, traps: Traps, random?: SeededRandom) {
@@ -81,11 +81,13 @@ for (const [name, make] of [
     for (const seed of seeds) {
       const random = new SeededRandom(seed);
       const guest = make(random);
+      const everything: Watch = { address: 0n, bytes: 2 ** 48, on: 'access' };
+      const all = met(guest, makeInterpreter, { ...noTraps, watches: [everything] }).found;
+      const used = all.map((line) => BigInt(`0x${line.split(' ').at(-1)}`));
+      if (used.length === 0) continue;
       const watches: Watch[] = [];
       for (const on of ['read', 'write', 'access'] as const) {
-        const base = name === 'loops' ? 0x4001_0000n : 0x8000_0000n;
-        const address = base + BigInt(random.between(0, 2000) * 8);
-        watches.push({ address, bytes: random.pick([1, 8, 600]), on });
+        watches.push({ address: random.pick(used), bytes: random.pick([1, 8, 600]), on });
       }
       const plain = met(guest, makeInterpreter, noTraps);
       const slow = met(guest, makeReferenceEngine, { ...noTraps, watches });

@@ -28,8 +28,11 @@ export interface ReplayOptions {
   readonly console: (bytes: Uint8Array) => void;
   /** Entries done, of how many. */
   readonly progress: (done: number, total: number) => void;
-  /** Asked between pieces of work; resolves when the replay may go on. */
-  readonly pause?: () => Promise<void>;
+  /**
+   * Asked ahead of each piece of work: how many counts it may execute at most; undefined: as many as
+   * it likes; 0: the replay ends here.
+   */
+  readonly allow?: (machine: RiscvMachine) => Promise<bigint | undefined>;
 }
 
 export interface Replayed {
@@ -107,6 +110,15 @@ class Replay {
     this.#begin();
     const pace = this.#pace();
     while (end?.kind !== 'diverged') {
+      const allowed = await this.#options.allow?.(this.#machine);
+      if (allowed === 0n) break;
+      if (allowed !== undefined) {
+        const bound = this.#machine.count + allowed;
+        end = this.#replay.step(until !== undefined && until < bound ? until : bound);
+        this.#emit();
+        if (end?.kind === 'end' || end?.kind === 'diverged') break;
+        continue;
+      }
       end = await this.#step(until, pace === undefined ? stride : smallStride, pace ? 1 : undefined);
       await pace?.();
       if (end?.kind === 'end' || end?.kind === 'diverged') break;
@@ -142,7 +154,6 @@ class Replay {
     const end = this.#replay.step(bound, entriesMax);
     this.#emit();
     await new Promise((resolve) => setImmediate(resolve));
-    await this.#options.pause?.();
     return end?.kind === 'until' && bound !== until ? undefined : end;
   }
 
