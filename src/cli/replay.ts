@@ -17,8 +17,8 @@ import {
 import { countOfPlace } from '../host/recording/place.ts';
 import { traceFunctions } from '../host/recording/trace.ts';
 import { type Tier, tiers } from '../host/tiers.ts';
-import { ReplayKeys } from './replay-keys.ts';
 import { debugReplay } from './replay-debug.ts';
+import { ReplayKeys } from './replay-keys.ts';
 import { goLive } from './replay-live.ts';
 import { verdictInWords, verify } from './replay-verify.ts';
 
@@ -98,7 +98,8 @@ async function replay(folder: string, options: ReplayCommandOptions): Promise<vo
     return;
   }
   const exports = exportsOf(options, opened.configuration.macs.length);
-  const trace = options.trace === undefined ? undefined : traceFunctions(options.trace, symbols(options));
+  const trace =
+    options.trace === undefined ? undefined : traceFunctions(options.trace, symbols(options));
   const keys = new ReplayKeys(!options.json);
   try {
     const result = await replayRecording(opened, {

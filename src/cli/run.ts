@@ -14,15 +14,15 @@ import { Profile } from '../host/local/profile.ts';
 import { ProfileFile } from '../host/local/profile-file.ts';
 import { loadSymbols } from '../host/local/symbols.ts';
 import { openTerminal } from '../host/local/terminal.ts';
+import { createLocalNetwork } from '../host/local-network.ts';
 import { packageVersion } from '../host/package-version.ts';
 import { createRecording } from '../host/recording/machine-description.ts';
 import { RecordingFolder, type RecordingStatus } from '../host/recording/recording-writer.ts';
-import { createLocalNetwork } from '../host/local-network.ts';
 import { type Tier, tiers } from '../host/tiers.ts';
 import type { DiskFile } from '../host/vm/file-disk.ts';
 import { loadImage } from '../images/image.ts';
-import { readMac } from '../network/wire.ts';
 import type { Machine } from '../machine/machine.ts';
+import { readMac } from '../network/wire.ts';
 import { parseMemory, parsePort, parsePublish } from './values.ts';
 
 interface RunOptions {

@@ -224,7 +224,8 @@ export class Timeline {
     let end = before;
     let length = 1n;
     while (end > this.firstCount) {
-      const from = end - length > this.firstCount ? end - length : this.firstCount;
+      let from = end - length;
+      if (from < this.firstCount) from = this.firstCount;
       await this.seek(from);
       this.#setTraps(noTraps);
       let found: bigint | undefined;

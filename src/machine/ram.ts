@@ -6,9 +6,9 @@
 import { ByteReader, ByteWriter, MalformedBytes } from '../base/bytes.ts';
 import type { GuestMemory } from './device.ts';
 import type { Engine } from './engine.ts';
+import { type Layout, pageBytes, pageFlag, pageShift, ramBase } from './layout.ts';
 import { RamChanges, RamDelta } from './ram-changes.ts';
 import { RamHistory, type RamLayer } from './ram-history.ts';
-import { type Layout, pageBytes, pageFlag, pageShift, ramBase } from './layout.ts';
 
 /** The hash of a page is scaled by an odd number made of its place, so pages cannot be exchanged. */
 const placeFactor = 0x9e3779b97f4a7c15n;

@@ -33,101 +33,110 @@ async function ended(child: ChildProcessWithoutNullStreams): Promise<void> {
   await closed;
 }
 
-test('a race on two harts, recorded, is followed back to the store that did it', options, async (t) => {
-  const folder = temporaryFolder();
-  const recording = join(folder.path, 'recording');
-  try {
-    const elf = compileRace(folder.path);
-    const guest = ['--kernel', elf, '--cpus', '2', '--memory', '64M'];
-    const ran = await umbra(['run', ...guest, '--record', recording, '--json']);
-    assert.equal(ran.code, 0, ran.stderr);
-    assert.match(ran.stderr, /fault 0000000000000005 at [0-9a-f]+ address 5a5a5a5a5a5a5a5a/);
-    t.diagnostic(ran.stdout.trim());
-    const verified = await umbra(['replay', recording, '--verify', '--json']);
-    assert.equal(verified.code, 0, verified.stdout + verified.stderr);
-    t.diagnostic(verified.stdout.trim());
-
-    const child = start(['replay', recording, '--gdb', '0']);
+test(
+  'a race on two harts, recorded, is followed back to the store that did it',
+  options,
+  async (t) => {
+    const folder = temporaryFolder();
+    const recording = join(folder.path, 'recording');
     try {
-      const port = await debuggerPort(child);
-      const text = await debugWith(elf, port, [
-        'break fault',
-        'continue',
-        'info threads',
-        'print/x (unsigned long) free_list',
-        'print/x $scause',
-        'delete 1',
-        'watch free_list',
-        'reverse-continue',
-        'print/x (unsigned long) free_list',
-        'backtrace',
-        'x/i $pc',
-        'monitor where',
-        'stepi',
-        'print/x (unsigned long) free_list',
-        'reverse-stepi',
-        'print/x (unsigned long) free_list',
-        'monitor seek end',
-        'monitor seek 999999999999999',
-        'detach',
-      ]);
-      t.diagnostic(text);
-      assert.match(text, /Breakpoint 1, fault \(cause=5/);
-      assert.match(text, /\$1 = 0x5a5a5a5a5a5a5a5a/);
-      assert.match(text, /\$2 = 0x5\n/);
-      assert.match(text, /Hardware watchpoint 2: free_list/);
-      // Back in front of the store: the list is still whole, and the store is in `take`.
-      assert.match(text, /\$3 = 0x80[0-9a-f]+\n/);
-      assert.match(text, /#0 .* take/);
-      assert.match(text, /=> 0x[0-9a-f]+ <take\+\d+>:\s+sd/);
-      assert.match(text, /\$4 = 0x5a5a5a5a5a5a5a5a/);
-      assert.match(text, /\$5 = 0x80[0-9a-f]+\n/);
-      assert.match(text, /The recording reaches from count 0 to \d+, not to 999999999999999/);
-    } finally {
-      await ended(child);
-    }
-  } finally {
-    folder.remove();
-  }
-});
+      const elf = compileRace(folder.path);
+      const guest = ['--kernel', elf, '--cpus', '2', '--memory', '64M'];
+      const ran = await umbra(['run', ...guest, '--record', recording, '--json']);
+      assert.equal(ran.code, 0, ran.stderr);
+      assert.match(ran.stderr, /fault 0000000000000005 at [0-9a-f]+ address 5a5a5a5a5a5a5a5a/);
+      t.diagnostic(ran.stdout.trim());
+      const verified = await umbra(['replay', recording, '--verify', '--json']);
+      assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+      t.diagnostic(verified.stdout.trim());
 
-test('a live VM stops at breakpoints and watchpoints, steps, and can be changed', options, async (t) => {
-  const folder = temporaryFolder();
-  try {
-    const elf = compileRace(folder.path);
-    const child = start(['run', '--kernel', elf, '--cpus', '2', '--memory', '64M', '--gdb', '0']);
-    try {
-      const port = await debuggerPort(child);
-      const text = await debugWith(elf, port, [
-        'info registers pc',
-        'break give',
-        'continue',
-        'print $_thread',
-        'stepi',
-        'x/i $pc',
-        'delete',
-        'watch rounds[1]',
-        'continue',
-        'print rounds[1]',
-        'set variable rounds[1] = 5000',
-        'print rounds[1]',
-        'continue',
-        'print rounds[1]',
-        'detach',
-      ]);
-      t.diagnostic(text);
-      assert.match(text, /pc\s+0x80200[0-9a-f]+/);
-      assert.match(text, /Breakpoint 1, give/);
-      assert.match(text, /New value = 1\n/);
-      assert.match(text, /\$\d+ = 5000/);
-      assert.match(text, /\$\d+ = 5001/);
+      const child = start(['replay', recording, '--gdb', '0']);
+      try {
+        const port = await debuggerPort(child);
+        const text = await debugWith(elf, port, [
+          'break fault',
+          'continue',
+          'info threads',
+          'print/x (unsigned long) free_list',
+          'print/x $scause',
+          'delete 1',
+          'watch free_list',
+          'reverse-continue',
+          'print/x (unsigned long) free_list',
+          'backtrace',
+          'x/i $pc',
+          'info threads',
+          'monitor where',
+          'stepi',
+          'print/x (unsigned long) free_list',
+          'reverse-stepi',
+          'print/x (unsigned long) free_list',
+          'monitor seek end',
+          'monitor seek 999999999999999',
+          'detach',
+        ]);
+        t.diagnostic(text);
+        assert.match(text, /Breakpoint 1, fault \(cause=5/);
+        assert.match(text, /\$1 = 0x5a5a5a5a5a5a5a5a/);
+        assert.match(text, /\$2 = 0x5\n/);
+        assert.match(text, /Hardware watchpoint 2: free_list/);
+        // Back in front of the store: the list is still whole, and the store is in `take`.
+        assert.match(text, /\$3 = 0x80[0-9a-f]+\n/);
+        assert.match(text, /#0 .* take/);
+        assert.match(text, /=> 0x[0-9a-f]+ <take\+\d+>:\s+sd/);
+        assert.match(text, /\$4 = 0x5a5a5a5a5a5a5a5a/);
+        assert.match(text, /\$5 = 0x80[0-9a-f]+\n/);
+        assert.match(text, /The recording reaches from count 0 to \d+, not to 999999999999999/);
+      } finally {
+        await ended(child);
+      }
     } finally {
-      await ended(child);
+      folder.remove();
     }
-  } finally {
-    folder.remove();
-  }
-});
+  },
+);
+
+test(
+  'a live VM stops at breakpoints and watchpoints, steps, and can be changed',
+  options,
+  async (t) => {
+    const folder = temporaryFolder();
+    try {
+      const elf = compileRace(folder.path);
+      const child = start(['run', '--kernel', elf, '--cpus', '2', '--memory', '64M', '--gdb', '0']);
+      try {
+        const port = await debuggerPort(child);
+        const text = await debugWith(elf, port, [
+          'info registers pc',
+          'break give',
+          'continue',
+          'print $_thread',
+          'stepi',
+          'x/i $pc',
+          'delete',
+          'watch rounds[1]',
+          'continue',
+          'print rounds[1]',
+          'set variable rounds[1] = 5000',
+          'print rounds[1]',
+          'continue',
+          'print rounds[1]',
+          'detach',
+        ]);
+        t.diagnostic(text);
+        assert.match(text, /pc\s+0x80200[0-9a-f]+/);
+        assert.match(text, /Breakpoint 1, give/);
+        assert.match(text, /New value = 1\n/);
+        assert.match(text, /\$\d+ = 5000/);
+        assert.match(text, /\$\d+ = 5001/);
+      } finally {
+        await ended(child);
+      }
+    } finally {
+      folder.remove();
+    }
+  },
+);
 
 test('a second debugger is turned away, and nonsense is survived', options, async () => {
   const folder = temporaryFolder();

@@ -20,7 +20,7 @@ export function compileRace(folder: string): string {
     [
       ...['-march=rv64gc', '-mabi=lp64d', '-mcmodel=medany', '-O1', '-g', '-Wall', '-Werror'],
       ...['-ffreestanding', '-nostdlib', '-static', '-Wl,-Ttext=0x80200000'],
-      ...['-Wl,--build-id=none', '-e', '_start'],
+      ...['-Wl,--build-id=none,--no-relax', '-e', '_start'],
       ...['-o', elf, resolve(import.meta.dirname, 'race.c')],
     ],
     { encoding: 'utf8' },
@@ -63,4 +63,3 @@ export function debugWith(
     });
   });
 }
-

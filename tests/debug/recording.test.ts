@@ -34,68 +34,86 @@ async function replayed(...args: string[]): Promise<Replayed> {
 }
 
 const partsOf = (folder: string, kind: string): string[] =>
-  readdirSync(folder).filter((name) => name.startsWith(kind)).sort();
+  readdirSync(folder)
+    .filter((name) => name.startsWith(kind))
+    .sort();
 
-test('a recorded boot: every place is reached from snapshots, and all exports agree', options, async (t) => {
-  const folder = temporaryFolder();
-  const recording = join(folder.path, 'recording');
-  try {
-    const ran = await umbra(
-      ['run', '--image', 'tiny', '--record', recording, '--snapshot-every', '0.3'],
-      [
-        { after: 'umbra: tiny ready', input: 'until ping -c 2 10.86.0.1; do sleep 1; done\n' },
-        { after: '2 packets received', input: 'echo hel""lo; sleep 3; poweroff\n' },
-      ],
-    );
-    assert.equal(ran.code, 0, ran.stderr);
-    assert.match(ran.stderr, /recorded \d+ s: log [\d.]+ MB, \d+ snapshots/);
-    const snapshots = partsOf(recording, 'snapshot');
-    assert.ok(snapshots.length >= 3, snapshots.join());
-    t.diagnostic(`${ran.stderr.trim().split('\n').at(-1)}`);
+test(
+  'a recorded boot: every place is reached from snapshots, and all exports agree',
+  options,
+  async (t) => {
+    const folder = temporaryFolder();
+    const recording = join(folder.path, 'recording');
+    try {
+      const ran = await umbra(
+        ['run', '--image', 'tiny', '--record', recording, '--snapshot-every', '0.3'],
+        [
+          { after: 'umbra: tiny ready', input: 'until ping -c 2 10.86.0.1; do sleep 1; done\n' },
+          { after: '2 packets received', input: 'echo hel""lo; sleep 3; poweroff\n' },
+        ],
+      );
+      assert.equal(ran.code, 0, ran.stderr);
+      assert.match(ran.stderr, /recorded \d+ s: log [\d.]+ MB, \d+ snapshots/);
+      const snapshots = partsOf(recording, 'snapshot');
+      assert.ok(snapshots.length >= 3, snapshots.join());
+      t.diagnostic(`${ran.stderr.trim().split('\n').at(-1)}`);
 
-    const whole = await replayed(recording, '--verify');
-    assert.ok(whole.fingerprintsCompared > 0);
-    // The same end, from each snapshot: every one of them is the machine that it says.
-    const places = ['time:1', 'time:2.5', 'text:tiny ready', 'event:100', 'text:hello', 'end'];
-    for (const place of places) {
-      const { instructions } = await replayed(recording, '--until', place);
-      const rest = await replayed(recording, '--from', String(instructions), '--verify');
-      assert.equal(rest.instructions, whole.instructions, place);
+      const whole = await replayed(recording, '--verify');
+      assert.ok(whole.fingerprintsCompared > 0);
+      // The same end, from each snapshot: every one of them is the machine that it says.
+      const places = ['time:1', 'time:2.5', 'text:tiny ready', 'event:100', 'text:hello', 'end'];
+      for (const place of places) {
+        const { instructions } = await replayed(recording, '--until', place);
+        const rest = await replayed(recording, '--from', String(instructions), '--verify');
+        assert.equal(rest.instructions, whole.instructions, place);
+      }
+
+      const file = (name: string): string => join(folder.path, name);
+      const exported = [
+        '--export-console',
+        file('console'),
+        '--export-frames',
+        file('frames.pcapng'),
+      ];
+      await replayed(recording, ...exported, '--export-disk', file('disk'));
+      const lines = readFileSync(file('console'), 'latin1').split('\n');
+      const times = lines.flatMap((line) => /^\[ *([\d.]+)\]/.exec(line)?.[1] ?? []).map(Number);
+      assert.ok(times.length > 10);
+      assert.deepEqual(
+        times,
+        times.toSorted((a, b) => a - b),
+      );
+      assert.ok(lines.some((line) => /hello/.test(line)));
+      const tshark = spawnSync(
+        'tshark',
+        ['-r', file('frames.pcapng'), '-T', 'fields', '-e', 'icmp.type'],
+        {
+          encoding: 'utf8',
+        },
+      );
+      if (tshark.status === 0) {
+        const types = tshark.stdout.split('\n').filter((type) => type !== '');
+        assert.ok(types.includes('8') && types.includes('0'), tshark.stdout);
+      } else assert.ok(statSync(file('frames.pcapng')).size > 500);
+
+      for (const [args, expected] of [
+        [['--until', '999999999999999'], /The recording reaches from count 0 to \d+/],
+        [['--until', 'text:no such text'], /does not appear/],
+        [['--until', 'nowhere'], /is no place/],
+        [['--from', 'end', '--until', '5'], /comes before/],
+        [['--speed', '0'], /not "0"/],
+      ] as const) {
+        const refused = await umbra(['replay', recording, ...args]);
+        assert.equal(refused.code, 1, args.join(' '));
+        assert.match(refused.stderr, expected);
+      }
+      await damaged(recording, folder.path, whole);
+      await live(recording);
+    } finally {
+      folder.remove();
     }
-
-    const file = (name: string): string => join(folder.path, name);
-    const exported = ['--export-console', file('console'), '--export-frames', file('frames.pcapng')];
-    await replayed(recording, ...exported, '--export-disk', file('disk'));
-    const lines = readFileSync(file('console'), 'latin1').split('\n');
-    const times = lines.flatMap((line) => /^\[ *([\d.]+)\]/.exec(line)?.[1] ?? []).map(Number);
-    assert.ok(times.length > 10);
-    assert.deepEqual(times, times.toSorted((a, b) => a - b));
-    assert.ok(lines.some((line) => /hello/.test(line)));
-    const tshark = spawnSync('tshark', ['-r', file('frames.pcapng'), '-T', 'fields', '-e', 'icmp.type'], {
-      encoding: 'utf8',
-    });
-    if (tshark.status === 0) {
-      const types = tshark.stdout.split('\n').filter((type) => type !== '');
-      assert.ok(types.includes('8') && types.includes('0'), tshark.stdout);
-    } else assert.ok(statSync(file('frames.pcapng')).size > 500);
-
-    for (const [args, expected] of [
-      [['--until', '999999999999999'], /The recording reaches from count 0 to \d+/],
-      [['--until', 'text:no such text'], /does not appear/],
-      [['--until', 'nowhere'], /is no place/],
-      [['--from', 'end', '--until', '5'], /comes before/],
-      [['--speed', '0'], /not "0"/],
-    ] as const) {
-      const refused = await umbra(['replay', recording, ...args]);
-      assert.equal(refused.code, 1, args.join(' '));
-      assert.match(refused.stderr, expected);
-    }
-    await damaged(recording, folder.path, whole);
-    await live(recording);
-  } finally {
-    folder.remove();
-  }
-});
+  },
+);
 
 /** Each kind of damage, on a copy. */
 async function damaged(recording: string, folder: string, whole: Replayed): Promise<void> {
@@ -194,7 +212,8 @@ test('a full disk ends the recording, not the VM', options, async (t) => {
   const folder = temporaryFolder();
   const small = join(folder.path, 'small');
   mkdirSync(small);
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=41m', 'tmpfs', small]).status === 0;
+  const mounted =
+    spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=41m', 'tmpfs', small]).status === 0;
   if (!mounted) {
     folder.remove();
     return t.skip('no file system can be mounted here');

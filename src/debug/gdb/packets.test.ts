@@ -17,7 +17,8 @@ test('a packet comes back whatever is in it, in whatever pieces it comes', () =>
     fc.property(fc.uint8Array({ maxLength: 300 }), fc.integer({ min: 1, max: 9 }), (data, step) => {
       const encoded = encodePacket(textOf(data));
       const pieces: Uint8Array[] = [];
-      for (let at = 0; at < encoded.length; at += step) pieces.push(encoded.subarray(at, at + step));
+      for (let at = 0; at < encoded.length; at += step)
+        pieces.push(encoded.subarray(at, at + step));
       const [packet, ...rest] = received(pieces);
       assert.ok(packet?.kind === 'packet');
       assert.deepEqual([...packet.data], [...data]);

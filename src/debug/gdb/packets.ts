@@ -11,7 +11,7 @@
 /** Of data in one packet, either way, escapes included; announced as `PacketSize`. */
 export const packetBytesMax = 0x4000;
 
-const [dollar, hash, escape, interrupt, plus, minus] = [0x24, 0x23, 0x7d, 0x03, 0x2b, 0x2d];
+const [dollar, hash, escapeByte, interrupt, plus, minus] = [0x24, 0x23, 0x7d, 0x03, 0x2b, 0x2d];
 
 export type Received =
   | { readonly kind: 'packet'; readonly data: Uint8Array }
@@ -82,19 +82,19 @@ function unescaped(raw: readonly number[]): Uint8Array {
   const data: number[] = [];
   for (let at = 0; at < raw.length; at++) {
     const byte = raw[at]!;
-    data.push(byte === escape && at + 1 < raw.length ? raw[++at]! ^ 0x20 : byte);
+    data.push(byte === escapeByte && at + 1 < raw.length ? raw[++at]! ^ 0x20 : byte);
   }
   return Uint8Array.from(data);
 }
 
-const special = new Set([dollar, hash, escape, 0x2a]);
+const special = new Set([dollar, hash, escapeByte, 0x2a]);
 
 /** @param data text of one byte per character */
 export function encodePacket(data: string): Uint8Array {
   const body: number[] = [];
   for (let at = 0; at < data.length; at++) {
     const byte = data.charCodeAt(at) & 0xff;
-    if (special.has(byte)) body.push(escape, byte ^ 0x20);
+    if (special.has(byte)) body.push(escapeByte, byte ^ 0x20);
     else body.push(byte);
   }
   const sum = checksum(body).toString(16).padStart(2, '0');

@@ -58,6 +58,10 @@ export class ReplayTarget implements DebugTarget {
         stepHart === undefined
           ? await timeline.run(timeline.lastCount, traps)
           : await timeline.stepHart(stepHart);
+      // GDB takes it that a watchpoint of RISC-V stops ahead of the access, in either direction, and
+      // steps over it itself to see the value.
+      const watched = landing.kind === 'trap' && landing.trap.kind === 'watch';
+      if (watched) await timeline.seek(timeline.count - 1n);
       return stoppedBy(landing, stepHart !== undefined);
     }
     if (stepHart !== undefined) {
@@ -65,6 +69,7 @@ export class ReplayTarget implements DebugTarget {
     }
     const hit = await timeline.runBack(traps);
     if (hit === undefined) return { kind: 'begin' };
+    if (hit !== 'interrupted' && hit.kind === 'watch') await timeline.seek(timeline.count + 1n);
     return hit === 'interrupted' ? { kind: 'interrupted' } : { kind: 'trap', trap: hit };
   }
 

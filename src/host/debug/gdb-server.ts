@@ -50,8 +50,10 @@ export class GdbServer {
     return (this.#server.address() as { port: number }).port;
   }
 
+  /** What has been answered still arrives. */
   async close(): Promise<void> {
-    this.#socket?.destroy();
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#socket?.destroySoon();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 

@@ -2,6 +2,9 @@
  * A live VM of this process under a debugger: it stands still while the debugger looks, and so does
  * its clock; what arrives from the network meanwhile waits. Forwards only. Memory and registers can
  * be changed unless the VM is recorded: a change is no input, so a replay would not have it.
+ *
+ * A watchpoint stops behind the access. GDB takes it that those of RISC-V stop ahead of it and steps
+ * once more; so it shows a live VM one instruction further, as QEMU's stub does.
  */
 import type { DebugTarget, Resume, Stopped } from '../../debug/gdb/target.ts';
 import { noTraps } from '../../machine/debug-traps.ts';

@@ -96,7 +96,9 @@ class Replay {
     this.#machine = machine;
     this.#sample = machine.clockSample;
     this.#lastGood = machine.count;
-    this.#replay = new RecordingReplay(recording, machine, position, (entry) => this.#passed(entry));
+    this.#replay = new RecordingReplay(recording, machine, position, (entry) =>
+      this.#passed(entry),
+    );
   }
 
   async run(): Promise<Replayed> {
@@ -119,7 +121,11 @@ class Replay {
         if (end?.kind === 'end' || end?.kind === 'diverged') break;
         continue;
       }
-      end = await this.#step(until, pace === undefined ? stride : smallStride, pace ? 1 : undefined);
+      end = await this.#step(
+        until,
+        pace === undefined ? stride : smallStride,
+        pace ? 1 : undefined,
+      );
       await pace?.();
       if (end?.kind === 'end' || end?.kind === 'diverged') break;
       if (until !== undefined && this.#machine.count >= until && end?.kind === 'until') break;

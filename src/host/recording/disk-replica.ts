@@ -1,7 +1,8 @@
 /** Disks that a replay writes to, so that they are at its end what they were when it was recorded. */
+
+import { UmbraError } from '../../base/errors.ts';
 import type { Output } from '../../machine/effects.ts';
 import { type DiskFile, FileDisks } from '../vm/file-disk.ts';
-import { UmbraError } from '../../base/errors.ts';
 import type { ReplayExport } from './exports.ts';
 
 export class DiskReplica implements ReplayExport {

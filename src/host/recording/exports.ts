@@ -82,7 +82,9 @@ export function consoleExport(path: string): ReplayExport {
   return {
     output(output, at) {
       if (output.kind !== 'console') return;
-      for (const piece of Buffer.from(output.bytes).toString('latin1').split(/(?<=\n)/)) {
+      for (const piece of Buffer.from(output.bytes)
+        .toString('latin1')
+        .split(/(?<=\n)/)) {
         if (piece === '') continue;
         file.write(Buffer.from((atStart ? stamp(at) : '') + piece, 'latin1'));
         atStart = piece.endsWith('\n');
@@ -132,7 +134,10 @@ function pcapngBlock(type: number, body: Uint8Array): Uint8Array {
   const padded = Math.ceil(body.length / 4) * 4;
   const length = padded + 12;
   const writer = new ByteWriter(length).u32(type).u32(length).raw(body);
-  return writer.raw(new Uint8Array(padded - body.length)).u32(length).finish();
+  return writer
+    .raw(new Uint8Array(padded - body.length))
+    .u32(length)
+    .finish();
 }
 
 const byteOrderMagic = 0x1a2b3c4d;

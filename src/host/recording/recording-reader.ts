@@ -7,6 +7,7 @@
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import type { VirtMachineMaker } from '../../board/virt.ts';
+import type { Beginning } from '../../debug/timeline.ts';
 import {
   headerBytesMax,
   readSegment,
@@ -14,7 +15,6 @@ import {
   type Segment,
   type SegmentHeader,
 } from '../../lockstep/recording.ts';
-import type { Beginning } from '../../debug/timeline.ts';
 import type { Log, Stretch } from '../../lockstep/recording-replay.ts';
 import {
   expectConfiguration,
