@@ -4,11 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import test from 'node:test';
-import { start, temporaryFolder, umbra } from '../system/umbra.fixture.ts';
-import { compileRace, debuggingMissing, debugWith } from './race.fixture.ts';
+import { writeCpio } from '../../src/images/cpio.ts';
+import { Tree } from '../../src/images/tree.ts';
+import { builtImage } from '../images/built-image.ts';
+import { imagesMissing, start, temporaryFolder, umbra } from '../system/umbra.fixture.ts';
+import { compileRace, compileUser, debuggingMissing, debugWith } from './race.fixture.ts';
 
 const missing = debuggingMissing();
 const options = missing ? { skip: missing } : {};
@@ -162,6 +166,70 @@ test('a second debugger is turned away, and nonsense is survived', options, asyn
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
       first.destroy();
+    } finally {
+      await ended(child);
+    }
+  } finally {
+    folder.remove();
+  }
+});
+
+const noImage = missing || (await imagesMissing('tiny'));
+
+test('a program under Linux on two CPUs, and the kernel below it', { skip: noImage }, async (t) => {
+  const folder = temporaryFolder();
+  const recording = join(folder.path, 'recording');
+  try {
+    const elf = compileUser(folder.path);
+    const { append, initrdPath, kernelPath } = await builtImage('tiny');
+    const tree = new Tree();
+    tree.file('/bin/added', readFileSync(elf), 0o755);
+    const initrd = join(folder.path, 'initrd');
+    writeFileSync(initrd, Buffer.concat([readFileSync(initrdPath), writeCpio(tree)]));
+    const boot = ['--kernel', kernelPath, '--initrd', initrd, '--append', append, '--cpus', '2'];
+    const kernelAddress =
+      'echo 0 > /proc/sys/kernel/kptr_restrict; grep " do_exit$" /proc/kallsyms';
+    const ran = await umbra(
+      ['run', ...boot, '--memory', '128M', '--record', recording],
+      [
+        { after: 'umbra: tiny ready', input: `${kernelAddress}\n` },
+        { after: 'T do_exit', input: 'added; echo it said $?; poweroff\n' },
+      ],
+    );
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.match(ran.stdout, /added up\r?\nit said 15/);
+    const [, exit] = /([0-9a-f]{16}) T do_exit/.exec(ran.stdout) ?? [];
+    const child = start(['replay', recording, '--gdb', '0', '--from', 'text:T do_exit']);
+    try {
+      const port = await debuggerPort(child);
+      const text = await debugWith(elf, port, [
+        'break add',
+        'continue',
+        'continue',
+        'continue',
+        'backtrace',
+        'print total',
+        'print $priv',
+        'watch total',
+        'reverse-continue',
+        'reverse-continue',
+        'print total',
+        'delete',
+        `break *0x${exit}`,
+        'continue',
+        'print $priv',
+        'print $a0 >> 8',
+        'info threads',
+        'detach',
+      ]);
+      t.diagnostic(text);
+      assert.match(text, /hit Breakpoint 1, add \(value=(value@entry=)?1\)/);
+      assert.match(text, /hit Breakpoint 1, add \(value=(value@entry=)?3\)/);
+      assert.match(text, /\$1 = 3\n/);
+      assert.match(text, /\$2 = 0\n/);
+      assert.match(text, /Old value = 3\nNew value = 1\n/);
+      assert.match(text, /\$\d+ = 1\n/);
+      assert.match(text, /hit Breakpoint 3, 0xffffffff[0-9a-f]+/);
     } finally {
       await ended(child);
     }

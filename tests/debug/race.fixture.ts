@@ -1,4 +1,4 @@
-/** The guest with the race, compiled with what a debugger wants to know, and a debugger's script. */
+/** Programs compiled with what a debugger wants to know, and a debugger's script. */
 import { spawn, spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 
@@ -12,20 +12,24 @@ export function debuggingMissing(): string | false {
   return false;
 }
 
+export const compileRace = (folder: string): string => compile('race', 0x8020_0000, folder);
+/** A program for Linux. */
+export const compileUser = (folder: string): string => compile('user', 0x4000_0000, folder);
+
 /** @returns the ELF file's path, in `folder` */
-export function compileRace(folder: string): string {
-  const elf = join(folder, 'race.elf');
+function compile(name: string, address: number, folder: string): string {
+  const elf = join(folder, `${name}.elf`);
   const { status, stderr } = spawnSync(
     compiler,
     [
       ...['-march=rv64gc', '-mabi=lp64d', '-mcmodel=medany', '-O1', '-g', '-Wall', '-Werror'],
-      ...['-ffreestanding', '-nostdlib', '-static', '-Wl,-Ttext=0x80200000'],
+      ...['-ffreestanding', '-nostdlib', '-static', `-Wl,-Ttext=0x${address.toString(16)}`],
       ...['-Wl,--build-id=none,--no-relax', '-e', '_start'],
-      ...['-o', elf, resolve(import.meta.dirname, 'race.c')],
+      ...['-o', elf, resolve(import.meta.dirname, `${name}.c`)],
     ],
     { encoding: 'utf8' },
   );
-  if (status !== 0) throw new Error(`race.c does not compile:\n${stderr}`);
+  if (status !== 0) throw new Error(`${name}.c does not compile:\n${stderr}`);
   return elf;
 }
 

@@ -71,6 +71,8 @@ export class RecordingFolder {
   #nextSnapshot = 0;
   #wholeWanted = true;
   #workedMicros = 0;
+  /** Snapshots in a row that could not be written. */
+  #failures = 0;
   #making: Promise<void> | undefined;
   #removedBytes = 0;
 
@@ -138,7 +140,8 @@ export class RecordingFolder {
   stepped(primary: Primary, micros: number): void {
     if (this.#over) return;
     this.#workedMicros += micros;
-    const bound = this.#options.snapshotMicros ?? defaultSnapshotMicros;
+    // Where there is no room it is tried ever more rarely.
+    const bound = (this.#options.snapshotMicros ?? defaultSnapshotMicros) * 2 ** this.#failures;
     if (this.#workedMicros < bound || this.#making !== undefined) return;
     if (primary.ended !== undefined) return;
     this.#workedMicros = 0;
@@ -165,11 +168,15 @@ export class RecordingFolder {
       const bytes = await file.write(header, checkpoint, () => this.#over);
       if (bytes === undefined) return;
       this.#snapshots.push({ number, base, begins: at, bytes });
+      this.#failures = 0;
       this.#retire();
     } catch (error) {
       // What changed meanwhile is not known of any more, and its number stays without a file.
       this.#wholeWanted = true;
-      this.#options.note?.(`a snapshot is left out: ${unwritable(folder, error).message}`);
+      this.#failures++;
+      if (this.#failures > 1) return;
+      const { message } = unwritable(folder, error);
+      this.#options.note?.(`Snapshots are left out of the recording. ${message}`);
     }
   }
 
