@@ -5,7 +5,7 @@
  * The guest is recorded for a time by `umbra run`; then its replay, seeks to places at random in it
  * and steps back from there are timed, all in this process. The first seek of each kind finds nothing
  * translated. Places are drawn from a fixed seed, over counts and over the guest's time in turn: most
- * of an idle guest's time lies in few of its counts.
+ * of an idle guest's time lies in few of its counts. `--rounds`: pieces of work, ten seconds each.
  */
 import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
@@ -20,6 +20,9 @@ import { type Distribution, distribution } from '../statistics.ts';
 import { workplace } from './workplace.ts';
 
 const umbra = resolve(import.meta.dirname, '../../src/cli/main.ts');
+/** Ten minutes. */
+const worksDefault = 60;
+const workMs = 10_000;
 const seeks = 20;
 const stepsBack = 40;
 
@@ -41,12 +44,17 @@ interface TimelineDocument {
 }
 
 const rows = [
-  { name: 'tiny', seconds: 60, work: 'seq 20000 | sort -r | md5sum' },
-  { name: 'debian', seconds: 600, work: 'find /usr -type f | head -3000 | xargs cat | md5sum' },
+  { name: 'tiny', work: 'seq 20000 | sort -r | md5sum' },
+  { name: 'debian', work: 'find /usr -type f | head -3000 | xargs cat | md5sum' },
 ] as const;
 
 /** Types a piece of work every ten seconds. */
-function recordGuest(row: (typeof rows)[number], ready: string, folder: string): Promise<void> {
+function recordGuest(
+  row: (typeof rows)[number],
+  ready: string,
+  works: number,
+  folder: string,
+): Promise<void> {
   const args = ['run', '--image', row.name, '--record', folder];
   const child = spawn(process.execPath, [umbra, ...args], {
     env: { ...process.env, UMBRA_HOME: imagesHome },
@@ -57,8 +65,8 @@ function recordGuest(row: (typeof rows)[number], ready: string, folder: string):
   child.stdout.setEncoding('latin1').on('data', (piece: string) => {
     text = (text + piece).slice(-4000);
     if (timer !== undefined || !text.includes(ready)) return;
-    timer = setInterval(() => child.stdin.write(`${row.work}\n`), 10_000);
-    setTimeout(() => child.kill('SIGTERM'), row.seconds * 1000);
+    timer = setInterval(() => child.stdin.write(`${row.work}\n`), workMs);
+    setTimeout(() => child.kill('SIGTERM'), works * workMs);
   });
   return new Promise((done, failed) => {
     child.once('error', failed);
@@ -117,8 +125,9 @@ async function measure(options: BenchOptions): Promise<TimelineDocument> {
   for (const row of chosen(rows, options) as readonly (typeof rows)[number][]) {
     const { ready } = await builtImage(row.name);
     const folder = join(workplace, `timeline-${row.name}`);
-    options.progress(`${row.name}: recording for ${row.seconds} s`);
-    await recordGuest(row, ready, folder);
+    const works = options.rounds ?? worksDefault;
+    options.progress(`${row.name}: recording for ${(works * workMs) / 1000} s`);
+    await recordGuest(row, ready, works, folder);
     options.progress(`${row.name}: moving about`);
     measured.push(await timed(row.name, folder));
     rmSync(folder, { recursive: true, force: true });

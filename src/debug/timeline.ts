@@ -67,6 +67,8 @@ const historyBytesMaxDefault = 512 * 1024 * 1024;
 /** Executed between two looks at the clock and at whoever wants to interrupt. */
 const pieceCounts = 2_000_000n;
 const pausesEvery = 20_000;
+/** How far to look back for a trap at first, and at most in one go. */
+const [nearCounts, farCounts] = [100_000n, 1_000_000_000n];
 
 export class Timeline {
   readonly #run: RecordedRun;
@@ -251,9 +253,12 @@ export class Timeline {
    */
   async runBack(traps: Traps): Promise<Trap | 'interrupted' | undefined> {
     let end = this.count;
-    for (let points = 1; end > this.firstCount; points *= 2) {
-      const from = this.#scanFrom(end, points);
-      await this.seek(from);
+    // What is watched is executed slowly, and what is looked for is mostly near: little by little.
+    for (let length = nearCounts; end > this.firstCount; length *= 30n) {
+      if (length > farCounts) length = farCounts;
+      let from = end - length;
+      if (from < this.firstCount) from = this.firstCount;
+      if ((await this.seek(from)).kind === 'interrupted') return 'interrupted';
       const hit = await this.#lastHit(end, traps);
       if (hit === 'interrupted') return hit;
       if (hit !== undefined) {
@@ -266,30 +271,16 @@ export class Timeline {
     return undefined;
   }
 
-  /** Where to begin looking for what happened before this count: some points back, or a snapshot. */
-  #scanFrom(end: bigint, points: number): bigint {
-    const before = this.#marks.filter(({ count }) => count < end);
-    const mark = before.at(-points) ?? before[0];
-    const snapshot = this.#run.countBefore(end - 1n);
-    return mark === undefined || mark.count < snapshot ? snapshot : mark.count;
-  }
-
+  /** The last trap in front of `end`, without stopping at any. */
   async #lastHit(
     end: bigint,
-    traps: Traps,
+    { breakpoints, watches }: Traps,
   ): Promise<{ count: bigint; trap: Trap } | 'interrupted' | undefined> {
     let hit: { count: bigint; trap: Trap } | undefined;
-    let landing = await this.#runOn(end, traps);
-    while (landing.kind === 'trap') {
-      const { trap } = landing;
-      // A watchpoint stops behind the instruction; going back, people want to be in front of it.
-      const count = trap.kind === 'watch' ? this.count - 1n : this.count;
+    const passing = (trap: Trap, count: bigint): void => {
       if (count < end) hit = { count, trap };
-      if (this.count >= end) break;
-      // Only the breakpoint that was met is passed.
-      if (trap.kind === 'breakpoint') this.#machine.passBreakpoint();
-      landing = await this.#runOn(end, traps);
-    }
+    };
+    const landing = await this.#runOn(end, { breakpoints, watches, passing });
     return landing.kind === 'interrupted' ? 'interrupted' : hit;
   }
 

@@ -7,6 +7,7 @@
  * load and store them, not where devices do.
  */
 import type { Engine } from './engine.ts';
+import { never } from './harts.ts';
 
 export interface Watch {
   readonly address: bigint;
@@ -17,8 +18,8 @@ export interface Watch {
 export interface Traps {
   readonly breakpoints: ReadonlySet<bigint>;
   readonly watches: readonly Watch[];
-  /** Told of breakpoints in place of stopping there. */
-  readonly passing?: (count: bigint, hart: number, pc: bigint) => void;
+  /** Told of each trap in place of stopping there, with the count in front of its instruction. */
+  readonly passing?: (trap: Trap, count: bigint) => void;
 }
 
 export const noTraps: Traps = { breakpoints: new Set(), watches: [] };
@@ -36,16 +37,16 @@ export type Trap =
 
 export class DebugTraps {
   readonly #engine: Engine;
-  /** Sets what `run.watchedPages` holds. */
-  readonly #watchPages: (bits: bigint) => void;
+  /** Sets what the run's fields say of what is watched. */
+  readonly #watch: (pages: bigint, from: bigint, to: bigint) => void;
   #traps = noTraps;
   #passNext: bigint | undefined;
   #passedAt: bigint | undefined;
   #met: Trap | undefined;
 
-  constructor(engine: Engine, watchPages: (bits: bigint) => void) {
+  constructor(engine: Engine, watch: (pages: bigint, from: bigint, to: bigint) => void) {
     this.#engine = engine;
-    this.#watchPages = watchPages;
+    this.#watch = watch;
   }
 
   /** What the last run met. */
@@ -55,7 +56,13 @@ export class DebugTraps {
 
   set(traps: Traps): void {
     if (traps.watches !== this.#traps.watches) {
-      this.#watchPages(pageBits(traps.watches));
+      let [from, to] = [never, 0n];
+      for (const { address, bytes } of traps.watches) {
+        const end = address + BigInt(bytes);
+        if (address < from) from = address;
+        if (end > to) to = end;
+      }
+      this.#watch(pageBits(traps.watches), from, to);
       this.#engine.flushTranslations();
     }
     this.#engine.setBreakpoints(traps.breakpoints);
@@ -75,14 +82,25 @@ export class DebugTraps {
   }
 
   breakpointMet(count: bigint, hart: number, pc: bigint): boolean {
-    const { passing } = this.#traps;
-    if (passing !== undefined) passing(count, hart, pc);
-    if (passing !== undefined || count === this.#passedAt) return false;
-    this.#met = { kind: 'breakpoint', hart, pc };
-    return true;
+    if (count === this.#passedAt) return false;
+    return this.#meet({ kind: 'breakpoint', hart, pc }, count);
   }
 
-  dataAccessed(hart: number, address: bigint, bytes: number, isStore: boolean): boolean {
+  /** @returns whether the run ends */
+  #meet(trap: Trap, count: bigint): boolean {
+    const { passing } = this.#traps;
+    if (passing === undefined) this.#met = trap;
+    else passing(trap, count);
+    return passing === undefined;
+  }
+
+  dataAccessed(
+    count: bigint,
+    hart: number,
+    address: bigint,
+    bytes: number,
+    isStore: boolean,
+  ): boolean {
     const end = address + BigInt(bytes);
     const watch = this.#traps.watches.find(
       (each) =>
@@ -92,8 +110,7 @@ export class DebugTraps {
     );
     if (watch === undefined) return false;
     // An atomic instruction loads and stores: what it stored is what people look for.
-    this.#met = { kind: 'watch', hart, watch, address, isStore };
-    return true;
+    return this.#meet({ kind: 'watch', hart, watch, address, isStore }, count);
   }
 }
 

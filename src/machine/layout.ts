@@ -63,6 +63,9 @@ export const run = {
   breakpoints: control('word', 4),
   /** For a debugger: bit n is set if data in a virtual page that is n modulo 64 are watched. */
   watchedPages: control('u64', 8),
+  /** The first byte that is watched, and the one behind the last. */
+  watchedFrom: control('u64', 8),
+  watchedTo: control('u64', 8),
 } as const;
 
 /** Bits of `run.stopRequest`. */

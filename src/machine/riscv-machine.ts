@@ -133,16 +133,18 @@ export class RiscvMachine implements Machine {
         return this.#traps.breakpointMet(this.#countNow(), index, pc);
       },
       dataAccessed: (address, bytes, isStore) =>
-        this.#traps.dataAccessed(this.#harts.running, address, bytes, isStore),
+        this.#traps.dataAccessed(this.#countNow(), this.#harts.running, address, bytes, isStore),
     });
     const { memory } = this.#engine;
     this.#view = new DataView(memory.buffer);
     this.#harts = new Harts(memory, parts.hartCount);
     this.#clock = new GuestClock(memory);
     this.#ram = new Ram(this.#engine, layout);
-    this.#traps = new DebugTraps(this.#engine, (bits) =>
-      this.#view.setBigUint64(run.watchedPages.at, bits, true),
-    );
+    this.#traps = new DebugTraps(this.#engine, (pages, from, to) => {
+      this.#view.setBigUint64(run.watchedPages.at, pages, true);
+      this.#view.setBigUint64(run.watchedFrom.at, from, true);
+      this.#view.setBigUint64(run.watchedTo.at, BigInt.asUintN(64, to), true);
+    });
     this.inspection = new Inspection(this.#harts, this.#ram);
     this.#peripherals = parts.makePeripherals({
       memory: {

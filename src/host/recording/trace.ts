@@ -14,7 +14,11 @@ export function traceFunctions(path: string, symbols: SymbolTable): TraceExport 
     traps: {
       breakpoints: new Set(names.keys()),
       watches: [],
-      passing: (count, hart, pc) => file.entered(hart, names.get(pc) ?? '?', count),
+      passing(trap, count) {
+        if (trap.kind !== 'breakpoint') return;
+        const name = names.get(trap.pc);
+        if (name !== undefined) file.entered(trap.hart, name, count);
+      },
     },
     close: () => file.close(),
   };

@@ -111,8 +111,9 @@ const maybeWatched = (address: Expr): Expr =>
 
 /** Tells a debugger of an access that will not trap any more. */
 function noteAccess(o: Builder, address: Expr, bytes: Expr, isStore: Expr): void {
-  const last = add(address, zext(sub(bytes, 1)));
-  o.if(or(maybeWatched(address), maybeWatched(last)), () => {
+  const end = add(address, zext(bytes));
+  const near = and(ltU(address, get(run.watchedTo)), ltU(get(run.watchedFrom), end));
+  o.if(near, () => {
     const stops = o.let(o.call(dataAccessed, address, bytes, isStore));
     o.if(stops, () => {
       lookUpAfterwards(o);
