@@ -169,6 +169,8 @@ export class WasmEngine implements Engine {
   }
 
   setBreakpoints(addresses: ReadonlySet<bigint>): void {
+    const before = this.#breakpoints;
+    if (before.size === addresses.size && [...addresses].every((each) => before.has(each))) return;
     this.#breakpoints = new Set(addresses);
     this.#view.setUint32(run.breakpoints.at, addresses.size, true);
     for (const page of this.#breakpointPages.keys()) this.#forgetPage(page);

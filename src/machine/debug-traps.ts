@@ -83,6 +83,8 @@ export class DebugTraps {
 
   breakpointMet(count: bigint, hart: number, pc: bigint): boolean {
     if (count === this.#passedAt) return false;
+    // An engine may ask twice, ahead of a walk and behind it.
+    if (this.#traps.passing !== undefined) this.#passedAt = count;
     return this.#meet({ kind: 'breakpoint', hart, pc }, count);
   }
 

@@ -186,6 +186,52 @@ async function live(recording: string): Promise<void> {
   assert.match(ran.stdout, /100% packet loss|[Uu]nreachable/);
 }
 
+test('a VM with a disk goes live with the disk of that moment', options, async () => {
+  const folder = temporaryFolder();
+  const recording = join(folder.path, 'recording');
+  const [disk, before] = [join(folder.path, 'disk'), join(folder.path, 'before')];
+  try {
+    for (const path of [disk, before]) writeFileSync(path, new Uint8Array(1 << 20));
+    const write = (text: string, seek: number): string =>
+      `echo ${text} | dd of=/dev/vda bs=512 seek=${seek} conv=sync,notrunc; sync; echo wr""ote ${text}\n`;
+    const ran = await umbra(
+      ['run', '--image', 'tiny', '--disk', disk, '--record', recording],
+      [
+        { after: 'umbra: tiny ready', input: write('first', 0) },
+        { after: 'wrote first', input: write('second', 8) },
+        { after: 'wrote second', input: 'poweroff\n' },
+      ],
+    );
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.match(readFileSync(disk, 'latin1'), /second/);
+    const writes = join(folder.path, 'writes');
+    await replayed(recording, '--export-disk', writes);
+    const lines = readFileSync(writes, 'utf8').trim().split('\n');
+    const written = lines.map((line) => JSON.parse(line) as { offset: number; data?: string });
+    assert.ok(written.some(({ data }) => /^first/.test(Buffer.from(data ?? '', 'base64').toString())));
+
+    const noDisk = await umbra(['replay', recording, '--go-live']);
+    assert.equal(noDisk.code, 1);
+    assert.match(noDisk.stderr, /has 1 disks, and 0 files/);
+    const lived = await umbra(
+      ['replay', recording, '--go-live', '--until', 'text:wrote first', '--disk', before],
+      [
+        {
+          after: 'live from count',
+          input: '\ndd if=/dev/vda bs=512 count=9 2>/dev/null | tr -d "\\000"; poweroff\n',
+        },
+      ],
+    );
+    assert.equal(lived.code, 0, lived.stderr);
+    assert.match(lived.stdout, /first/);
+    assert.doesNotMatch(lived.stdout, /second/);
+    const kept = readFileSync(before, 'latin1');
+    assert.ok(/first/.test(kept) && !/second/.test(kept));
+  } finally {
+    folder.remove();
+  }
+});
+
 const noCompiler = debuggingMissing();
 
 test('a limit keeps the newest, and what is left replays', { skip: noCompiler }, async (t) => {
