@@ -67,6 +67,7 @@ const historyBytesMaxDefault = 512 * 1024 * 1024;
 /** Executed between two looks at the clock and at whoever wants to interrupt. */
 const pieceCounts = 2_000_000n;
 const pausesEvery = 20_000;
+const shortlyBefore = 100_000n;
 /** How far to look back for a trap at first, and at most in one go. */
 const [nearCounts, farCounts] = [100_000n, 1_000_000_000n];
 
@@ -179,6 +180,12 @@ export class Timeline {
     }
     this.#nearest(count);
     if (count === this.count && this.#replay.nextCount !== count) return { kind: 'until' };
+    if (count - this.count > 10n * shortlyBefore) {
+      // Whoever goes somewhere mostly wants to step back from there next.
+      const near = await this.#runOn(count - shortlyBefore, noTraps);
+      if (near.kind !== 'until') return near;
+      if (this.#replay.nextCount !== this.count) this.#mark();
+    }
     const landing = await this.#runOn(count, noTraps);
     return landing.kind === 'end' ? { kind: 'until' } : landing;
   }
@@ -230,6 +237,7 @@ export class Timeline {
       if (from < this.firstCount) from = this.firstCount;
       await this.seek(from);
       this.#setTraps(noTraps);
+      if (length === 1n && this.#machine.nextHart === hart) return from;
       let found: bigint | undefined;
       while (this.count < end) {
         const own = this.#machine.nextHart === hart;

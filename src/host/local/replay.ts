@@ -56,11 +56,18 @@ export interface OpenedRecording {
   readonly configuration: VirtConfiguration;
 }
 
-/** @param tier how instructions are executed */
-export function openRecording(folder: string, tier?: Tier): OpenedRecording {
+/**
+ * @param tier how instructions are executed
+ * @param note told of parts that are damaged and passed over
+ */
+export function openRecording(
+  folder: string,
+  tier?: Tier,
+  note?: (text: string) => void,
+): OpenedRecording {
   const configuration = readConfiguration(folder);
   const maker = virtMachineMaker(configuration, hostEngine(tier));
-  return { recording: new Recording(folder, maker), configuration };
+  return { recording: new Recording(folder, maker, note), configuration };
 }
 
 /** Instructions between two looks at the event loop. */

@@ -7,6 +7,7 @@
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import type { VirtMachineMaker } from '../../board/virt.ts';
+import { UmbraError } from '../../base/errors.ts';
 import type { Beginning } from '../../debug/timeline.ts';
 import {
   headerBytesMax,
@@ -46,12 +47,16 @@ export class Recording implements Log {
   readonly maker: VirtMachineMaker;
   /** In order; without those that are torn within their header. */
   readonly segments: readonly SegmentHeader[];
-  /** Those that can be restored, in order. */
-  readonly snapshots: readonly SnapshotHeader[];
+  /** Those that can be restored, as far as is known, in order. */
+  snapshots: readonly SnapshotHeader[];
+  readonly #note: (text: string) => void;
   readonly #decoded = new Map<number, Segment>();
   #end: LogEnd | undefined;
+  #damagedSnapshot: number | undefined;
 
-  constructor(folder: string, maker: VirtMachineMaker) {
+  /** @param note told of snapshots that turn out to be damaged, and are passed over */
+  constructor(folder: string, maker: VirtMachineMaker, note: (text: string) => void = () => {}) {
+    this.#note = note;
     this.folder = folder;
     this.maker = maker;
     const names = readdirSync(folder);
@@ -144,11 +149,39 @@ export class Recording implements Log {
   machineBefore(count: bigint, machine?: RiscvMachine): Beginning {
     const snapshot = this.snapshotBefore(count);
     if (snapshot === undefined) return { machine: this.maker.powerOn(), position: 1 };
-    const restore = machine?.become() ?? this.maker.restore();
-    const read = (number: number): Snapshot =>
-      readSnapshot(readPart(this.folder, snapshotName(number)), zstd);
-    const restored = restoreSnapshots(restore, snapshot, read) as RiscvMachine;
-    return { machine: restored, position: snapshot.at.position };
+    const read = (number: number): Snapshot => this.#read(number);
+    try {
+      const restore = machine?.become() ?? this.maker.restore();
+      const restored = restoreSnapshots(restore, snapshot, read) as RiscvMachine;
+      return { machine: restored, position: snapshot.at.position };
+    } catch (error) {
+      if (!(error instanceof UmbraError)) throw error;
+      // Without a beginning there is nothing earlier to go back to.
+      if (this.#passOver() && count >= this.firstCount) return this.machineBefore(count, machine);
+      throw error;
+    }
+  }
+
+  #read(number: number): Snapshot {
+    try {
+      return readSnapshot(readPart(this.folder, snapshotName(number)), zstd);
+    } catch (error) {
+      this.#damagedSnapshot = number;
+      throw error;
+    }
+  }
+
+  /** The damaged snapshot and those that rest on it count no more. @returns false if none is known */
+  #passOver(): boolean {
+    const number = this.#damagedSnapshot;
+    const own = this.snapshots.find((each) => each.number === number);
+    if (number === undefined || own === undefined) return false;
+    this.#damagedSnapshot = undefined;
+    this.snapshots = this.snapshots.filter(
+      (each) => each.number < number || each.base !== own.base,
+    );
+    this.#note(`${snapshotName(number)} is damaged; an earlier one serves, more slowly.`);
+    return true;
   }
 
   // --- Opening
