@@ -76,9 +76,7 @@ export function registerReplay(program: Command): void {
 }
 
 async function replay(folder: string, options: ReplayCommandOptions): Promise<void> {
-  const opened = openRecording(folder, options.tier, (text) =>
-    console.error(`umbra: ${text}`),
-  );
+  const opened = openRecording(folder, options.tier, (text) => console.error(`umbra: ${text}`));
   warnOfTail(opened);
   const { recording } = opened;
   const from = options.from === undefined ? undefined : await countOfPlace(recording, options.from);

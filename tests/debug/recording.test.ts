@@ -212,7 +212,9 @@ test('a VM with a disk goes live with the disk of that moment', options, async (
     await replayed(recording, '--export-disk', writes);
     const lines = readFileSync(writes, 'utf8').trim().split('\n');
     const written = lines.map((line) => JSON.parse(line) as { offset: number; data?: string });
-    assert.ok(written.some(({ data }) => /^first/.test(Buffer.from(data ?? '', 'base64').toString())));
+    assert.ok(
+      written.some(({ data }) => /^first/.test(Buffer.from(data ?? '', 'base64').toString())),
+    );
 
     const noDisk = await umbra(['replay', recording, '--go-live']);
     assert.equal(noDisk.code, 1);
@@ -290,7 +292,10 @@ test('a full disk ends the recording, not the VM', options, async (t) => {
     spawnSync('dd', ['if=/dev/zero', `of=${join(small, 'rest')}`, 'bs=1k']);
   }, 50);
   try {
-    const typed = `: ${randomBytes(30_000).toString('hex').match(/.{100}/g)!.join('\n: ')}\n`;
+    const typed = `: ${randomBytes(30_000)
+      .toString('hex')
+      .match(/.{100}/g)!
+      .join('\n: ')}\n`;
     const ran = await umbra(
       ['run', '--image', 'tiny', '--record', join(small, 'recording'), '--snapshot-every', '0.2'],
       [{ after: 'umbra: tiny ready', input: `${typed}echo still he""re; poweroff\n` }],

@@ -6,8 +6,8 @@
  */
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import type { VirtMachineMaker } from '../../board/virt.ts';
 import { UmbraError } from '../../base/errors.ts';
+import type { VirtMachineMaker } from '../../board/virt.ts';
 import type { Beginning } from '../../debug/timeline.ts';
 import {
   headerBytesMax,
