@@ -19,6 +19,12 @@ export function parseMemory(text: string, min: number, max: number): number {
   return Math.ceil(bytes / 4096) * 4096;
 }
 
+/** A port to listen on; 0 for any. */
+export function parsePort(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65535) return Number(text);
+  throw new UmbraError('no-port', `"${text}" is no port.`, 'Give a number from 0 to 65535.');
+}
+
 /** `HOST:GUEST` or `HOST:GUEST/udp`. */
 export function parsePublish(text: string): PublishedPort {
   const match = /^(\d+):(\d+)(?:\/(tcp|udp))?$/.exec(text);

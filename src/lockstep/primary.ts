@@ -311,6 +311,9 @@ export class Primary implements Guarded {
   #fingerprintDue(now: Micros): boolean {
     if (this.protection.session?.copying === true) return false;
     const { at, count } = this.#fingerprint;
+    // A recording ends with one, however short it is.
+    const last = this.#stop === 'off' && this.#ports.recording !== undefined;
+    if (last && this.machine.count > count) return true;
     return now - at >= timing.fingerprintMicros && this.machine.count > count;
   }
 

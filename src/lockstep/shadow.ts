@@ -168,6 +168,8 @@ export class Shadow {
         return false;
       case 'budget':
         return true;
+      case 'trap':
+        throw new Error('a shadow has no debugger');
       case 'disk-wait':
         this.#blockedOnDisk = true;
         return false;

@@ -14,7 +14,9 @@ export type Stop =
   /** Every hart waits; only an input can wake one. The count may be short of `until`. */
   | 'idle'
   /** The machine is switched off (by the guest or by control); it never runs again. */
-  | 'off';
+  | 'off'
+  /** A debugger's breakpoint or watchpoint was met, of which lockstep sets none. */
+  | 'trap';
 
 export interface Machine {
   /** Instructions retired plus traps taken by all harts since power-on. */
@@ -46,6 +48,19 @@ export interface Machine {
 
   /** Begins a checkpoint of the present state. Several may be under way at a time. */
   checkpoint(): Checkpoint;
+
+  /** Begins a series of checkpoints. */
+  checkpointSeries(): CheckpointSeries;
+}
+
+/**
+ * Checkpoints that follow each other. To restore the last, add all of its chunks and then those of
+ * each before it but their first, which is not RAM, back to one that is whole.
+ */
+export interface CheckpointSeries {
+  /** The present state, or what differs from the checkpoint before; that one must have ended. */
+  next(whole: boolean): Checkpoint;
+  end(): void;
 }
 
 /**
@@ -68,7 +83,10 @@ export interface Checkpoint {
 
 /** The other end of a checkpoint. */
 export interface Restore {
-  /** Malformed or foreign chunks throw `MalformedBytes` or an `UmbraError`. */
+  /**
+   * Malformed or foreign chunks throw `MalformedBytes` or an `UmbraError`. Of a page that comes more
+   * than once the first counts.
+   */
   add(chunk: Uint8Array): void;
   /** The machine, once every chunk has been added; bit-identical to the one that was saved. */
   finish(): Machine;

@@ -1,6 +1,6 @@
 /** A machine around another one: everything is the inner one's, but how it runs. */
 import type { Input } from '../../machine/effects.ts';
-import type { Checkpoint, Machine, Stop } from '../../machine/machine.ts';
+import type { Checkpoint, CheckpointSeries, Machine, Stop } from '../../machine/machine.ts';
 
 export abstract class WrappedMachine<Inner extends Machine = Machine> implements Machine {
   protected readonly machine: Inner;
@@ -34,5 +34,8 @@ export abstract class WrappedMachine<Inner extends Machine = Machine> implements
   }
   checkpoint(): Checkpoint {
     return this.machine.checkpoint();
+  }
+  checkpointSeries(): CheckpointSeries {
+    return this.machine.checkpointSeries();
   }
 }
