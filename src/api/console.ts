@@ -1,25 +1,10 @@
-/**
- * A VM's console over the center: `GET /api/v1/vms/:vm/console` as a WebSocket, one JSON object a
- * message, bytes as base64.
- *
- * Offsets count console bytes since power-on, whoever was live when they were written: a viewer
- * that takes only what is at or beyond its offset shows each byte exactly once.
- */
+/** A VM's console over the center, for Node programs; its messages are console-messages.ts. */
 import { WebSocket } from 'ws';
 import type { UmbraError } from '../base/errors.ts';
 import type { Client } from './client.ts';
+import { type ConsoleFromViewer, ConsolePlace, type ConsoleToViewer } from './console-messages.ts';
 import { onRefusal, openPersonSocket } from './socket.ts';
 import { apiPrefix, connectionError, refusal } from './wire.ts';
-
-export type ConsoleToViewer =
-  | { readonly kind: 'output'; readonly offset: string; readonly bytes: string }
-  /** Powered on anew: offsets begin again at 0. */
-  | { readonly kind: 'poweredOn' };
-
-export interface ConsoleFromViewer {
-  readonly kind: 'input';
-  readonly bytes: string;
-}
 
 export interface ConsoleOptions {
   readonly onOutput: (bytes: Uint8Array, offset: bigint) => void;
@@ -37,7 +22,7 @@ export function openConsole(client: Client, vm: string, options: ConsoleOptions)
   const { url, trust } = client.wire;
   const path = `${apiPrefix}/vms/${encodeURIComponent(vm)}/console`;
   const socket = openPersonSocket(url, path, trust);
-  let next = 0n;
+  const place = new ConsolePlace();
   let closing = false;
   let ended = false;
   const waiting: string[] = [];
@@ -51,15 +36,10 @@ export function openConsole(client: Client, vm: string, options: ConsoleOptions)
   });
   socket.on('message', (data) => {
     const message = JSON.parse(String(data)) as ConsoleToViewer;
-    if (message.kind === 'poweredOn') {
-      next = 0n;
-      return;
-    }
+    if (message.kind === 'poweredOn') return place.restart();
     const bytes = Buffer.from(message.bytes, 'base64');
-    const offset = BigInt(message.offset);
-    const fresh = offset >= next ? bytes : bytes.subarray(Number(next - offset));
-    next = offset + BigInt(bytes.length);
-    if (fresh.length > 0) options.onOutput(fresh, next - BigInt(fresh.length));
+    const fresh = place.take(BigInt(message.offset), bytes);
+    if (fresh.bytes.length > 0) options.onOutput(fresh.bytes, fresh.offset);
   });
   const failed = (error: Error): void => end(connectionError(url, error));
   onRefusal(socket, (status, text) => end(refusal(url, status, text)), failed);

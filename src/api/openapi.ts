@@ -79,7 +79,7 @@ const introduction = [
   'Errors are problem documents (RFC 9457) with a stable `code` and a `remedy`.',
   'Roles: a viewer looks, an operator acts on VMs, an administrator on hosts and people; each',
   'operation names the least role. WebSockets beside these operations: `/vms/{vm}/console`,',
-  '`/events/stream?after=N&vm=NAME` (one event a message).',
+  '`/events/stream?after=N&vm=NAME` (one event a message), `/live` (all views, then what changes).',
 ].join(' ');
 
 const idempotencyKey = {

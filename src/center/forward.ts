@@ -20,6 +20,9 @@ const own = [
   ),
   '/api/reference',
 ];
+/** The console's page and files are the same at every center. */
+const isOwn = (url: string): boolean =>
+  own.some((path) => url.startsWith(path)) || !/^\/(api|metrics)\b/.test(url);
 const hopByHop = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'host']);
 
 const forwardedHeader = 'x-umbra-forwarded';
@@ -77,7 +80,7 @@ export function forwardToLeader(
   const agent = new Agent({ keepAlive: true });
   server.addHook('onClose', async () => agent.destroy());
   server.addHook('onRequest', async (request, reply) => {
-    if (store.leads || own.some((path) => request.url.startsWith(path))) return;
+    if (store.leads || isOwn(request.url)) return;
     const leader = store.leaderUrl;
     const isDaemon = (request.raw.socket as TLSSocket).getPeerCertificate()?.subject !== undefined;
     const isSocket = request.headers.upgrade !== undefined;

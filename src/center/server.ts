@@ -9,7 +9,7 @@ import { createReadStream } from 'node:fs';
 import websocketPlugin from '@fastify/websocket';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
-import type { ConsoleFromViewer, ConsoleToViewer } from '../api/console.ts';
+import type { ConsoleFromViewer, ConsoleToViewer } from '../api/console-messages.ts';
 import { type Access, type EndpointName, endpoints } from '../api/endpoints.ts';
 import { apiPrefix } from '../api/wire.ts';
 import { assert } from '../base/assert.ts';
@@ -18,9 +18,11 @@ import { backUp } from './backup.ts';
 import { admit, type Caller, callerOf, nameOf, roleOf } from './callers.ts';
 import type { CenterTls } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
+import { addConsole } from './console-files.ts';
 import { streamEvents, watchOver } from './event-stream.ts';
 import { forwardToLeader } from './forward.ts';
 import type { Context } from './handler.ts';
+import { LiveViews } from './live.ts';
 import { addMetrics } from './metrics.ts';
 import {
   answerClientError,
@@ -78,7 +80,8 @@ export async function createServer(
     sendProblem(reply, new UmbraError('endpoint-unknown', `there is no ${what}`, remedy));
   });
   server.addHook('onSend', async (_request, reply) => {
-    reply.header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');
+    reply.header('x-content-type-options', 'nosniff');
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
   });
   // A refused upgrade leaves a socket that nobody owns: it ends when the client ends it.
   server.server.on('upgrade', (_request, socket) => socket.once('end', () => socket.end()));
@@ -88,9 +91,11 @@ export async function createServer(
   for (const name of Object.keys(endpoints) as EndpointName[]) addEndpoint(server, context, name);
   addRefusals(server);
   addReference(server, context.version);
+  addConsole(server);
   addAgentSocket(server, context);
   addConsoleSocket(server, context);
   addEventSocket(server, context);
+  addLiveSocket(server, context);
   addImageFiles(server, context);
   addBackup(server, context);
   return server;
@@ -224,6 +229,18 @@ function addEventSocket(server: FastifyInstance, context: Context): void {
     open(socket, request) {
       watchOver(socket, () => admitted(context, request, 'viewer'));
       streamEvents(socket, cluster.events, cluster.store, asked(request));
+    },
+  });
+}
+
+function addLiveSocket(server: FastifyInstance, context: Context): void {
+  const live = new LiveViews(context.cluster, context.version);
+  addSocket(server, context, {
+    path: '/live',
+    access: 'viewer',
+    open(socket, request) {
+      watchOver(socket, () => admitted(context, request, 'viewer'));
+      live.add(socket);
     },
   });
 }
