@@ -10,6 +10,7 @@ import { globSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
+import { buildConsole } from './console.ts';
 import { installTestPackages } from './test-packages.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -37,6 +38,8 @@ const files =
     : globSync(['src/**/*.test.ts', 'tests/**/*.test.ts', 'scripts/**/*.test.ts'], { cwd: root })
         .sort()
         .map((file) => resolve(root, file));
+
+if (files.some((file) => file.includes('/tests/console/'))) await buildConsole();
 
 /** Runs test files, some at a time, and counts. A suite is a heading, not a test: only leaves count. */
 function runFiles(chosen: readonly string[], concurrency: number): Promise<void> {
