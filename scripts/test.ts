@@ -57,8 +57,8 @@ function runFiles(chosen: readonly string[], concurrency: number): Promise<void>
   return new Promise((resolve) => stream.on('end', () => setImmediate(resolve)));
 }
 
-// Whole clusters of processes, whose delays are measured, have the machine to themselves.
-const isSystem = (file: string): boolean => file.includes('/tests/system/');
+// Whole clusters of processes, whose delays are measured, and browsers have the machine to themselves.
+const isSystem = (file: string): boolean => /\/tests\/(system|console)\//.test(file);
 await runFiles(
   files.filter((file) => !isSystem(file)),
   2,

@@ -2,7 +2,8 @@ import { Link } from 'wouter';
 import type { AlarmView } from '../../api/lifecycle-views.ts';
 import { useCluster } from '../live/hooks.ts';
 import { Action } from './action.tsx';
-import { Status, type Tone } from './status.tsx';
+import { Status } from './status.tsx';
+import type { Tone } from './tone.ts';
 import { Time } from './time.tsx';
 
 const tones: Readonly<Record<AlarmView['severity'], Tone>> = {

@@ -1,8 +1,7 @@
 /** States as people see them: always a sign and a word, never a colour alone. */
 import { CircleCheck, CircleDashed, CircleHelp, CircleX, LoaderCircle, TriangleAlert } from 'lucide-react';
 import type { FtStatusView, HostView, VmView } from '../../api/views.ts';
-
-export type Tone = 'good' | 'busy' | 'warn' | 'bad' | 'off' | 'unknown';
+import type { Tone } from './tone.ts';
 
 const signs = {
   good: CircleCheck,

@@ -5,7 +5,8 @@ import type { TaskView } from '../../api/tasks.ts';
 import { useCluster, useList, useMissingRole } from '../live/hooks.ts';
 import { useAct } from '../parts/action.tsx';
 import { Empty } from '../parts/empty.tsx';
-import { Status, type Tone } from '../parts/status.tsx';
+import { Status } from '../parts/status.tsx';
+import type { Tone } from '../parts/tone.ts';
 import { Time } from '../parts/time.tsx';
 
 export const isUnderWay = ({ state }: TaskView): boolean => state === 'queued' || state === 'running';

@@ -8,7 +8,8 @@ import { AlarmRow } from '../../parts/alarm-row.tsx';
 import { Empty } from '../../parts/empty.tsx';
 import { EventRows } from '../../parts/event-rows.tsx';
 import { Page, Panel } from '../../parts/page.tsx';
-import { shortFtStatus, Status, type Tone } from '../../parts/status.tsx';
+import { shortFtStatus, Status } from '../../parts/status.tsx';
+import type { Tone } from '../../parts/tone.ts';
 import { bytes, plural } from '../../parts/units.ts';
 import { FirstSteps } from './first-steps.tsx';
 

@@ -1,7 +1,7 @@
 /** What the loss of the primary's host would mean at this moment, in words. Pure. */
 import type { VmFigures } from '../../../../../api/live.ts';
 import type { HostView, VmView } from '../../../../../api/views.ts';
-import type { Tone } from '../../../../parts/status.tsx';
+import type { Tone } from '../../../../parts/tone.ts';
 import { duration } from '../../../../parts/units.ts';
 
 export interface Outcome {
