@@ -37,7 +37,9 @@ function configuration(outDir: string): InlineConfig {
 
 function sourceHash(): string {
   const hash = createHash('sha256');
-  const files = globSync(['src/console/**/*.*', 'src/api/*.ts', 'src/base/errors.ts'], { cwd: root });
+  const files = globSync(['src/console/**/*.*', 'src/api/*.ts', 'src/base/errors.ts'], {
+    cwd: root,
+  });
   for (const file of [...files.sort(), 'package-lock.json', 'scripts/console.ts']) {
     hash.update(`${file}\0`).update(readFileSync(join(root, file)));
   }

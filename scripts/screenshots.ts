@@ -89,7 +89,9 @@ try {
       await shoot(page, folder, wanted([{ name: 'login', path: '/', ready: shows('Log in') }]));
       await logIn(page, 'olga', password);
       await shoot(page, folder, wanted(views));
-      const tablet = await open(browser, client.wire.url, { viewport: { width: 820, height: 1180 } });
+      const tablet = await open(browser, client.wire.url, {
+        viewport: { width: 820, height: 1180 },
+      });
       await logIn(tablet.page, 'olga', password);
       const small = wanted(views).map((view) => ({ ...view, name: `tablet-${view.name}` }));
       if (only === undefined) await shoot(tablet.page, folder, small);

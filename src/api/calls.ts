@@ -29,9 +29,6 @@ export interface Transport {
   ): Promise<unknown>;
 }
 
-
-
-
 interface Parts {
   readonly params?: Readonly<Record<string, string>>;
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;

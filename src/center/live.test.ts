@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Compile } from 'typebox/compile';
-import { WebSocket } from 'ws';
+import type { WebSocket } from 'ws';
 import { LiveMessage } from '../api/live.ts';
 import { openPersonSocket } from '../api/socket.ts';
 import { TestHost, until } from './cluster.fixture.ts';

@@ -24,7 +24,14 @@ export const theme = createTheme({
     Button: small,
     TextInput: { defaultProps: { size: 'sm' } },
     Select: { defaultProps: { size: 'sm' } },
-    Modal: { defaultProps: { overlayProps: { backgroundOpacity: 0.4 }, transitionProps: { duration: 120 } } },
-    Tooltip: { defaultProps: { withArrow: true, openDelay: 250, transitionProps: { duration: 80 } } },
+    Modal: {
+      defaultProps: {
+        overlayProps: { backgroundOpacity: 0.4 },
+        transitionProps: { duration: 120 },
+      },
+    },
+    Tooltip: {
+      defaultProps: { withArrow: true, openDelay: 250, transitionProps: { duration: 80 } },
+    },
   },
 });

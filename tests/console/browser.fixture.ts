@@ -59,7 +59,10 @@ export async function logIn(page: Page, user: string, password: string): Promise
   await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor();
 }
 
-const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const axeSource = readFileSync(
+  createRequire(import.meta.url).resolve('axe-core/axe.min.js'),
+  'utf8',
+);
 
 interface Violation {
   readonly id: string;
@@ -83,7 +86,9 @@ export async function assertAccessible(page: Page, where: string): Promise<void>
   const serious = violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
     .map(({ id, help, nodes }) => {
-      const where = nodes.slice(0, 3).map(({ html, failureSummary }) => `${html}\n${failureSummary}`);
+      const where = nodes
+        .slice(0, 3)
+        .map(({ html, failureSummary }) => `${html}\n${failureSummary}`);
       return `${id}: ${help}\n${where.join('\n')}`;
     });
   assert.deepEqual(serious, [], where);

@@ -8,7 +8,14 @@ import { after, before, describe, test } from 'node:test';
 import type { Browser } from 'playwright-core';
 import { RealCluster } from '../system/real-cluster.fixture.ts';
 import { consoleByteAt } from '../system/vm-guest.fixture.ts';
-import { assertAccessible, launch, logIn, noBrowser, open, type Watched } from './browser.fixture.ts';
+import {
+  assertAccessible,
+  launch,
+  logIn,
+  noBrowser,
+  open,
+  type Watched,
+} from './browser.fixture.ts';
 
 const password = 'correct horse battery';
 
@@ -56,7 +63,9 @@ describe('the console', { skip: noBrowser }, () => {
     assert.equal(await page().getByLabel('User').inputValue(), 'olga', 'nothing typed is lost');
     await accessible('login');
     await logIn(page(), 'olga', password);
-    await page().getByRole('link', { name: /1\s*Protected/ }).waitFor();
+    await page()
+      .getByRole('link', { name: /1\s*Protected/ })
+      .waitFor();
     await page().getByText('web is protected').first().waitFor();
     await accessible('overview');
   });
@@ -98,7 +107,11 @@ describe('the console', { skip: noBrowser }, () => {
   test('fault tolerance: both copies, what can be done, what was done', async () => {
     await page().getByRole('tab', { name: 'Fault tolerance' }).click();
     await page().getByText('Protected', { exact: true }).first().waitFor();
-    await page().getByText('By a test failover').or(page().getByText(/failed over from a to b/)).first().waitFor();
+    await page()
+      .getByText('By a test failover')
+      .or(page().getByText(/failed over from a to b/))
+      .first()
+      .waitFor();
     await accessible('fault tolerance');
     await page().getByRole('button', { name: 'Turn Off' }).click();
     const dialog = page().getByRole('dialog');
@@ -122,7 +135,9 @@ describe('the console', { skip: noBrowser }, () => {
     const again = page().getByRole('dialog', { name: 'Log in again' });
     await again.getByLabel('Password of olga').fill(password);
     await again.getByRole('button', { name: 'Log in' }).click();
-    await page().getByText(/umbra host start --join https/).waitFor();
+    await page()
+      .getByText(/umbra host start --join https/)
+      .waitFor();
     await page().getByRole('button', { name: 'Close', exact: true }).click();
     assert.equal(await page().getByLabel('Filter hosts').inputValue(), 'b');
     assert.deepEqual(watched.failures, []);

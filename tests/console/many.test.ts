@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Browser } from 'playwright-core';
-import { assertAccessible, launch, logIn, noBrowser, open, type Watched } from './browser.fixture.ts';
+import {
+  assertAccessible,
+  launch,
+  logIn,
+  noBrowser,
+  open,
+  type Watched,
+} from './browser.fixture.ts';
 import { SyntheticCluster } from './synthetic-cluster.fixture.ts';
 
 /** The floor is a second on an idle machine; tests have company. */

@@ -62,9 +62,15 @@ describe('the live store', () => {
     const store = new LiveStore();
     store.apply(state({ vms: [vm('a'), vm('b'), vm('c')] }));
     store.apply(changes({ gone: [{ table: 'vms', id: 'a' }] }));
-    assert.deepEqual(store.list('vms').map(({ id }) => id), ['b', 'c']);
+    assert.deepEqual(
+      store.list('vms').map(({ id }) => id),
+      ['b', 'c'],
+    );
     store.apply(state({ vms: [vm('c')] }));
-    assert.deepEqual(store.list('vms').map(({ id }) => id), ['c']);
+    assert.deepEqual(
+      store.list('vms').map(({ id }) => id),
+      ['c'],
+    );
     assert.equal(store.get('vms', 'b'), undefined);
   });
 
@@ -94,7 +100,10 @@ test('events are kept once each, whatever comes twice', () => {
   });
   log.add([event(1), event(2)]);
   log.add([event(2), event(3)]);
-  assert.deepEqual(log.value.map(({ sequence }) => sequence), [1, 2, 3]);
+  assert.deepEqual(
+    log.value.map(({ sequence }) => sequence),
+    [1, 2, 3],
+  );
 });
 
 test('health: each VM that runs counts once, and the worst is said', () => {
@@ -157,7 +166,12 @@ test('fields are checked by the very schema of the center', () => {
 });
 
 test('quantities', () => {
-  assert.deepEqual([0, 1023, 2 ** 20, 1.5 * 2 ** 30].map(bytes), ['0 B', '1,023 B', '1.00 MiB', '1.50 GiB']);
+  assert.deepEqual([0, 1023, 2 ** 20, 1.5 * 2 ** 30].map(bytes), [
+    '0 B',
+    '1,023 B',
+    '1.00 MiB',
+    '1.50 GiB',
+  ]);
   assert.deepEqual([0, 0.25, 12.34, 950, 1500, 180_000].map(duration), [
     ...['0 ms', '250 µs', '12.3 ms', '950 ms', '1.50 s', '3 min'],
   ]);

@@ -4,10 +4,10 @@
  * the center's agents as daemons do, and say every second what hosts of such a cluster would say.
  */
 import { EventEmitter } from 'node:events';
-import { type DaemonMessage, agentProtocolVersion, type VmStatus } from '../../src/api/agent.ts';
 import type { WebSocket } from 'ws';
-import { InProcessCenter } from '../../src/center/in-process.fixture.ts';
+import { agentProtocolVersion, type DaemonMessage, type VmStatus } from '../../src/api/agent.ts';
 import type { Cluster } from '../../src/center/cluster.ts';
+import { InProcessCenter } from '../../src/center/in-process.fixture.ts';
 
 export interface SyntheticOptions {
   readonly hosts: number;
@@ -108,7 +108,13 @@ export class SyntheticCluster {
     const member = (host: Host) => ({ host: host.id, process: `${host.id}-${id}` });
     this.#cluster.inventory.putVm({
       spec: {
-        ...{ id, name, number: at + 1, image: at % 2 ? 'redis' : 'debian', imageDigest: 'f'.repeat(64) },
+        ...{
+          id,
+          name,
+          number: at + 1,
+          image: at % 2 ? 'redis' : 'debian',
+          imageDigest: 'f'.repeat(64),
+        },
         ...{ cpus: 1 + (at % 4), memoryBytes: (1 + (at % 3)) * 2 ** 28, mac: macOf(at), disks: [] },
         ...{ epochOffset: '0', randomSeed: '' },
       },

@@ -3,8 +3,9 @@
  * center says that the credentials are worth nothing waits for a new session; a refused upgrade
  * tells a page nothing, so that the session is asked after.
  */
-import { closeRefused, parseCloseReason } from '../../api/close-codes.ts';
+
 import { apiPrefix } from '../../api/calls.ts';
+import { closeRefused, parseCloseReason } from '../../api/close-codes.ts';
 import { UmbraError } from '../../api/problems.ts';
 
 export type LinkState = 'connecting' | 'open' | 'broken';

@@ -139,7 +139,12 @@ export function Confirm({
         <Button variant="default" onClick={onClose}>
           Cancel
         </Button>
-        <Button color={isDangerous ? 'red' : undefined} loading={isBusy} onClick={go} data-autofocus>
+        <Button
+          color={isDangerous ? 'red' : undefined}
+          loading={isBusy}
+          onClick={go}
+          data-autofocus
+        >
           {label}
         </Button>
       </Group>

@@ -3,8 +3,8 @@ import type { AlarmView } from '../../api/lifecycle-views.ts';
 import { useCluster } from '../live/hooks.ts';
 import { Action } from './action.tsx';
 import { Status } from './status.tsx';
-import type { Tone } from './tone.ts';
 import { Time } from './time.tsx';
+import type { Tone } from './tone.ts';
 
 const tones: Readonly<Record<AlarmView['severity'], Tone>> = {
   red: 'bad',

@@ -8,7 +8,14 @@
 import { TextInput } from '@mantine/core';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { ArrowDown, ArrowUp, Search } from 'lucide-react';
-import { type KeyboardEvent, type ReactNode, useDeferredValue, useMemo, useRef, useState } from 'react';
+import {
+  type KeyboardEvent,
+  type ReactNode,
+  useDeferredValue,
+  useMemo,
+  useRef,
+  useState,
+} from 'react';
 import { plural } from './units.ts';
 
 export interface Column<R> {
@@ -118,10 +125,14 @@ export function DataTable<R>(props: DataTableProps<R>) {
         </div>
       )}
       <div className="u-table-scroll" ref={scroller}>
-        {/* biome-ignore lint/a11y/useSemanticElements: most rows are not there, and cells are a grid */}
         <div role="table" aria-label={label} aria-rowcount={shown.length + 1} className="u-table">
           <div role="rowgroup" className="u-table-head">
-            <div role="row" aria-rowindex={1} className="u-row" style={{ gridTemplateColumns: template }}>
+            <div
+              role="row"
+              aria-rowindex={1}
+              className="u-row"
+              style={{ gridTemplateColumns: template }}
+            >
               {columns.map((column) => (
                 <Head key={column.key} column={column} order={order} onOrder={setOrder} />
               ))}

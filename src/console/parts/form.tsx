@@ -12,7 +12,10 @@ type Body<N extends EndpointName> = Input<N> extends { readonly body: infer B } 
 
 export interface ApiForm {
   /** Spread onto `<form>`. */
-  readonly form: { readonly onSubmit: (event: SubmitEvent<HTMLFormElement>) => void; noValidate: true };
+  readonly form: {
+    readonly onSubmit: (event: SubmitEvent<HTMLFormElement>) => void;
+    noValidate: true;
+  };
   /** Spread onto a field: its error, told when it has been sent once. */
   readonly field: (name: string) => { readonly error?: string; readonly name: string };
   readonly isBusy: boolean;

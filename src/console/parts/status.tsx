@@ -1,5 +1,12 @@
 /** States as people see them: always a sign and a word, never a colour alone. */
-import { CircleCheck, CircleDashed, CircleHelp, CircleX, LoaderCircle, TriangleAlert } from 'lucide-react';
+import {
+  CircleCheck,
+  CircleDashed,
+  CircleHelp,
+  CircleX,
+  LoaderCircle,
+  TriangleAlert,
+} from 'lucide-react';
 import type { FtStatusView, HostView, VmView } from '../../api/views.ts';
 import type { Tone } from './tone.ts';
 

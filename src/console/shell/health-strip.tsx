@@ -1,7 +1,7 @@
 /** The cluster's health in a line, on every page. */
 import { Link } from 'wouter';
-import { useList } from '../live/hooks.ts';
 import { healthOf } from '../live/health.ts';
+import { useList } from '../live/hooks.ts';
 import { Status } from '../parts/status.tsx';
 import { plural } from '../parts/units.ts';
 
@@ -13,7 +13,9 @@ export function HealthStrip() {
   return (
     <Link href="/" className="u-health" aria-label="Health of the cluster">
       <Status tone={health.tone} text={health.text} />
-      {health.openAlarms > 0 && <span className="u-dim">{plural(health.openAlarms, 'open alarm')}</span>}
+      {health.openAlarms > 0 && (
+        <span className="u-dim">{plural(health.openAlarms, 'open alarm')}</span>
+      )}
     </Link>
   );
 }

@@ -23,7 +23,11 @@ export function Navigation({ onGo }: { readonly onGo: () => void }) {
                 const Icon = nav!.icon;
                 return (
                   <li key={path}>
-                    <Link href={path} aria-current={isHere(path) ? 'page' : undefined} onClick={onGo}>
+                    <Link
+                      href={path}
+                      aria-current={isHere(path) ? 'page' : undefined}
+                      onClick={onGo}
+                    >
                       <Icon size={16} aria-hidden />
                       {label}
                       {path === '/alarms' && <OpenAlarms />}

@@ -6,10 +6,11 @@ import { useCluster, useList, useMissingRole } from '../live/hooks.ts';
 import { useAct } from '../parts/action.tsx';
 import { Empty } from '../parts/empty.tsx';
 import { Status } from '../parts/status.tsx';
-import type { Tone } from '../parts/tone.ts';
 import { Time } from '../parts/time.tsx';
+import type { Tone } from '../parts/tone.ts';
 
-export const isUnderWay = ({ state }: TaskView): boolean => state === 'queued' || state === 'running';
+export const isUnderWay = ({ state }: TaskView): boolean =>
+  state === 'queued' || state === 'running';
 
 const shownMax = 50;
 

@@ -40,7 +40,9 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
     fingerprintsCompared,
     divergences,
     ...(copy?.shadow !== undefined && { replica: copy.shadow.replica }),
-    ...(status?.gateDelays !== undefined && { gate: gateOf(status.gateDelays, status.heldOutputs) }),
+    ...(status?.gateDelays !== undefined && {
+      gate: gateOf(status.gateDelays, status.heldOutputs),
+    }),
     ...(compared !== undefined && {
       lastFingerprint: { position: compared.position, count: String(compared.count) },
     }),

@@ -47,7 +47,9 @@ export function JoinHost({ onClose }: { readonly onClose: () => void }) {
               {command}
             </Code>
             <Group justify="space-between">
-              <span className="u-dim">Good for one {kind} until {when(made!.expires)}.</span>
+              <span className="u-dim">
+                Good for one {kind} until {when(made!.expires)}.
+              </span>
               <CopyButton value={command}>
                 {({ copied, copy }) => (
                   <Button onClick={copy}>{copied ? 'Copied' : 'Copy the command'}</Button>

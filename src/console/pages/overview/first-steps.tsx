@@ -29,7 +29,9 @@ export function FirstSteps({ hosts, vms }: { readonly hosts: number; readonly vm
       <ol className="u-steps">
         {steps.map(([done, title, text], index) => (
           <li key={title} data-done={done} data-next={index === next}>
-            <span className="u-step-sign">{done ? <Check size={14} aria-label="done" /> : index + 1}</span>
+            <span className="u-step-sign">
+              {done ? <Check size={14} aria-label="done" /> : index + 1}
+            </span>
             <div>
               <strong>{title}</strong>
               <div className="u-dim">{text}</div>

@@ -2,13 +2,13 @@
 import { Server, ShieldCheck } from 'lucide-react';
 import { Link } from 'wouter';
 import type { AlarmView } from '../../../api/lifecycle-views.ts';
-import { useCapacity, useEvents, useList } from '../../live/hooks.ts';
 import { healthOf, type Protection, protectionOf } from '../../live/health.ts';
+import { useCapacity, useEvents, useList } from '../../live/hooks.ts';
 import { AlarmRow } from '../../parts/alarm-row.tsx';
 import { Empty } from '../../parts/empty.tsx';
 import { EventRows } from '../../parts/event-rows.tsx';
 import { Page, Panel } from '../../parts/page.tsx';
-import { shortFtStatus, Status } from '../../parts/status.tsx';
+import { Status, shortFtStatus } from '../../parts/status.tsx';
 import type { Tone } from '../../parts/tone.ts';
 import { bytes, plural } from '../../parts/units.ts';
 import { FirstSteps } from './first-steps.tsx';
@@ -40,10 +40,7 @@ export default function Overview() {
         <Panel title="Capacity with one host lost" className="u-capacity">
           <Capacity />
         </Panel>
-        <Panel
-          title="Open alarms"
-          aside={<Link href="/alarms">All alarms</Link>}
-        >
+        <Panel title="Open alarms" aside={<Link href="/alarms">All alarms</Link>}>
           <Alarms alarms={alarms} />
         </Panel>
         <Attention />
@@ -73,7 +70,11 @@ function Tile({
   readonly children?: string;
 }) {
   return (
-    <Link href={`/vms?protection=${state}`} className="u-tile" data-tone={number === 0 ? 'off' : tone}>
+    <Link
+      href={`/vms?protection=${state}`}
+      className="u-tile"
+      data-tone={number === 0 ? 'off' : tone}
+    >
       <span className="u-tile-number">{number}</span>
       <span className="u-tile-label">{label}</span>
       {children && <span className="u-dim">{children}</span>}
@@ -83,7 +84,9 @@ function Tile({
 
 function Capacity() {
   const { shortage } = useCapacity();
-  const hosts = useList('hosts').filter(({ kind, state }) => kind === 'host' && state === 'connected');
+  const hosts = useList('hosts').filter(
+    ({ kind, state }) => kind === 'host' && state === 'connected',
+  );
   const total = hosts.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
   const free = hosts.reduce((sum, { memoryFreeBytes }) => sum + memoryFreeBytes, 0);
   const largest = Math.max(0, ...hosts.map(({ memoryBytes }) => memoryBytes));

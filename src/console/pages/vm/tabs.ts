@@ -16,7 +16,9 @@ export interface TabRow {
   readonly load: () => Promise<{ readonly default: ComponentType<TabProps> }>;
 }
 
-export type LoadedTab = TabRow & { readonly component: LazyExoticComponent<ComponentType<TabProps>> };
+export type LoadedTab = TabRow & {
+  readonly component: LazyExoticComponent<ComponentType<TabProps>>;
+};
 
 export const defineTab = (row: TabRow): LoadedTab => ({ ...row, component: lazy(row.load) });
 

@@ -51,7 +51,14 @@ export function CreateVm({ onClose }: { readonly onClose: () => void }) {
           {...field('image')}
         />
         <Group grow align="flex-start">
-          <NumberInput label="CPUs" min={1} max={8} value={cpus} onChange={setCpus} {...field('cpus')} />
+          <NumberInput
+            label="CPUs"
+            min={1}
+            max={8}
+            value={cpus}
+            onChange={setCpus}
+            {...field('cpus')}
+          />
           <NumberInput
             label="Memory (MiB)"
             placeholder="as the image says"

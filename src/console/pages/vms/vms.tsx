@@ -11,7 +11,7 @@ import { Dimmed } from '../../parts/action.tsx';
 import { type Column, DataTable } from '../../parts/data-table.tsx';
 import { Empty } from '../../parts/empty.tsx';
 import { Page } from '../../parts/page.tsx';
-import { powerStatus, shortFtStatus, Status } from '../../parts/status.tsx';
+import { powerStatus, Status, shortFtStatus } from '../../parts/status.tsx';
 import { bytes, duration, megabits } from '../../parts/units.ts';
 import { CreateVm } from './create-vm.tsx';
 

@@ -21,11 +21,7 @@ export default function FaultTolerance({ vm }: TabProps) {
   const isOn = ft.state !== 'notConfigured';
   return (
     <div className="u-columns">
-      <Panel
-        title="Fault Tolerance Status"
-        className="u-wide"
-        aside={<Status {...ftStatus(ft)} />}
-      >
+      <Panel title="Fault Tolerance Status" className="u-wide" aside={<Status {...ftStatus(ft)} />}>
         {ft.reason !== null && ft.state === 'needShadow' && (
           <p className="u-note">The shadow is needed because: {reasonText(ft.reason)}.</p>
         )}

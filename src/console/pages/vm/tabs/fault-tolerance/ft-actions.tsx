@@ -116,13 +116,7 @@ function Configured({ vm }: { readonly vm: VmView }) {
   );
 }
 
-function MigrateShadow({
-  vm,
-  unless,
-}: {
-  readonly vm: VmView;
-  readonly unless: string | false;
-}) {
+function MigrateShadow({ vm, unless }: { readonly vm: VmView; readonly unless: string | false }) {
   const { client } = useCluster();
   const [to, setTo] = useState<string | null>(null);
   const { name, ft } = vm;

@@ -18,7 +18,7 @@ export function PairPicture({
   const replica = shadow?.replica;
   return (
     <div className="u-pair" data-state={state}>
-      <CopyBox role="Primary" host={primary?.host} figures={figures?.primary ?? null} />
+      <CopyBox as="Primary" host={primary?.host} figures={figures?.primary ?? null} />
       <div className="u-pair-link">
         <div>
           <span>log</span>
@@ -35,7 +35,7 @@ export function PairPicture({
           <b>{duration(figures?.gate?.medianMs)}</b>
         </div>
       </div>
-      <CopyBox role="Shadow" host={shadow?.host} figures={figures?.shadow ?? null}>
+      <CopyBox as="Shadow" host={shadow?.host} figures={figures?.shadow ?? null}>
         {replica !== undefined && state !== 'running' && replica.bytesTotal > 0 && (
           <span className="u-dim">
             disks: {percent((100 * replica.bytesCompared) / replica.bytesTotal)} the same
@@ -47,12 +47,12 @@ export function PairPicture({
 }
 
 function CopyBox({
-  role,
+  as: role,
   host,
   figures,
   children,
 }: {
-  readonly role: 'Primary' | 'Shadow';
+  readonly as: 'Primary' | 'Shadow';
   readonly host: string | undefined;
   readonly figures: CopyFigures | null;
   readonly children?: React.ReactNode;

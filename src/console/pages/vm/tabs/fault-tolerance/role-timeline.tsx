@@ -5,7 +5,7 @@ import type { VmView } from '../../../../../api/views.ts';
 import { Problem, sentence } from '../../../../parts/problem.tsx';
 import { Time } from '../../../../parts/time.tsx';
 import { useVmEvents } from '../../use-vm-events.ts';
-import { roleChanges, type RoleChange } from './role-changes.ts';
+import { type RoleChange, roleChanges } from './role-changes.ts';
 
 const signs = {
   failover: ArrowLeftRight,

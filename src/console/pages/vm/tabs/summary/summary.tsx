@@ -35,8 +35,23 @@ export default function Summary({ vm }: TabProps) {
           facts={[
             ['CPUs', cpus],
             ['Memory', bytes(memoryBytes)],
-            ['Image', <span key="image" title={imageDigest}>{`${image} (${imageDigest.slice(0, 12)})`}</span>],
-            ['Host', host === null ? '–' : <Link key="host" href={`/hosts/${host}`}>{host}</Link>],
+            [
+              'Image',
+              <span
+                key="image"
+                title={imageDigest}
+              >{`${image} (${imageDigest.slice(0, 12)})`}</span>,
+            ],
+            [
+              'Host',
+              host === null ? (
+                '–'
+              ) : (
+                <Link key="host" href={`/hosts/${host}`}>
+                  {host}
+                </Link>
+              ),
+            ],
             ['Executed', count(figures?.primary?.count)],
             ['CPU in use', percent(figures?.primary?.cpuPercent)],
             ['Memory in use', bytes(figures?.primary?.memoryBytes)],
@@ -50,7 +65,16 @@ export default function Summary({ vm }: TabProps) {
         <Facts
           facts={[
             ['Status', <Status key="status" {...ftStatus(ft)} />],
-            ['Shadow', ft.shadow === null ? '–' : <Link key="shadow" href={`/hosts/${ft.shadow.host}`}>{ft.shadow.host}</Link>],
+            [
+              'Shadow',
+              ft.shadow === null ? (
+                '–'
+              ) : (
+                <Link key="shadow" href={`/hosts/${ft.shadow.host}`}>
+                  {ft.shadow.host}
+                </Link>
+              ),
+            ],
             ['Lag', duration(figures?.lagMs)],
             ['Log bandwidth', megabits(figures?.logMbitPerSecond)],
             ['Fingerprints compared', count(figures?.fingerprintsCompared)],
