@@ -31,6 +31,12 @@ function configuration(outDir: string): InlineConfig {
       assetsInlineLimit: 0,
       modulePreload: { polyfill: false },
       chunkSizeWarningLimit: 1000,
+      rolldownOptions: {
+        onLog(level, log, warn) {
+          // Libraries mark what runs in browsers; here everything does.
+          if (log.code !== 'MODULE_LEVEL_DIRECTIVE') warn(level, log);
+        },
+      },
     },
   };
 }
@@ -40,7 +46,9 @@ function sourceHash(): string {
   const files = globSync(['src/console/**/*.*', 'src/api/*.ts', 'src/base/errors.ts'], {
     cwd: root,
   });
-  for (const file of [...files.sort(), 'package-lock.json', 'scripts/console.ts']) {
+  // A lock file is not in every copy of the sources.
+  const others = ['package-lock.json', 'scripts/console.ts'];
+  for (const file of [...files.sort(), ...others.filter((name) => existsSync(join(root, name)))]) {
     hash.update(`${file}\0`).update(readFileSync(join(root, file)));
   }
   return hash.digest('hex');

@@ -106,6 +106,7 @@ export class LiveViews {
   #seen(): Look {
     const { inventory, alarms, tasks } = this.#cluster;
     const vms = inventory.vms.map((vm) => vmView(this.#cluster, vm));
+    const shortage = this.#cluster.shortage();
     const vmFigures = vms.map((view) => figuresOf(this.#cluster, view));
     return {
       hosts: inventory.daemons.map((daemon) => hostView(this.#cluster, daemon)),
@@ -114,7 +115,9 @@ export class LiveViews {
       tasks: tasks.list({ limit: tasksMax }),
       vmFigures,
       hostFigures: hostFiguresOf(this.#cluster),
-      capacity: { shortage: this.#cluster.shortage() ?? null },
+      capacity: {
+        shortage: shortage === undefined ? null : { ...shortage, vms: [...shortage.vms] },
+      },
     };
   }
 

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Browser } from 'playwright-core';
-import { RealCluster } from '../system/real-cluster.fixture.ts';
+import { eventually, RealCluster } from '../system/real-cluster.fixture.ts';
 import { consoleByteAt } from '../system/vm-guest.fixture.ts';
 import {
   assertAccessible,
@@ -85,22 +85,17 @@ describe('the console', { skip: noBrowser }, () => {
   test('its serial console shows what the guest says, and stays through a failover', async () => {
     await page().getByRole('tab', { name: 'Console' }).click();
     await page().getByText('Attached').waitFor();
-    const shown = () =>
-      page().evaluate(() => document.querySelector('.xterm-rows')?.textContent ?? '');
     const guestSays = Array.from({ length: 24 }, (_, at) => String.fromCharCode(consoleByteAt(at)));
     const expected = guestSays.slice(1, 24).join('');
-    await page().waitForFunction(
-      (text) => document.querySelector('.xterm-rows')?.textContent?.includes(text) === true,
-      expected,
+    const rows = page().locator('.xterm-rows');
+    await eventually('what the guest says', async () =>
+      (await rows.innerText()).includes(expected),
     );
     await accessible('serial console');
     await cluster.client.call('testFailover', { params: { vm: 'web' } });
     await page().getByText('Live on b.').waitFor();
-    const before = await shown();
-    await page().waitForFunction(
-      (text) => document.querySelector('.xterm-rows')?.textContent !== text,
-      before,
-    );
+    const before = await rows.innerText();
+    await eventually('more of it', async () => (await rows.innerText()) !== before);
     await page().getByText('Attached').waitFor();
   });
 

@@ -8,6 +8,7 @@ import type { WebSocket } from 'ws';
 import { agentProtocolVersion, type DaemonMessage, type VmStatus } from '../../src/api/agent.ts';
 import type { Cluster } from '../../src/center/cluster.ts';
 import { InProcessCenter } from '../../src/center/in-process.fixture.ts';
+import type { VmRecord } from '../../src/lockstep/arbiter.ts';
 
 export interface SyntheticOptions {
   readonly hosts: number;
@@ -123,12 +124,13 @@ export class SyntheticCluster {
       ...{ host: isOff ? undefined : primary.id, shadowHost: hasShadow ? shadow.id : undefined },
       ...{ acceptStale: false, seedGeneration: 1 },
     });
-    const record = {
+    const record: VmRecord = {
       ...{ epoch: this.#cluster.arbiter.epoch, generation: isOff ? 1 : 2, claimId: id },
-      ...{ state: isOff ? 'stopped' : 'live', live: isOff ? undefined : member(primary) },
+      state: isOff ? 'stopped' : 'live',
+      live: isOff ? undefined : member(primary),
       eligibleShadow: hasShadow ? member(shadow) : undefined,
       currentReplicas: [primary.id],
-    } as const;
+    };
     const entry = { record, recovery: undefined };
     this.#records.push(this.#cluster.store.arbiter.change(id, undefined, entry));
     if (isOff) return;

@@ -139,12 +139,7 @@ export function Confirm({
         <Button variant="default" onClick={onClose}>
           Cancel
         </Button>
-        <Button
-          color={isDangerous ? 'red' : undefined}
-          loading={isBusy}
-          onClick={go}
-          data-autofocus
-        >
+        <Button {...(isDangerous && { color: 'red' })} loading={isBusy} onClick={go} data-autofocus>
           {label}
         </Button>
       </Group>

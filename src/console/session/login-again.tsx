@@ -22,7 +22,16 @@ export function LoginAgain({
     { password: password === '' ? 'This is needed.' : undefined },
   );
   return (
-    <Modal opened onClose={() => {}} withCloseButton={false} title="Log in again" centered>
+    <Modal
+      opened
+      onClose={() => {}}
+      withCloseButton={false}
+      closeOnEscape={false}
+      closeOnClickOutside={false}
+      zIndex={300}
+      title="Log in again"
+      centered
+    >
       <form {...form} className="u-stack">
         <p>
           {sentence(why)} What you were doing stays as it is and goes on when you have logged in.

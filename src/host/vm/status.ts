@@ -52,7 +52,10 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
   };
 }
 
-function gateOf({ medianMicros, p99Micros }: DelaySummary, held: number): VmStatus['gate'] {
+function gateOf(
+  { medianMicros, p99Micros }: DelaySummary,
+  held: number,
+): NonNullable<VmStatus['gate']> {
   return { medianMs: medianMicros / 1000, p99Ms: p99Micros / 1000, held };
 }
 
