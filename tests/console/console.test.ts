@@ -89,13 +89,13 @@ describe('the console', { skip: noBrowser }, () => {
     const expected = guestSays.slice(1, 24).join('');
     const rows = page().locator('.xterm-rows');
     await eventually('what the guest says', async () =>
-      (await rows.innerText()).includes(expected),
+      (await rows.textContent())?.includes(expected),
     );
     await accessible('serial console');
     await cluster.client.call('testFailover', { params: { vm: 'web' } });
     await page().getByText('Live on b.').waitFor();
-    const before = await rows.innerText();
-    await eventually('more of it', async () => (await rows.innerText()) !== before);
+    const before = await rows.textContent();
+    await eventually('more of it', async () => (await rows.textContent()) !== before);
     await page().getByText('Attached').waitFor();
   });
 

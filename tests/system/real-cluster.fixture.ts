@@ -86,7 +86,7 @@ export class RealCluster {
       const child = this.#spawn(name, [...args, '--name', name, '--token', '-']);
       child.stdin!.write(`${token}\n`);
     } else this.#spawn(name, [...args, '--name', name], { UMBRA_JOIN_TOKEN: token });
-    await eventually(`${name} is connected`, async () => (await this.host(name))?.pid);
+    await eventually(`${name} is connected`, async () => (await this.host(name))?.pid ?? undefined);
     assert.ok(!this.argumentsOf(name).includes(token.split('.')[0]!));
   }
 

@@ -11,7 +11,7 @@ export function HealthStrip() {
   const alarms = useList('alarms');
   const health = healthOf(vms, hosts, alarms);
   return (
-    <Link href="/" className="u-health" aria-label="Health of the cluster">
+    <Link href="/" className="u-health" title="Health of the cluster">
       <Status tone={health.tone} text={health.text} />
       {health.openAlarms > 0 && (
         <span className="u-dim">{plural(health.openAlarms, 'open alarm')}</span>
