@@ -11,7 +11,7 @@ const small = { defaultProps: { size: 'xs' } } as const;
 
 export const theme = createTheme({
   primaryColor: 'umbra',
-  primaryShade: { light: 6, dark: 5 },
+  primaryShade: { light: 6, dark: 6 },
   colors: { umbra },
   fontFamily: "'Inter Variable', system-ui, sans-serif",
   fontFamilyMonospace: "ui-monospace, 'JetBrains Mono', 'DejaVu Sans Mono', monospace",

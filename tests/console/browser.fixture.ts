@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
+const waitMsMax = 15_000;
 const executablePath = '/usr/bin/chromium';
 
 /** Why tests with a browser are skipped; false if they are not. */
@@ -41,6 +42,7 @@ export async function open(
     ...options,
   });
   const page = await context.newPage();
+  page.setDefaultTimeout(waitMsMax);
   const failures: string[] = [];
   page.on('pageerror', (error) => failures.push(`threw ${error.stack ?? error.message}`));
   page.on('console', (message) => {

@@ -2,7 +2,8 @@ import { ExternalLink } from 'lucide-react';
 import { Link, useLocation } from 'wouter';
 import { mayAct } from '../../api/roles.ts';
 import { useCenter, useList, useSession } from '../live/hooks.ts';
-import { navGroups, navOf } from '../pages/registry.ts';
+import { navGroups } from '../pages/define-page.ts';
+import { navOf } from '../pages/registry.ts';
 
 export function Navigation({ onGo }: { readonly onGo: () => void }) {
   const { role } = useSession();

@@ -1,5 +1,5 @@
 import { Server } from 'lucide-react';
-import { definePage } from '../registry.ts';
+import { definePage } from '../define-page.ts';
 
 export const page = definePage({
   path: '/hosts',

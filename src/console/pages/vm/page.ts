@@ -1,4 +1,4 @@
-import { definePage } from '../registry.ts';
+import { definePage } from '../define-page.ts';
 
 export const page = definePage({
   path: '/vms/:vm/:tab?',

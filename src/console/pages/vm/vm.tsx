@@ -8,7 +8,7 @@ import { Empty } from '../../parts/empty.tsx';
 import { ErrorBoundary } from '../../parts/error-boundary.tsx';
 import { Page } from '../../parts/page.tsx';
 import { ftStatus, powerStatus, Status } from '../../parts/status.tsx';
-import type { PageParams } from '../registry.ts';
+import type { PageParams } from '../define-page.ts';
 import { PowerActions } from './power-actions.tsx';
 import { tabs } from './tabs.ts';
 

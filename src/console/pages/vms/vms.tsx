@@ -87,37 +87,37 @@ const textOf = ({ name, image, host, state, ft }: VmView): string =>
 
 const columns: readonly Column<VmView>[] = [
   {
-    ...{ key: 'name', head: 'Name', width: 'minmax(9rem, 1.6fr)' },
+    ...{ key: 'name', head: 'Name', width: 'minmax(7rem, 1.6fr)' },
     cell: ({ name }) => <Link href={`/vms/${name}`}>{name}</Link>,
     sort: ({ name }) => name,
   },
   {
-    ...{ key: 'state', head: 'State', width: 'minmax(7.5rem, 1fr)' },
+    ...{ key: 'state', head: 'State', width: 'minmax(7.5rem, 0.8fr)' },
     cell: (vm) => <Status {...powerStatus(vm)} />,
     sort: ({ state }) => state,
   },
   {
-    ...{ key: 'protection', head: 'Fault tolerance', width: 'minmax(9.5rem, 1.3fr)' },
+    ...{ key: 'protection', head: 'Fault tolerance', width: 'minmax(9rem, 1fr)' },
     cell: ({ ft }) => <Status {...shortFtStatus(ft)} />,
     sort: ({ ft }) => ft.state,
   },
   {
-    ...{ key: 'host', head: 'Primary', width: 'minmax(6rem, 1fr)' },
+    ...{ key: 'host', head: 'Primary', width: 'minmax(5rem, 1fr)' },
     cell: ({ host }) => host !== null && <Link href={`/hosts/${host}`}>{host}</Link>,
     sort: ({ host }) => host ?? '',
   },
   {
-    ...{ key: 'shadow', head: 'Shadow', width: 'minmax(6rem, 1fr)' },
+    ...{ key: 'shadow', head: 'Shadow', width: 'minmax(5rem, 1fr)' },
     cell: ({ ft: { shadow } }) =>
       shadow !== null && <Link href={`/hosts/${shadow.host}`}>{shadow.host}</Link>,
     sort: ({ ft }) => ft.shadow?.host ?? '',
   },
   {
-    ...{ key: 'lag', head: 'Lag', width: '5.5rem', align: 'end' },
+    ...{ key: 'lag', head: 'Lag', width: '5rem', align: 'end' },
     cell: ({ id }) => <Lag id={id} />,
   },
   {
-    ...{ key: 'log', head: 'Log', width: '7.5rem', align: 'end' },
+    ...{ key: 'log', head: 'Log', width: '7rem', align: 'end' },
     cell: ({ id }) => <LogRate id={id} />,
   },
   {
@@ -126,12 +126,12 @@ const columns: readonly Column<VmView>[] = [
     sort: ({ cpus }) => cpus,
   },
   {
-    ...{ key: 'memory', head: 'Memory', width: '6rem', align: 'end' },
+    ...{ key: 'memory', head: 'Memory', width: '5.5rem', align: 'end' },
     cell: ({ memoryBytes }) => bytes(memoryBytes),
     sort: ({ memoryBytes }) => memoryBytes,
   },
   {
-    ...{ key: 'image', head: 'Image', width: 'minmax(5rem, 1fr)' },
+    ...{ key: 'image', head: 'Image', width: 'minmax(4.5rem, 0.8fr)' },
     cell: ({ image }) => image,
     sort: ({ image }) => image,
   },

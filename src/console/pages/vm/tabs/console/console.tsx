@@ -15,7 +15,7 @@ import { useCluster } from '../../../../live/hooks.ts';
 import type { Link, LinkState } from '../../../../live/reconnecting.ts';
 import { sentence } from '../../../../parts/problem.tsx';
 import { Status } from '../../../../parts/status.tsx';
-import type { TabProps } from '../../tabs.ts';
+import type { TabProps } from '../../define-tab.ts';
 import { documentWithNonce } from './document-with-nonce.ts';
 
 const scrollbackLines = 5_000;

@@ -1,4 +1,4 @@
-import { defineTab } from '../../tabs.ts';
+import { defineTab } from '../../define-tab.ts';
 
 export const tab = defineTab({
   ...{ path: 'console', label: 'Console', order: 20, access: 'operator' },

@@ -6,7 +6,7 @@ import { useList, useVmFigures } from '../../../../live/hooks.ts';
 import { Facts, Panel } from '../../../../parts/page.tsx';
 import { ftStatus, reasonText, Status } from '../../../../parts/status.tsx';
 import { bytes, count, duration, megabits } from '../../../../parts/units.ts';
-import type { TabProps } from '../../tabs.ts';
+import type { TabProps } from '../../define-tab.ts';
 import { FtActions } from './ft-actions.tsx';
 import { PairPicture } from './pair-picture.tsx';
 import { Prechecks } from './prechecks.tsx';

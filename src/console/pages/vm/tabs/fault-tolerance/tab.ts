@@ -1,4 +1,4 @@
-import { defineTab } from '../../tabs.ts';
+import { defineTab } from '../../define-tab.ts';
 
 export const tab = defineTab({
   ...{ path: 'fault-tolerance', label: 'Fault tolerance', order: 30, access: 'viewer' },

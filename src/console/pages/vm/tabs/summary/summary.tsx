@@ -4,7 +4,7 @@ import { EventRows } from '../../../../parts/event-rows.tsx';
 import { Facts, Panel } from '../../../../parts/page.tsx';
 import { ftStatus, Status } from '../../../../parts/status.tsx';
 import { bytes, count, duration, megabits, percent } from '../../../../parts/units.ts';
-import type { TabProps } from '../../tabs.ts';
+import type { TabProps } from '../../define-tab.ts';
 import { useVmEvents } from '../../use-vm-events.ts';
 
 export default function Summary({ vm }: TabProps) {

@@ -1,4 +1,4 @@
-import { defineTab } from '../../tabs.ts';
+import { defineTab } from '../../define-tab.ts';
 
 export const tab = defineTab({
   ...{ path: 'summary', label: 'Summary', order: 10, access: 'viewer' },
