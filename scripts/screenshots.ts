@@ -26,7 +26,7 @@ const views: readonly View[] = [
   { name: 'overview', path: '/', ready: shows('Recent events') },
   { name: 'vms', path: '/vms', ready: shows('2 VMs') },
   { name: 'vm-summary', path: '/vms/web', ready: shows(/Mbit/) },
-  { name: 'vm-console', path: '/vms/web/console', ready: shows('Attached') },
+  { name: 'vm-console', path: '/vms/web/console', ready: shows('Live on') },
   { name: 'vm-fault-tolerance', path: '/vms/web/fault-tolerance', ready: shows(/Mbit/) },
   { name: 'vm-fault-tolerance-off', path: '/vms/plain/fault-tolerance', ready: shows('Turn On') },
   { name: 'hosts', path: '/hosts', ready: shows('Connected') },

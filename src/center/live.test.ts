@@ -90,8 +90,9 @@ describe('the live view', () => {
     });
     const { messages } = await look();
     await client.call('startVm', { params: { vm: 'pair' }, body: {} });
-    await a!.order('start');
-    await a!.ask(id, { kind: 'start' });
+    const { fenced, acceptStale } = await a!.order('start');
+    const { granted } = await a!.ask(id, { kind: 'start', fenced, acceptStale });
+    assert.ok(granted);
     a!.report(id, 'live', { count: '100', gate: { medianMs: 0.4, p99Ms: 2, held: 1 } });
     await b!.order('startShadow');
     b!.report(id, 'shadow', { count: '90' });

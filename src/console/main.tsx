@@ -2,7 +2,7 @@
  * The console's beginning: what the page's policy asks for, the colours, and then the app.
  *
  * The center puts a nonce into the page with every reply; style elements that libraries make carry
- * it (Mantine, react-remove-scroll, and the terminal by terminal.ts).
+ * it (Mantine, react-remove-scroll, and the terminal by styles-with-nonce.ts).
  */
 import '@fontsource-variable/inter/index.css';
 import '@mantine/core/styles.css';

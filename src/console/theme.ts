@@ -7,6 +7,7 @@ const umbra: MantineColorsTuple = [
   ...(['#5f78dd', '#4560d0', '#3a52b8', '#3147a3', '#263a8c'] as const),
 ];
 
+const closeButtonProps = { 'aria-label': 'Close' } as const;
 const small = { defaultProps: { size: 'xs' } } as const;
 
 export const theme = createTheme({
@@ -24,8 +25,10 @@ export const theme = createTheme({
     Button: small,
     TextInput: { defaultProps: { size: 'sm' } },
     Select: { defaultProps: { size: 'sm' } },
+    Drawer: { defaultProps: { closeButtonProps } },
     Modal: {
       defaultProps: {
+        closeButtonProps,
         overlayProps: { backgroundOpacity: 0.4 },
         transitionProps: { duration: 120 },
       },

@@ -84,7 +84,7 @@ describe('the console', { skip: noBrowser }, () => {
 
   test('its serial console shows what the guest says, and stays through a failover', async () => {
     await page().getByRole('tab', { name: 'Console' }).click();
-    await page().getByText('Attached').waitFor();
+    await page().getByText('Attached', { exact: true }).waitFor();
     const guestSays = Array.from({ length: 24 }, (_, at) => String.fromCharCode(consoleByteAt(at)));
     const expected = guestSays.slice(1, 24).join('');
     const rows = page().locator('.xterm-rows');
@@ -96,7 +96,7 @@ describe('the console', { skip: noBrowser }, () => {
     await page().getByText('Live on b.').waitFor();
     const before = await rows.textContent();
     await eventually('more of it', async () => (await rows.textContent()) !== before);
-    await page().getByText('Attached').waitFor();
+    await page().getByText('Attached', { exact: true }).waitFor();
   });
 
   test('fault tolerance: both copies, what can be done, what was done', async () => {
@@ -133,7 +133,7 @@ describe('the console', { skip: noBrowser }, () => {
     await page()
       .getByText(/umbra host start --join https/)
       .waitFor();
-    await page().getByRole('button', { name: 'Close', exact: true }).click();
+    await page().getByRole('button', { name: 'Close', exact: true }).last().click();
     assert.equal(await page().getByLabel('Filter hosts').inputValue(), 'b');
     assert.deepEqual(watched.failures, []);
   });
@@ -149,7 +149,7 @@ describe('the console', { skip: noBrowser }, () => {
     assert.equal(await button.getAttribute('aria-disabled'), 'true');
     assert.equal(await own.getByRole('tab', { name: 'Console' }).count(), 0);
     await button.focus();
-    await own.getByText('For people of the role operator.').first().waitFor();
+    await own.getByRole('tooltip').getByText('For people of the role operator.').waitFor();
     await assertAccessible(own, 'as a viewer on a tablet');
     assert.deepEqual(failures, []);
     await own.context().close();

@@ -16,7 +16,7 @@ import type { Link, LinkState } from '../../../../live/reconnecting.ts';
 import { sentence } from '../../../../parts/problem.tsx';
 import { Status } from '../../../../parts/status.tsx';
 import type { TabProps } from '../../define-tab.ts';
-import { documentWithNonce } from './document-with-nonce.ts';
+import { stylesWithNonce } from './styles-with-nonce.ts';
 
 const scrollbackLines = 5_000;
 
@@ -36,11 +36,10 @@ export default function Console({ vm }: TabProps) {
       scrollback: scrollbackLines,
       screenReaderMode: true,
       theme: { background: '#0d1015', foreground: '#d6dbe3', cursor: '#8aa4ff' },
-      documentOverride: documentWithNonce(),
     });
     const fit = new FitAddon();
     terminal.loadAddon(fit);
-    terminal.open(frame.current!);
+    stylesWithNonce(() => terminal.open(frame.current!));
     fit.fit();
     const resized = new ResizeObserver(() => fit.fit());
     resized.observe(frame.current!);
