@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 import type { Page } from 'playwright-core';
 import { launch, logIn, noBrowser, open } from '../tests/console/browser.fixture.ts';
 import { SyntheticCluster } from '../tests/console/synthetic-cluster.fixture.ts';
-import { RealCluster } from '../tests/system/real-cluster.fixture.ts';
+import { guestCluster } from '../tests/system/guest-cluster.fixture.ts';
 import { buildConsole } from './console.ts';
 
 interface View {
@@ -73,16 +73,17 @@ await buildConsole();
 const browser = await launch();
 try {
   if (wanted(views).length > 0) {
-    const cluster = await RealCluster.start();
+    const guests = await guestCluster();
     try {
+      const { cluster } = guests;
       const { client } = cluster;
       const body = { name: 'olga', role: 'administrator', password } as const;
       await client.call('createUser', { body });
-      for (const host of ['host1', 'host2', 'host3']) await cluster.startHost(host);
-      await cluster.protectedVm('host1');
+      for (const host of ['host1', 'host2', 'host3']) await cluster.daemon('host', host);
+      await guests.protectedVm('host1');
       await client.call('createVm', { body: { name: 'plain', image: 'test' } });
       await client.call('testFailover', { params: { vm: 'web' } });
-      await cluster.state('running');
+      await cluster.state('web', 'running');
       const { page } = await open(browser, client.wire.url);
       await page.goto('/');
       await page.getByLabel('User').waitFor();
@@ -96,7 +97,7 @@ try {
       const small = wanted(views).map((view) => ({ ...view, name: `tablet-${view.name}` }));
       if (only === undefined) await shoot(tablet.page, folder, small);
     } finally {
-      await cluster.close();
+      await guests.close();
     }
   }
   for (const [list, options] of [
