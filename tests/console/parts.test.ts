@@ -1,6 +1,7 @@
 /** The console's parts that need no browser: the live store, health, words, checks of forms. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { ConsolePlace } from '../../src/api/console-messages.ts';
 import { endpoints } from '../../src/api/endpoints.ts';
 import type { LiveChanges, LiveState } from '../../src/api/live.ts';
 import type { EventView, FtStatusView, HostView, VmView } from '../../src/api/views.ts';
@@ -104,6 +105,21 @@ test('events are kept once each, whatever comes twice', () => {
     log.value.map(({ sequence }) => sequence),
     [1, 2, 3],
   );
+});
+
+test('a console shows each byte once, over reconnections and power-ons', () => {
+  const place = new ConsolePlace();
+  const shown = (offset: number, text: string, powerOn = 1): string => {
+    const fresh = place.take({ offset: String(offset), powerOn }, Buffer.from(text));
+    return `${fresh.offset} ${Buffer.from(fresh.bytes)}`;
+  };
+  assert.equal(shown(0, 'abc'), '0 abc');
+  assert.equal(shown(0, 'abcde'), '3 de', 'another center tells it from the beginning');
+  assert.equal(shown(1, 'bc'), '5 ', 'nothing new');
+  assert.equal(shown(8, 'ij'), '8 ij', 'what nobody has any more is passed over');
+  assert.equal(shown(0, 'xy', 2), '0 xy', 'powered on while nobody was there to say so');
+  place.restart();
+  assert.equal(shown(0, 'z', 3), '0 z');
 });
 
 test('health: each VM that runs counts once, and the worst is said', () => {
