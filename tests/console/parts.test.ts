@@ -4,6 +4,8 @@ import { describe, test } from 'node:test';
 import { ConsolePlace } from '../../src/api/console-messages.ts';
 import { endpoints } from '../../src/api/endpoints.ts';
 import type { LiveChanges, LiveState } from '../../src/api/live.ts';
+import type { SessionView } from '../../src/api/people.ts';
+import { UmbraError } from '../../src/api/problems.ts';
 import type { EventView, FtStatusView, HostView, VmView } from '../../src/api/views.ts';
 import { EventLog } from '../../src/console/live/events.ts';
 import { healthOf } from '../../src/console/live/health.ts';
@@ -12,6 +14,7 @@ import { roleChanges } from '../../src/console/pages/vm/tabs/fault-tolerance/rol
 import { ifPrimaryWereLost } from '../../src/console/pages/vm/tabs/fault-tolerance/what-if.ts';
 import { fieldErrors } from '../../src/console/parts/field-errors.ts';
 import { bytes, count, duration } from '../../src/console/parts/units.ts';
+import { Session } from '../../src/console/session/session.ts';
 
 const ft = (changes: Partial<FtStatusView> = {}): FtStatusView => ({
   ...{ vm: 'web', state: 'running', reason: null, generation: 2 },
@@ -120,6 +123,26 @@ test('a console shows each byte once, over reconnections and power-ons', () => {
   assert.equal(shown(0, 'xy', 2), '0 xy', 'powered on while nobody was there to say so');
   place.restart();
   assert.equal(shown(0, 'z', 3), '0 z');
+});
+
+test('a session is asked for once, however late its former sockets are refused', async () => {
+  const session = new Session();
+  const why = new UmbraError('credentials-refused', 'they are worth nothing', 'Log in.');
+  const view = (csrfToken: string): SessionView => ({
+    ...{ name: 'olga', kind: 'session', role: 'administrator', csrfToken, expires: null },
+  });
+  const [first, second] = [view('1'), view('2')];
+  session.opened(first);
+  const waits = [session.renewed(why, first), session.renewed(why, first)];
+  assert.equal(session.value.kind, 'interrupted');
+  session.opened(second);
+  await Promise.all(waits);
+  await session.renewed(why, first);
+  assert.equal(session.value.kind, 'open', 'this one is new');
+  const again = session.renewed(why, second);
+  assert.equal(session.value.kind, 'interrupted');
+  session.nobody();
+  await assert.rejects(again, why);
 });
 
 test('health: each VM that runs counts once, and the worst is said', () => {
