@@ -24,5 +24,6 @@ step('imports and purity', () => {
 });
 step('types', () => command('tsc', '-p', 'tsconfig.json'));
 step('types of the pure folders', () => command('tsc', '-p', 'tsconfig.pure.json'));
+step('types of the console', () => command('tsc', '-p', 'src/console/tsconfig.json'));
 step('style', () => command('biome', 'check', '--error-on-warnings', '.'));
 process.exitCode = failed ? 1 : 0;

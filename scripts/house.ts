@@ -2,7 +2,7 @@
  * The rules of the house, held by a check: imports point one way, and the folders whose code must
  * run identically on both hosts know no clock, no randomness and no Node module.
  *
- * Input: every .ts file under src/. Output: one line per violation. Tests beside the sources may
+ * Input: every .ts and .tsx file under src/. Output: one line per violation. Tests beside the sources may
  * use Node; they are checked for direction only.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -39,7 +39,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'debug',
   ],
   debug: ['base', 'isa', 'machine', 'lockstep'],
-  web: ['api'],
+  console: ['api'],
 };
 
 /** Folders whose code is executed on both sides of a pair and must not be able to tell them apart. */
@@ -88,7 +88,7 @@ export function violations(root: string): string[] {
   const source = join(root, 'src');
   const found: string[] = [];
   for (const name of readdirSync(source, { recursive: true, encoding: 'utf8' })) {
-    if (!name.endsWith('.ts')) continue;
+    if (!/\.tsx?$/.test(name)) continue;
     const folder = name.split('/')[0]!;
     const isTest = name.endsWith('.test.ts');
     const text = stripComments(readFileSync(join(source, name), 'utf8'));

@@ -19,6 +19,7 @@ const packages: Readonly<Record<string, string>> = {
   'libstdc++6-arm64-cross': '/usr/aarch64-linux-gnu/lib/libstdc++.so.6',
   'redis-tools': '/usr/bin/redis-cli',
   busybox: '/usr/bin/busybox',
+  chromium: '/usr/bin/chromium',
   iproute2: '/usr/sbin/ip',
   e2fsprogs: '/usr/sbin/mke2fs',
   faketime: '/usr/bin/faketime',

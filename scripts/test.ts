@@ -10,6 +10,7 @@ import { globSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
+import { buildConsole } from './console.ts';
 import { installTestPackages } from './test-packages.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -38,6 +39,8 @@ const files =
         .sort()
         .map((file) => resolve(root, file));
 
+if (files.some((file) => file.includes('/tests/console/'))) await buildConsole();
+
 /** Runs test files, some at a time, and counts. A suite is a heading, not a test: only leaves count. */
 function runFiles(chosen: readonly string[], concurrency: number): Promise<void> {
   if (chosen.length === 0) return Promise.resolve();
@@ -54,8 +57,8 @@ function runFiles(chosen: readonly string[], concurrency: number): Promise<void>
   return new Promise((resolve) => stream.on('end', () => setImmediate(resolve)));
 }
 
-// Whole clusters of processes, whose delays are measured, have the machine to themselves.
-const isSystem = (file: string): boolean => file.includes('/tests/system/');
+// Whole clusters of processes, whose delays are measured, and browsers have the machine to themselves.
+const isSystem = (file: string): boolean => /\/tests\/(system|console)\//.test(file);
 await runFiles(
   files.filter((file) => !isSystem(file)),
   2,

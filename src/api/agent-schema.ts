@@ -29,6 +29,8 @@ const VmStatus = Type.Object({
   replica: Type.Optional(
     Type.Object({ bytesTotal: Count, bytesCompared: Count, bytesSent: Count }),
   ),
+  gate: Type.Optional(Type.Object({ medianMs: Type.Number(), p99Ms: Type.Number(), held: Count })),
+  lastFingerprint: Type.Optional(Type.Object({ position: Count, count: Decimal })),
   cpuMicros: Type.Optional(Type.Number({ minimum: 0 })),
   residentBytes: Type.Optional(Type.Number({ minimum: 0 })),
   ended: Type.Optional(Type.Object({ kind: Type.String(), text: Type.String() })),

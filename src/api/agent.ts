@@ -212,6 +212,10 @@ export interface VmStatus {
     readonly bytesCompared: number;
     readonly bytesSent: number;
   };
+  /** Of a live copy: how long outputs were held lately, milliseconds, and how many are. */
+  readonly gate?: { readonly medianMs: number; readonly p99Ms: number; readonly held: number };
+  /** Of a shadow: the entry of the log at which it has last compared a fingerprint. */
+  readonly lastFingerprint?: { readonly position: number; readonly count: string };
   /** Of the whole process since its start; what it holds of the host's memory. */
   readonly cpuMicros?: number;
   readonly residentBytes?: number;

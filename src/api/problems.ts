@@ -8,6 +8,9 @@
 import Type, { type Static } from 'typebox';
 import { UmbraError } from '../base/errors.ts';
 
+/** For the console, which imports from api/ alone. */
+export { UmbraError };
+
 export const ProblemView = Type.Object({
   /** `urn:umbra:error:CODE` */
   type: Type.String(),

@@ -42,20 +42,11 @@ export function onRefusal(
   });
 }
 
-/** WebSocket close code by which the center says that trying again is of no use. */
-export const closeRefused = 4403;
-/** The reason of a close is `CODE: why`, cut to what a close frame can carry. */
+export { closeRefused, parseCloseReason } from './close-codes.ts';
+
+/** The reason of a close is `CODE: why` (close-codes.ts), cut to what a close frame can carry. */
 const closeReasonBytesMax = 123;
 
 export function closeReason(code: string, text: string): string {
   return Buffer.from(`${code}: ${text}`).subarray(0, closeReasonBytesMax).toString('utf8');
-}
-
-/** What `closeReason` has made; nothing where it is another reason. */
-export function parseCloseReason(reason: string): {
-  readonly code?: string;
-  readonly text?: string;
-} {
-  const [, code, text] = reason.match(/^([a-z-]+): (.*)$/s) ?? [];
-  return { ...(code !== undefined && { code }), ...(text !== undefined && { text }) };
 }

@@ -9,12 +9,13 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { UmbraError } from '../base/errors.ts';
+import { apiPrefix, type Transport } from './calls.ts';
 import type { Credentials } from './credentials.ts';
 import { fromProblem } from './problems.ts';
 
 /** The name in the center's certificate. */
 export const centerName = 'center.umbra';
-export const apiPrefix = '/api/v1';
+export { apiPrefix };
 
 /** Whom to believe, and who to be: a certificate for daemons, a token for people. */
 export interface Trust {
@@ -48,7 +49,7 @@ export const authorization = (trust: Trust): Record<string, string> =>
   trust.token === undefined ? {} : { authorization: `Bearer ${trust.token}` };
 
 /** One center, reached over connections that are kept. */
-export class Wire {
+export class Wire implements Transport {
   readonly url: string;
   readonly trust: Trust;
   readonly #agent: HttpsAgent;

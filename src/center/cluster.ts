@@ -32,6 +32,7 @@ import { cancelMove } from './migration.ts';
 import { type News, newsOf } from './news.ts';
 import type { HostState, Limits, Load } from './placement.ts';
 import { type Command, needOf, type Plan, plan, type Situation } from './protection.ts';
+import type { CopyRates } from './rates.ts';
 import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
@@ -569,10 +570,11 @@ export class Cluster implements AgentListener {
         clockAheadMs: clocks === undefined ? undefined : Math.max(...clocks),
       };
     });
-    return { vms, hosts, shortage: this.#shortage() };
+    return { vms, hosts, shortage: this.shortage() };
   }
 
-  #shortage(): Facts['shortage'] {
+  /** The worst loss of one host that could not be made good. */
+  shortage(): Facts['shortage'] {
     const running = this.inventory.vms.filter(
       ({ spec, host }) =>
         host !== undefined && this.arbiter.entry(spec.id)?.record.state === 'live',
@@ -616,14 +618,19 @@ export class Cluster implements AgentListener {
   /** Hosts with what is set aside on them for VMs other than this one. */
   hostStates(exceptVm?: string): HostState[] {
     const hosts = this.inventory.daemons.filter((daemon) => daemon.kind === 'host');
-    return hosts.map(({ id, name, maintenance, memoryBytes }) => ({
-      id,
-      name,
-      connected: this.agents.get(id) !== undefined,
-      maintenance,
-      memoryBytes,
-      load: this.#loadOf(id, exceptVm),
-    }));
+    const loadOf = (id: string) => this.#loadOf(id, exceptVm);
+    return hosts.map(({ id, name, maintenance, memoryBytes }) => {
+      const connected = this.agents.get(id) !== undefined;
+      let load: Load | undefined;
+      return {
+        ...{ id, name, connected, maintenance, memoryBytes },
+        // Few who look at a host want its load, and with many VMs it is the dear part.
+        get load() {
+          load ??= loadOf(id);
+          return load;
+        },
+      };
+    });
   }
 
   #loadOf(host: string, exceptVm: string | undefined): Load {
@@ -717,8 +724,10 @@ export class Cluster implements AgentListener {
     (this.inventory.daemon(daemonId) ?? this.inventory.revoked(daemonId))?.name ?? daemonId;
 
   ftStatus(vm: Vm): FtStatusView {
-    return ftStatusOf(this.situation(vm), this.nameOf, (process) => this.#memory.rates.of(process));
+    return ftStatusOf(this.situation(vm), this.nameOf, this.ratesOf);
   }
+
+  ratesOf = (process: string): CopyRates => this.#memory.rates.of(process);
 }
 
 /** The guest's clock begins now; what it must not be able to guess is drawn now. */

@@ -3,7 +3,7 @@
  * kept in the store. Kinds follow the reference's own events (FACTS 3).
  */
 import type { EventView } from '../api/views.ts';
-import type { Store } from './store/store.ts';
+import type { EventQuery, Store } from './store/store.ts';
 
 export type EventKind =
   | 'center-joined'
@@ -89,6 +89,11 @@ export class Events {
   }
 
   list(after: number, limit: number, vm?: string): readonly EventView[] {
-    return this.#store.events({ after, limit, ...(vm !== undefined && { vm }) });
+    return this.query({ after, limit, ...(vm !== undefined && { vm }) });
+  }
+
+  /** Oldest first. */
+  query(query: EventQuery): readonly EventView[] {
+    return this.#store.events(query);
   }
 }

@@ -23,6 +23,9 @@ const own = [
   ),
   '/api/reference',
 ];
+/** The console's page and files are the same at every center. */
+const isOwn = (url: string): boolean =>
+  own.some((path) => url.startsWith(path)) || !/^\/(api|metrics)\b/.test(url);
 const hopByHop = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'host']);
 /** A WebSocket's handshake is between the client and the leader. */
 const ofSockets = new Set(['connection', 'upgrade']);
@@ -84,7 +87,7 @@ export function forwardToLeader(
   server.addHook('preClose', async () => sockets.close());
   server.addHook('onClose', async () => agent.destroy());
   server.addHook('onRequest', async (request, reply) => {
-    if (store.leads || own.some((path) => request.url.startsWith(path))) return;
+    if (store.leads || isOwn(request.url)) return;
     const leader = store.leaderUrl;
     const isDaemon = (request.raw.socket as TLSSocket).getPeerCertificate()?.subject !== undefined;
     const isSocket = request.headers.upgrade !== undefined;

@@ -95,7 +95,7 @@ export const handlers: Handlers = {
   },
   ...lifecycleHandlers,
   listEvents: ({ cluster }, { query }) => [
-    ...cluster.events.list(query.after ?? 0, query.limit ?? 1000, query.vm),
+    ...cluster.events.query({ ...query, after: query.after ?? 0, limit: query.limit ?? 1000 }),
   ],
   listTasks: ({ cluster }, { query }) => cluster.tasks.list(query),
   showTask: ({ cluster }, { params }) => cluster.tasks.show(params.task),

@@ -63,6 +63,6 @@ function ft(
   return cluster.ftStatus(cluster.inventory.vm(vm.spec.id)!);
 }
 
-function alarmView({ holdMs: _, ...alarm }: Alarm): AlarmView {
+export function alarmView({ holdMs: _, ...alarm }: Alarm): AlarmView {
   return alarm;
 }

@@ -15,6 +15,7 @@ import { UmbraError } from '../base/errors.ts';
 import { backUp } from './backup.ts';
 import { admitted, type Caller, nameOf, roleOf } from './callers.ts';
 import type { CenterTls } from './certificates.ts';
+import { addConsole } from './console-files.ts';
 import { sendArchive } from './exports.ts';
 import { forwardToLeader } from './forward.ts';
 import type { Context } from './handler.ts';
@@ -75,7 +76,8 @@ export async function createServer(
     sendProblem(reply, new UmbraError('endpoint-unknown', `there is no ${what}`, remedy));
   });
   server.addHook('onSend', async (_request, reply) => {
-    reply.header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');
+    reply.header('x-content-type-options', 'nosniff');
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
   });
   // A refused upgrade leaves a socket that nobody owns: it ends when the client ends it.
   server.server.on('upgrade', (_request, socket) => socket.once('end', () => socket.end()));
@@ -85,6 +87,7 @@ export async function createServer(
   for (const name of Object.keys(endpoints) as EndpointName[]) addEndpoint(server, context, name);
   addRefusals(server);
   addReference(server, context.version);
+  addConsole(server);
   addSockets(server, context);
   addImageFiles(server, context);
   addBackup(server, context);

@@ -1,10 +1,10 @@
 /**
- * The WebSockets of the center: daemons' conversations, consoles, events, and archives that hosts
- * send. Who may open one is decided before the upgrade, so that a refusal is a problem document.
+ * The WebSockets of the center: daemons' conversations, consoles, events, the live view, and archives
+ * that hosts send. Who may open one is decided before the upgrade, so that a refusal is a problem document.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
-import type { ConsoleFromViewer, ConsoleToViewer } from '../api/console.ts';
+import type { ConsoleFromViewer, ConsoleToViewer } from '../api/console-messages.ts';
 import type { Access } from '../api/endpoints.ts';
 import { centersHeader } from '../api/lasting-socket.ts';
 import { apiPrefix } from '../api/wire.ts';
@@ -15,6 +15,7 @@ import type { Cluster } from './cluster.ts';
 import { streamEvents, watchOver } from './event-stream.ts';
 import type { Context } from './handler.ts';
 import type { Daemon } from './inventory.ts';
+import { LiveViews } from './live.ts';
 import { liveOf } from './protection.ts';
 import { follows } from './store/etcd-store.ts';
 
@@ -29,6 +30,7 @@ export function addSockets(server: FastifyInstance, context: Context): void {
   addArchiveSocket(server, context);
   addConsoleSocket(server, context);
   addEventSocket(server, context);
+  addLiveSocket(server, context);
 }
 
 interface Socket {
@@ -147,6 +149,18 @@ function addEventSocket(server: FastifyInstance, context: Context): void {
     open(socket, request) {
       watchOver(socket, () => stillHere(context, request, 'viewer'));
       streamEvents(socket, cluster.events, cluster.store, asked(request));
+    },
+  });
+}
+
+function addLiveSocket(server: FastifyInstance, context: Context): void {
+  const live = new LiveViews(context.cluster, context.version);
+  addSocket(server, context, {
+    path: '/live',
+    access: 'viewer',
+    open(socket, request) {
+      watchOver(socket, () => stillHere(context, request, 'viewer'));
+      live.add(socket);
     },
   });
 }

@@ -207,7 +207,7 @@ const etcdFiles = (ca: string, { etcdCert, etcdKey }: StartOptions) => ({
 });
 
 function welcome({ url, joinToken, administrator, adminFile }: Center): string {
-  const lines = [`The center is ready at ${url}`];
+  const lines = [`The center is ready at ${url}, for browsers, too`];
   if (administrator !== undefined) {
     const { name, password } = administrator;
     lines.push(`First user, shown this once: ${name}, password ${password}`);

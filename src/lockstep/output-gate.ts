@@ -13,17 +13,23 @@
  */
 import { assert } from '../base/assert.ts';
 import type { Output } from '../machine/effects.ts';
+import { GateDelays } from './gate-delays.ts';
+import type { Micros } from './ports.ts';
 
 interface Held {
   readonly output: Output;
   readonly bytes: number;
   /** Position of the entry whose acknowledgement releases it; Infinity until it is sealed. */
   position: number;
+  /** undefined on a shadow: nobody waits for what it holds. */
+  readonly heldAt: Micros | undefined;
 }
 
 const overheadBytes = 128;
 
 export class OutputGate {
+  /** Of what has waited for an acknowledgement. */
+  readonly delays = new GateDelays();
   readonly #bytesMax: number;
   #held: Held[] = [];
   #unsealed = 0;
@@ -69,10 +75,11 @@ export class OutputGate {
     this.#closed = true;
   }
 
-  hold(output: Output): void {
+  /** @param heldAt now, where it is to be known how long it waits */
+  hold(output: Output, heldAt?: Micros): void {
     assert(this.#closed, 'an open gate holds nothing');
     const bytes = overheadBytes + sizeOf(output);
-    this.#held.push({ output, bytes, position: Number.POSITIVE_INFINITY });
+    this.#held.push({ output, bytes, position: Number.POSITIVE_INFINITY, heldAt });
     this.#unsealed++;
     this.#bytes += bytes;
     if (output.kind === 'frame') this.#droppableBytes += bytes;
@@ -88,8 +95,8 @@ export class OutputGate {
   }
 
   /** The shadow has received everything up to this position: what may leave now, in order. */
-  release(acknowledged: number): Output[] {
-    const outputs = this.#take(acknowledged);
+  release(acknowledged: number, now?: Micros): Output[] {
+    const outputs = this.#take(acknowledged, now);
     if (acknowledged > this.#releasedPosition) this.#releasedPosition = acknowledged;
     return outputs;
   }
@@ -110,13 +117,16 @@ export class OutputGate {
     return this.#held.some(({ output }) => output.kind === 'disk' && output.request.disk === disk);
   }
 
-  #take(limit: number): Output[] {
+  #take(limit: number, now?: Micros): Output[] {
     let end = 0;
     while (end < this.#held.length && this.#held[end]!.position <= limit) end++;
     if (end === 0) return [];
     const leaving = this.#held.splice(0, end);
     this.#unsealed = Math.min(this.#unsealed, this.#held.length);
-    for (const held of leaving) this.#account(held);
+    for (const held of leaving) {
+      this.#account(held);
+      if (held.heldAt !== undefined && now !== undefined) this.delays.left(held.heldAt, now);
+    }
     return leaving.map((held) => held.output);
   }
 

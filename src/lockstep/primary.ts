@@ -228,7 +228,7 @@ export class Primary implements Guarded {
       this.#record({ kind: 'entropy', bytes: this.#ports.entropy(output.length) });
     } else if (output.kind === 'disk' && !this.#isGated(output)) {
       this.#ledger.submit(output.request);
-    } else if (this.gate.closed) this.gate.hold(output);
+    } else if (this.gate.closed) this.gate.hold(output, this.#ports.clock.now());
     else this.emit([output]);
   }
 

@@ -228,7 +228,8 @@ export class Protection {
   #acknowledged(session: ShadowSession): void {
     const { gate } = this.#guarded;
     // Only a shadow that may become or is eligible counts; in `starting` the gate is open anyway.
-    if (gate.closed) this.#guarded.emit(gate.release(session.sender.acknowledgedPosition));
+    if (!gate.closed) return;
+    this.#guarded.emit(gate.release(session.sender.acknowledgedPosition, this.#now()));
   }
 
   diskDone(completion: DiskCompletion): void {
@@ -577,6 +578,7 @@ export class Protection {
       lagMicros: this.lag,
       logBytesSent: this.#session?.sender.bytesSent ?? 0,
       heldOutputs: this.#guarded.gate.length,
+      gateDelays: this.#guarded.gate.delays.summary(this.#now()),
       arbiterSilentMicros: this.#membership?.silentFor(this.#now()),
     };
   }

@@ -41,6 +41,8 @@ export class Replayer {
   #diverged: Divergence | undefined;
   /** Fingerprints of the log that this machine has met. */
   fingerprintsCompared = 0;
+  /** The last one that was the same. */
+  lastFingerprint: { readonly position: number; readonly count: bigint } | undefined;
 
   /** @param ledger the own replica's requests; a recording has none and carries all data */
   constructor(machine: Machine, nextPosition: number, ledger?: DiskLedger) {
@@ -116,6 +118,7 @@ export class Replayer {
         return this.#diverge(entry, fingerprintText(event.value), fingerprintText(actual));
       }
       this.fingerprintsCompared += 1;
+      this.lastFingerprint = { position: this.#nextPosition, count: entry.count };
     } else if (event.kind === 'disk') {
       const completion = this.#ledger?.completionOf(event.disk, event.request);
       if (event.data === undefined && event.ok) {

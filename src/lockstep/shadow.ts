@@ -119,6 +119,10 @@ export class Shadow {
     return this.#replayer?.fingerprintsCompared ?? 0;
   }
 
+  get lastFingerprint(): Replayer['lastFingerprint'] {
+    return this.#replayer?.lastFingerprint;
+  }
+
   /** One turn of the loop. @returns when the next is needed; sooner if anything arrives */
   step(): Micros {
     const now = this.#ports.clock.now();

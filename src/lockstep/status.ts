@@ -3,6 +3,7 @@
  *
  * From: primary and shadow. To: the host daemon, the center, the operator.
  */
+import type { DelaySummary } from './gate-delays.ts';
 import type { Micros } from './ports.ts';
 
 /** Whether and why protection is wanted; the center decides, the copy only shows it. */
@@ -35,6 +36,8 @@ export interface FtStatus {
   readonly lagMicros: Micros;
   readonly logBytesSent: number;
   readonly heldOutputs: number;
+  /** How long outputs were held lately; undefined where none were. */
+  readonly gateDelays: DelaySummary | undefined;
   /** Since when the arbiter has not answered; undefined while nothing is asked. */
   readonly arbiterSilentMicros: Micros | undefined;
 }

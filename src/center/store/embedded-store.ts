@@ -144,11 +144,13 @@ export class EmbeddedStore extends Records implements Store, ArbiterRecords {
     });
   }
 
-  events({ after, limit, vm }: EventQuery): readonly EventView[] {
+  events({ after, before, limit, vm, last }: EventQuery): readonly EventView[] {
     const rows = this.#prepare(
       `SELECT sequence, time, kind, text, data FROM events
-       WHERE sequence > ?1 AND (?2 IS NULL OR vm = ?2) ORDER BY sequence LIMIT ?3`,
-    ).all(after, vm ?? null, limit) as unknown as EventRow[];
+       WHERE sequence > ?1 AND sequence < ?4 AND (?2 IS NULL OR vm = ?2)
+       ORDER BY sequence ${last ? 'DESC' : 'ASC'} LIMIT ?3`,
+    ).all(after, vm ?? null, limit, before ?? Number.MAX_SAFE_INTEGER) as unknown as EventRow[];
+    if (last) rows.reverse();
     return rows.map(({ data, ...rest }) => ({
       ...rest,
       data: JSON.parse(data) as Record<string, unknown>,

@@ -330,10 +330,14 @@ export class EtcdStore extends Records implements Store, ArbiterRecords {
     });
   }
 
-  events({ after, limit, vm }: EventQuery): readonly EventView[] {
-    return this.#events
-      .filter((event) => event.sequence > after && (vm === undefined || event.data['vm'] === vm))
-      .slice(0, limit);
+  events({ after, before, limit, vm, last }: EventQuery): readonly EventView[] {
+    const found = this.#events.filter(
+      ({ sequence, data }) =>
+        sequence > after &&
+        (before === undefined || sequence < before) &&
+        (vm === undefined || data['vm'] === vm),
+    );
+    return last ? found.slice(-limit) : found.slice(0, limit);
   }
 
   // --- the way to etcd

@@ -31,7 +31,11 @@ export type EventDraft = Omit<EventView, 'sequence'>;
 export interface EventQuery {
   /** Only events with a larger sequence number. */
   readonly after: number;
+  /** Only events with a smaller one. */
+  readonly before?: number;
   readonly limit: number;
+  /** The last ones of them instead of the first ones. */
+  readonly last?: boolean;
   /** Only events of the VM of this name. */
   readonly vm?: string;
 }

@@ -70,7 +70,7 @@ async function demo(options: DemoOptions): Promise<void> {
     else console.log(inWords(report));
     if (failed) process.exitCode = 1;
     if (options.keep) {
-      say('the cluster stays; Ctrl-C ends it. Look around with, for example:');
+      say('the cluster and its web console stay; Ctrl-C ends them. Look around there, or with:');
       say(`UMBRA_HOME=${cluster.home} umbra ft status redis`);
       await interrupted.promise.catch(() => {});
     }

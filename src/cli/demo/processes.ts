@@ -3,6 +3,7 @@
  * and hosts, each started with the same commands that a user would type, and ended by id.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   existsSync,
@@ -65,6 +66,13 @@ export class DemoCluster {
 
   get client(): Client {
     return this.#client!;
+  }
+
+  /** A person of the cluster's, for whoever wants to look on in a browser. */
+  async consoleLogin(): Promise<{ url: string; user: string; password: string }> {
+    const [user, password] = ['demo', randomBytes(9).toString('base64url')];
+    await this.client.call('createUser', { body: { name: user, role: 'administrator', password } });
+    return { url: this.#url, user, password };
   }
 
   logOf(name: string): string {

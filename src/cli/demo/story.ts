@@ -95,6 +95,8 @@ export class Story {
     await this.#cluster.startDaemon('gateway', 'gateway', ['--publish-address', '127.0.0.1']);
     for (const host of this.#hosts.keys()) await this.#startHost(host);
     say(`a center, a gateway and ${hosts} hosts are up, ${hosts + 2} processes`);
+    const { url, user, password } = await this.#cluster.consoleLogin();
+    say(`web console: ${url} (user ${user}, password ${password}; its certificate is its own)`);
   }
 
   #startHost(name: string): Promise<void> {

@@ -1,6 +1,7 @@
 /** What a VM process says of itself, every fifth of a second and when something happens. */
 import type { VmStatus } from '../../api/agent.ts';
 import type { Copy } from '../../lockstep/copy.ts';
+import type { DelaySummary } from '../../lockstep/gate-delays.ts';
 import type { Report } from '../../lockstep/status.ts';
 
 /** Facts that a copy does not know, or forgets when it changes its role. */
@@ -20,6 +21,7 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
   const ended = copy?.ended;
   const status = copy?.status();
   const { user, system } = process.cpuUsage();
+  const compared = copy?.shadow?.lastFingerprint;
   const machine = copy?.primary?.machine ?? copy?.shadow?.machine;
   return {
     vm,
@@ -38,10 +40,23 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
     fingerprintsCompared,
     divergences,
     ...(copy?.shadow !== undefined && { replica: copy.shadow.replica }),
+    ...(status?.gateDelays !== undefined && {
+      gate: gateOf(status.gateDelays, status.heldOutputs),
+    }),
+    ...(compared !== undefined && {
+      lastFingerprint: { position: compared.position, count: String(compared.count) },
+    }),
     cpuMicros: user + system,
     residentBytes: process.memoryUsage.rss(),
     ...(ended && { ended: { kind: ended.kind, text: ended.text } }),
   };
+}
+
+function gateOf(
+  { medianMicros, p99Micros }: DelaySummary,
+  held: number,
+): NonNullable<VmStatus['gate']> {
+  return { medianMs: medianMicros / 1000, p99Ms: p99Micros / 1000, held };
 }
 
 function roleOf(copy: Copy | undefined): VmStatus['role'] {

@@ -1,0 +1,48 @@
+/**
+ * What changes all the time, for viewers: figures of VMs and hosts (api/live.ts), from the newest
+ * status of each process and from the rates between statuses.
+ */
+import type { CopyFigures, HostFigures, VmFigures } from '../api/live.ts';
+import type { VmView } from '../api/views.ts';
+import type { Cluster } from './cluster.ts';
+import type { CopyReport } from './protection.ts';
+
+/** @param view of this VM at this moment */
+export function figuresOf(cluster: Cluster, { id, ft }: VmView): VmFigures {
+  const copies = cluster.agents.copiesOf(id);
+  const on = (host: string | undefined) =>
+    host === undefined ? undefined : copies.find((copy) => cluster.nameOf(copy.host) === host);
+  const primary = on(ft.primary?.host);
+  const shadow = on(ft.shadow?.host);
+  const { gate = null } = primary?.status ?? {};
+  return {
+    vm: id,
+    primary: copyFigures(cluster, primary),
+    shadow: copyFigures(cluster, shadow),
+    lagMs: ft.shadow?.lagMs ?? null,
+    logMbitPerSecond: ft.logMbitPerSecond,
+    logBytesSent: ft.logBytesSent,
+    gate,
+    fingerprintsCompared: ft.fingerprintsCompared,
+    lastFingerprint: shadow?.status.lastFingerprint ?? null,
+    divergences: ft.divergences,
+  };
+}
+
+function copyFigures(cluster: Cluster, copy: CopyReport | undefined): CopyFigures | null {
+  if (copy === undefined) return null;
+  const { count, process, residentBytes } = copy.status;
+  const { cpuPercent } = cluster.ratesOf(process);
+  return { count, cpuPercent, memoryBytes: residentBytes ?? null };
+}
+
+export function hostFiguresOf(cluster: Cluster): HostFigures[] {
+  return cluster.agents.all.map(({ daemonId, copies }) => {
+    let [cpuPercent, memoryBytes] = [0, 0];
+    for (const { process, residentBytes } of copies.values()) {
+      cpuPercent += cluster.ratesOf(process).cpuPercent ?? 0;
+      memoryBytes += residentBytes ?? 0;
+    }
+    return { host: daemonId, cpuPercent: Math.round(cpuPercent * 10) / 10, memoryBytes };
+  });
+}

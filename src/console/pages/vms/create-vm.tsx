@@ -1,0 +1,96 @@
+/** A new VM, by the very schema that the center checks. */
+import { Button, Checkbox, Group, Modal, NumberInput, Select, TextInput } from '@mantine/core';
+import { useState } from 'react';
+import { useLocation } from 'wouter';
+import { useCluster, useList } from '../../live/hooks.ts';
+import { useApiForm } from '../../parts/form.tsx';
+import { toastDone } from '../../parts/toast.tsx';
+
+const mebibyte = 2 ** 20;
+
+export function CreateVm({ onClose }: { readonly onClose: () => void }) {
+  const { client } = useCluster();
+  const [, go] = useLocation();
+  const hosts = useList('hosts').filter(({ kind }) => kind === 'host');
+  const [name, setName] = useState('');
+  const [image, setImage] = useState('');
+  const [cpus, setCpus] = useState<number | string>(1);
+  const [memory, setMemory] = useState<number | string>('');
+  const [host, setHost] = useState<string | null>(null);
+  const [isProtected, setProtected] = useState(hosts.length > 1);
+  const [idempotencyKey] = useState(() => crypto.randomUUID());
+
+  const body = {
+    ...{ name, image, ft: isProtected },
+    ...(cpus !== '' && { cpus: Number(cpus) }),
+    ...(memory !== '' && { memoryBytes: Number(memory) * mebibyte }),
+    ...(host !== null && { host }),
+  };
+  const { form, field, isBusy, problemView } = useApiForm('createVm', body, async (checked) => {
+    await client.call('createVm', { body: checked }, { idempotencyKey });
+    toastDone(`${name} was created. Power it on when you like.`);
+    onClose();
+    go(`/vms/${name}`);
+  });
+  return (
+    <Modal opened onClose={onClose} title="Create VM">
+      <form {...form} className="u-stack">
+        <TextInput
+          label="Name"
+          description="Lower-case letters, digits and inner hyphens"
+          data-autofocus
+          value={name}
+          onChange={(event) => setName(event.currentTarget.value)}
+          {...field('name')}
+        />
+        <TextInput
+          label="Image"
+          description="As umbra image list names it at the center"
+          value={image}
+          onChange={(event) => setImage(event.currentTarget.value)}
+          {...field('image')}
+        />
+        <Group grow align="flex-start">
+          <NumberInput
+            label="CPUs"
+            min={1}
+            max={8}
+            value={cpus}
+            onChange={setCpus}
+            {...field('cpus')}
+          />
+          <NumberInput
+            label="Memory (MiB)"
+            placeholder="as the image says"
+            value={memory}
+            onChange={setMemory}
+            {...field('memoryBytes')}
+          />
+        </Group>
+        <Select
+          label="Host"
+          placeholder="wherever there is room"
+          clearable
+          data={hosts.map((each) => each.name)}
+          value={host}
+          onChange={setHost}
+          {...field('host')}
+        />
+        <Checkbox
+          label="Protect it: a shadow on another host re-executes it and takes over"
+          checked={isProtected}
+          onChange={(event) => setProtected(event.currentTarget.checked)}
+        />
+        {problemView}
+        <Group justify="flex-end" gap="xs">
+          <Button variant="default" onClick={onClose}>
+            Cancel
+          </Button>
+          <Button type="submit" loading={isBusy}>
+            Create
+          </Button>
+        </Group>
+      </form>
+    </Modal>
+  );
+}

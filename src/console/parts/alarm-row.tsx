@@ -1,0 +1,37 @@
+import { Link } from 'wouter';
+import type { AlarmView } from '../../api/lifecycle-views.ts';
+import { useCluster } from '../live/hooks.ts';
+import { Action } from './action.tsx';
+import { Status } from './status.tsx';
+import { Time } from './time.tsx';
+import type { Tone } from './tone.ts';
+
+const tones: Readonly<Record<AlarmView['severity'], Tone>> = {
+  red: 'bad',
+  yellow: 'warn',
+  gray: 'unknown',
+};
+
+export function AlarmRow({ alarm }: { readonly alarm: AlarmView }) {
+  const { client } = useCluster();
+  const { id, severity, text, vm, host, since, acknowledged } = alarm;
+  return (
+    <li>
+      <Status tone={tones[severity]} text={severity} />
+      <span className="u-grow">
+        {text} {vm !== null && <Link href={`/vms/${vm}`}>{vm}</Link>}
+        {vm === null && host !== null && <Link href={`/hosts/${host}`}>{host}</Link>}
+      </span>
+      <Time at={since} />
+      {acknowledged === null && (
+        <Action
+          label="Acknowledge"
+          endpoint="acknowledgeAlarm"
+          size="compact-xs"
+          variant="subtle"
+          run={() => client.call('acknowledgeAlarm', { params: { alarm: id } })}
+        />
+      )}
+    </li>
+  );
+}
