@@ -70,7 +70,7 @@ export async function createServer(
   // Nothing but JSON: what a form of another page can send is refused.
   server.removeContentTypeParser('text/plain');
   server.setErrorHandler((error, _request, reply) => sendProblem(reply, explain(error, onBug)));
-  server.setNotFoundHandler((request, reply) => {
+  addConsole(server, (request, reply) => {
     const what = `${request.method} ${request.url.split('?')[0]}`;
     const remedy = `The API is below ${apiPrefix}; for reading, see /api/reference.`;
     sendProblem(reply, new UmbraError('endpoint-unknown', `there is no ${what}`, remedy));
@@ -87,7 +87,6 @@ export async function createServer(
   for (const name of Object.keys(endpoints) as EndpointName[]) addEndpoint(server, context, name);
   addRefusals(server);
   addReference(server, context.version);
-  addConsole(server);
   addSockets(server, context);
   addImageFiles(server, context);
   addBackup(server, context);
