@@ -16,7 +16,7 @@ import { type FirmwareContext, firmwareCall, hsm, startSupervisor } from './firm
 import { GuestClock } from './guest-clock.ts';
 import { Harts, line, never } from './harts.ts';
 import { layoutFor, run, stopReason } from './layout.ts';
-import type { Checkpoint, Machine, Restore, Stop } from './machine.ts';
+import type { Checkpoint, Machine, Restore, Stop, UnservedTimer } from './machine.ts';
 import { Ram } from './ram.ts';
 
 /** What is behind the bus, as one. `board/` makes it of the devices. */
@@ -151,6 +151,24 @@ export class RiscvMachine implements Machine {
       if (earliest === undefined || compare < earliest) earliest = compare;
     }
     return earliest;
+  }
+
+  get unservedTimer(): UnservedTimer | undefined {
+    let oldest: UnservedTimer | undefined;
+    for (let index = 0; index < this.#harts.hartCount; index++) {
+      if (this.#harts.getWord(index, hart.hsmState) !== hsm.started) continue;
+      const due = this.#harts.get(index, hart.mipLines) & this.#harts.get(index, hart.mie);
+      const compares = [
+        [line.supervisorTimer, hart.stimecmp],
+        [line.machineTimer, hart.mtimecmp],
+      ] as const;
+      for (const [mask, field] of compares) {
+        const deadline = this.#harts.get(index, field);
+        if ((due & mask) === 0n || (oldest && oldest.deadline <= deadline)) continue;
+        oldest = { hart: index, deadline };
+      }
+    }
+    return oldest;
   }
 
   get position(): Position {

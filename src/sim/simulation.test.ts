@@ -24,6 +24,8 @@ const sabotages: Record<Sabotage, RegExp> = {
   'open-gate': /^output-rule/,
   'claim-without-compare': /^(one-live|one-history)/,
   'early-acknowledgement': /^(output-rule|one-history)/,
+  'endless-lease': /^one-live/,
+  'unfenced-disks': /^(fencing|one-history)/,
   'stale-start': /^one-history/,
   'altered-log': /^(no-divergence|one-history)/,
 };
