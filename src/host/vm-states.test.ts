@@ -54,6 +54,7 @@ before(async () => {
     ...{ hostId: 'a', vmsFolder: join(folder, 'vms'), exportsFolder: join(folder, 'exports') },
     credentials: await authority.issue('a'),
     arbiterUrls: () => [`https://127.0.0.1:${(server.address() as AddressInfo).port}/arbiter`],
+    datastores: { find: () => undefined, parents: [] },
     isBusy: () => false,
     tell: (message) => heard.push(message),
   });

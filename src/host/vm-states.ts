@@ -7,13 +7,15 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { CenterMessage, DaemonMessage, SnapshotInfo } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
+import type { Datastores } from './datastores.ts';
 import { Trust } from './trust.ts';
 import { ArbiterClient } from './vm/arbiter-client.ts';
 import { KnowledgeFile } from './vm/knowledge-file.ts';
 import type { Credentials } from './vm/protocol.ts';
+import { beginClone, disksFolder } from './vm/shared-disks.ts';
 import { StartAsk } from './vm/start-ask.ts';
 import {
   disownFolder,
@@ -37,6 +39,8 @@ export interface VmStatesOptions {
   /** Where the folders of all VMs are. */
   readonly vmsFolder: string;
   readonly exportsFolder: string;
+  /** Where folders of VMs are that are on datastores. */
+  readonly datastores: Pick<Datastores, 'find' | 'parents'>;
   readonly credentials: Credentials;
   readonly arbiterUrls: () => readonly string[];
   /** Whether a process of the VM is here, or about to be. */
@@ -69,10 +73,12 @@ export class VmStates {
   }
 
   async tellAll(): Promise<void> {
-    const { vmsFolder } = this.#options;
-    if (!existsSync(vmsFolder)) return;
-    for (const vm of readdirSync(vmsFolder)) {
-      if (existsSync(snapshotsFolder(this.#folder(vm)))) await this.tellSnapshots(vm);
+    const { vmsFolder, datastores } = this.#options;
+    for (const parent of [vmsFolder, ...datastores.parents]) {
+      if (!existsSync(parent)) continue;
+      for (const vm of readdirSync(parent)) {
+        if (existsSync(snapshotsFolder(join(parent, vm)))) await this.tellSnapshots(vm);
+      }
     }
   }
 
@@ -96,13 +102,13 @@ export class VmStates {
     await this.tellSnapshots(vm);
   }
 
-  revert({ vm, snapshot, saved, fenced }: Order<'revert'>): void {
+  revert({ vm, snapshot, saved, fenced, lapsed }: Order<'revert'>): void {
     this.#work(vm, saved, async () => {
       const folder = this.#folder(vm);
       if (!isId(snapshot) || !isId(saved)) throw new Error('malformed names');
       await prepareRevert(folder, snapshot, saved, this.#progress(vm, saved));
       try {
-        await this.#askRevert(vm, saved, fenced);
+        await this.#askRevert(vm, saved, fenced, lapsed);
       } catch (error) {
         // Another center may just have granted it: what the record does not name goes with the
         // next start here.
@@ -113,30 +119,42 @@ export class VmStates {
     });
   }
 
-  clone({ vm, snapshot, newVm, work }: Order<'clone'>): void {
+  clone({ vm, snapshot, newVm, work, disks }: Order<'clone'>): void {
     const act = async () => {
       if (!isId(newVm)) throw new Error('malformed names');
-      const from = { vm, directory: this.#folder(vm.id), snapshot };
-      await cloneDisks(from, this.#folder(newVm), this.#progress(vm.id, work));
+      const directory = this.#folder(vm.id);
+      const from = { vm, directory, disksFolder: this.#disksOf(vm.id, disks), snapshot };
+      const to = join(dirname(directory), newVm);
+      const place = vm.datastore === undefined ? to : await beginClone(to);
+      await cloneDisks(from, place, this.#progress(vm.id, work));
     };
     // What is in a snapshot never changes: its VM may do what it likes meanwhile.
     if (snapshot === undefined) this.#work(vm.id, work, act);
     else void this.#settle(vm.id, work, act());
   }
 
-  export({ vm, file, work }: Order<'export'>): void {
+  export({ vm, file, work, disks }: Order<'export'>): void {
     this.#work(vm.id, work, async () => {
       if (!/^[a-z0-9][A-Za-z0-9.-]{0,200}$/.test(file)) throw new Error('malformed names');
       const { exportsFolder } = this.#options;
       const path = join(exportsFolder, file);
       await mkdir(exportsFolder, { recursive: true, mode: 0o700 });
-      await exportVm(vm, this.#folder(vm.id), path, this.#progress(vm.id, work));
+      await exportVm(vm, this.#disksOf(vm.id, disks), path, this.#progress(vm.id, work));
       return path;
     });
   }
 
+  /** Where its states and snapshots are. */
   #folder(vm: string): string {
-    return join(this.#options.vmsFolder, vm);
+    const { vmsFolder, datastores } = this.#options;
+    return datastores.find(vm) ?? join(vmsFolder, vm);
+  }
+
+  #disksOf(vm: string, disks: string | undefined): string {
+    const folder = this.#folder(vm);
+    if (disks === undefined) return folder;
+    if (!/^[A-Za-z0-9-]{1,100}$/.test(disks)) throw new Error('malformed names');
+    return disksFolder(folder, disks);
   }
 
   #progress(vm: string, work: string) {
@@ -181,15 +199,22 @@ export class VmStates {
     }
   }
 
-  async #askRevert(vm: string, saved: string, fenced: boolean): Promise<void> {
-    const { hostId, credentials, arbiterUrls } = this.#options;
-    const known = await KnowledgeFile.open(this.#folder(vm), () => {});
+  async #askRevert(
+    vm: string,
+    saved: string,
+    fenced: boolean,
+    lapsed: string | undefined,
+  ): Promise<void> {
+    const { hostId, credentials, arbiterUrls, vmsFolder } = this.#options;
+    const own = join(vmsFolder, vm);
+    await mkdir(own, { recursive: true, mode: 0o700 });
+    const known = await KnowledgeFile.open(own, () => {});
     const access = { urls: arbiterUrls(), trust: new Trust(credentials) };
     const client = new ArbiterClient(access, known, (reply) => ask.replied(reply));
     // Its own name: no copy of this host is meant by what it asks.
     const ask = new StartAsk(client, vm, { host: hostId, process: `revert-${saved}` });
     try {
-      await ask.revert(saved, fenced);
+      await ask.revert(saved, fenced, lapsed);
     } finally {
       client.close();
       await known.close();

@@ -14,7 +14,13 @@ import { readPersonCredentials } from '../../src/api/credentials.ts';
 import type { FtStatusView, HostView } from '../../src/api/views.ts';
 import { type Look, eventually as waitFor } from '../wait.fixture.ts';
 import { temporaryFolder } from './umbra.fixture.ts';
-import { consoleByteAt, defaultGuest, vmGuestKernel } from './vm-guest.fixture.ts';
+import {
+  consoleByteAt,
+  defaultGuest,
+  diskBytes,
+  type VmGuest,
+  vmGuestKernel,
+} from './vm-guest.fixture.ts';
 
 const program = resolve(import.meta.dirname, '../../src/cli/main.ts');
 const waitMsMax = 40_000;
@@ -31,7 +37,7 @@ export class RealCluster {
   #url = '';
   log = '';
 
-  private constructor(centerOptions: readonly string[]) {
+  private constructor(centerOptions: readonly string[], guest: Partial<VmGuest> = {}) {
     this.#centerOptions = centerOptions;
     const folder = join(this.#home, 'images', 'test');
     mkdirSync(folder, { recursive: true });
@@ -40,17 +46,25 @@ export class RealCluster {
       const sha256 = createHash('sha256').update(bytes).digest('hex');
       return { path, bytes: bytes.length, sha256 };
     };
-    const kernel = file('Image', vmGuestKernel(defaultGuest));
+    const kernel = file('Image', vmGuestKernel({ ...defaultGuest, ...guest }));
     const initrd = file('initrd', new Uint8Array(16));
+    const disks = guest.writes ? [file('disk', new Uint8Array(diskBytes))] : [];
     const about = { format: 1, name: 'test', summary: 'test', memory: 1 << 24, append: '' };
     writeFileSync(
       join(folder, 'image.json'),
-      JSON.stringify({ ...about, kernel, initrd, disks: [], ports: [] }),
+      JSON.stringify({ ...about, kernel, initrd, disks, ports: [] }),
     );
   }
 
   static async start(...centerOptions: string[]): Promise<RealCluster> {
     const cluster = new RealCluster(centerOptions);
+    await cluster.startCenter();
+    return cluster;
+  }
+
+  /** Of a VM with a disk, if the guest writes. */
+  static async withGuest(guest: Partial<VmGuest>, ...centerOptions: string[]): Promise<RealCluster> {
+    const cluster = new RealCluster(centerOptions, guest);
     await cluster.startCenter();
     return cluster;
   }
@@ -79,9 +93,14 @@ export class RealCluster {
   }
 
   /** @param way in which the token is given; never as an argument, which everybody can read */
-  async startHost(name: string, way: 'environment' | 'input' = 'environment'): Promise<void> {
+  async startHost(
+    name: string,
+    way: 'environment' | 'input' = 'environment',
+    more: readonly string[] = [],
+  ): Promise<void> {
     const { token } = await this.client.call('createJoinToken', { body: {} });
-    const args = ['host', 'start', '--join', this.#url, '--data', this.dataOf(name)];
+    const data = this.dataOf(name);
+    const args = ['host', 'start', '--join', this.#url, '--data', data, ...more];
     if (way === 'input') {
       const child = this.#spawn(name, [...args, '--name', name, '--token', '-']);
       child.stdin!.write(`${token}\n`);

@@ -58,8 +58,10 @@ export type SnapshotReport =
 
 export interface SnapshotMakerOptions {
   readonly vm: VmSpec;
-  /** The VM's folder on this host. */
+  /** Where snapshots are. */
   readonly directory: string;
+  /** Where the disks are. */
+  readonly disksFolder: () => string;
   readonly configuration: Uint8Array;
   readonly disks: FileDisks;
   readonly wake: () => void;
@@ -212,10 +214,10 @@ export class SnapshotMaker {
 
   /** What the copies of the disks take at most must be there, and the VM's reserve. */
   async #needRoom(): Promise<void> {
-    const { vm, directory } = this.#options;
+    const { vm, disksFolder } = this.#options;
     let needed = reserveBytes;
     for (const disk of vm.disks.keys()) {
-      needed += (await stat(diskPath(directory, disk))).blocks * 512;
+      needed += (await stat(diskPath(disksFolder(), disk))).blocks * 512;
     }
     const room = await this.#room();
     if (room < needed)

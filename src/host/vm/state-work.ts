@@ -64,13 +64,19 @@ export async function prepareRevert(
  * @param snapshot undefined: the disks as they are
  */
 export async function cloneDisks(
-  from: { readonly vm: VmSpec; readonly directory: string; readonly snapshot: string | undefined },
+  from: {
+    readonly vm: VmSpec;
+    readonly directory: string;
+    /** Where the disks of the VM itself are. */
+    readonly disksFolder: string;
+    readonly snapshot: string | undefined;
+  },
   to: string,
   progress: Progress,
 ): Promise<void> {
   const { directory, snapshot } = from;
   let { vm } = from;
-  let source = directory;
+  let source = from.disksFolder;
   if (snapshot !== undefined) {
     source = snapshotFolder(directory, snapshot);
     ({ vm } = await findSnapshot(source, snapshot));
@@ -113,7 +119,7 @@ interface DiskCopy {
 }
 
 /** Sparse, or at once where the file system can; durable when this resolves. */
-async function copyDisks(copies: readonly DiskCopy[], progress: Progress): Promise<void> {
+export async function copyDisks(copies: readonly DiskCopy[], progress: Progress): Promise<void> {
   const total = copies.reduce((sum, { bytes }) => sum + bytes, 0);
   let before = 0;
   for (const { source, path, bytes } of copies) {

@@ -17,6 +17,7 @@ import type { Progress } from './state-work.ts';
 
 const pieceBytes = 1024 * 1024;
 
+/** @param directory where its disks are */
 export async function exportVm(
   vm: VmSpec,
   directory: string,
