@@ -15,6 +15,7 @@ import {
   forgetHost,
   newRecord,
   type Reply,
+  type SharedDisks,
   type VmRecord,
 } from '../lockstep/arbiter.ts';
 import type { ArbiterRecords } from './store/store.ts';
@@ -46,9 +47,16 @@ export class Arbiter {
     return entry?.recovery === undefined ? entry?.record : undefined;
   }
 
-  /** Before anybody can know of the VM. `currentReplicas`: where disks of it are already. */
-  async create(vm: string, currentReplicas: readonly string[] = []): Promise<void> {
-    await this.#change(vm, () => newRecord(this.epoch, currentReplicas));
+  /**
+   * Before anybody can know of the VM. `currentReplicas`: where disks of it are already; `shared`:
+   * they are on a datastore, there already if they have a name.
+   */
+  async create(
+    vm: string,
+    currentReplicas: readonly string[] = [],
+    shared?: SharedDisks,
+  ): Promise<void> {
+    await this.#change(vm, () => newRecord(this.epoch, currentReplicas, shared));
   }
 
   /** @returns false if it is live */

@@ -22,6 +22,7 @@ import { shortage } from './capacity.ts';
 import { ConsoleLog } from './console-log.ts';
 import { DaemonConnections } from './daemon-connections.ts';
 import { Events } from './events.ts';
+import { byPriority, defaultLeaseMs, Ha, haReported } from './ha.ts';
 import { HostWorks } from './host-works.ts';
 import { Images } from './images.ts';
 import { Inventory, type Vm } from './inventory.ts';
@@ -45,6 +46,8 @@ export interface ClusterOptions {
   /** The center's folder: pinned images. */
   readonly data: string;
   readonly limits: Limits;
+  /** Of VMs on datastores. */
+  readonly haLeaseMs?: number | undefined;
   readonly onEvent?: (event: EventView) => void;
 }
 
@@ -70,6 +73,7 @@ export class Cluster implements AgentListener {
   readonly data: string;
   readonly works = new HostWorks();
   readonly alarms: Alarms;
+  readonly ha: Ha;
   readonly maintenance: Maintenance;
   /** Migrations that run, by VM, as people are shown them. */
   readonly migrations = new Map<string, VmView['migration']>();
@@ -109,6 +113,7 @@ export class Cluster implements AgentListener {
     this.daemonConnections = new DaemonConnections(store, this.inventory, this.events);
     this.alarms = new Alarms(store, this.events);
     this.maintenance = new Maintenance(this);
+    this.ha = new Ha(this, options.haLeaseMs ?? defaultLeaseMs);
     this.#tick = setInterval(() => this.#look(), tickMs);
   }
 
@@ -140,6 +145,7 @@ export class Cluster implements AgentListener {
   lead(): void {
     this.#leads = true;
     this.#startedAt = performance.now();
+    this.ha.clear();
     this.tasks.recover();
     this.#giveUpMigrations();
     this.evaluateAll();
@@ -148,6 +154,7 @@ export class Cluster implements AgentListener {
   /** Another center leads, or this one ends: daemons go where they are listened to. */
   resign(): void {
     this.#leads = false;
+    this.ha.clear();
     this.maintenance.close();
     this.tasks.resign();
     this.agents.close();
@@ -168,9 +175,11 @@ export class Cluster implements AgentListener {
 
   connected(daemonId: string, hello: HelloMessage): void {
     const known = this.inventory.daemon(daemonId)!;
-    const { trunkAddress, trunkPort, cpus, memoryBytes, version } = hello;
+    const { trunkAddress, trunkPort, cpus, memoryBytes, version, datastores = [] } = hello;
+    const said = { trunkAddress, trunkPort, cpus, memoryBytes, version, datastores };
+    this.ha.hostIsBack(daemonId);
     this.store.transaction(() => {
-      this.inventory.putDaemon({ ...known, trunkAddress, trunkPort, cpus, memoryBytes, version });
+      this.inventory.putDaemon({ ...known, ...said });
       this.events.add('host-connected', `${known.name} is connected`, { host: known.name });
     });
     this.agents.broadcast(this.#peers());
@@ -285,6 +294,7 @@ export class Cluster implements AgentListener {
     const host = this.nameOf(daemonId);
     const kind = String(report['kind']);
     const data = { vm: name, host, report };
+    if (haReported(this, vm, host, report)) return;
     if (kind === 'arbiter-unreachable') this.#arbiterSilent.set(id, daemonId);
     if (kind === 'arbiter-reachable') this.#arbiterSilent.delete(id);
     if (kind === 'disk-error') this.#diskFails(vm, daemonId, `disk ${report['disk']} fails`);
@@ -355,7 +365,14 @@ export class Cluster implements AgentListener {
       case 'poweredOn': {
         const host = this.nameOf(news.host);
         const done = { acceptStale: false, discardState: false };
-        this.inventory.putVm({ ...vm, host: news.host, ...done });
+        const over = { restartedFrom: undefined, formerInputs: undefined };
+        this.inventory.putVm({ ...vm, host: news.host, ...done, ...over });
+        if (vm.restartedFrom !== undefined && vm.restartedFrom !== news.host) {
+          const from = this.nameOf(vm.restartedFrom);
+          const text = `${name} was restarted on ${host} since ${from} failed`;
+          this.events.add('ha-vm-restarted', text, { ...data, host, from });
+          this.#avoidFor(id, vm.restartedFrom);
+        }
         if (news.resumed) {
           this.events.add('vm-resumed', `${name} goes on, on ${host}`, { ...data, host });
           break;
@@ -430,7 +447,7 @@ export class Cluster implements AgentListener {
   // --- plans ------------------------------------------------------------------------------------
 
   evaluateAll(): void {
-    for (const vm of this.inventory.vms) this.evaluate(vm.spec.id);
+    for (const vm of byPriority(this.inventory.vms)) this.evaluate(vm.spec.id);
   }
 
   /** By name or id, with all that the arbiter has decided of it. */
@@ -443,11 +460,25 @@ export class Cluster implements AgentListener {
   evaluate(id: string): void {
     if (!this.#leads || this.inventory.vm(id) === undefined) return;
     this.#digest(id);
-    const vm = this.#tidied(this.inventory.vm(id)!);
+    const vm = this.#tidied(this.#recalled(this.inventory.vm(id)!));
     const next = plan(this.situation(vm));
     this.#adopt(vm, next);
     this.#order(next.commands);
     this.#noteState(this.inventory.vm(id)!);
+  }
+
+  /** A restart elsewhere that came to nothing: the copy that was given up has renewed its lease. */
+  #recalled(vm: Vm): Vm {
+    const { restartedFrom, formerInputs, spec } = vm;
+    if (restartedFrom === undefined) return vm;
+    const record = this.arbiter.certain(spec.id);
+    const isBack = record?.live?.host === restartedFrom && record.generation === vm.seedGeneration;
+    if (!isBack || this.ha.leases.hasEnded(spec.id, record)) return vm;
+    const { seedGeneration = vm.seedGeneration, ...inputs } = formerInputs ?? {};
+    const over = { restartedFrom: undefined, formerInputs: undefined };
+    const next = { ...vm, ...over, seedGeneration, spec: { ...spec, ...inputs } };
+    this.inventory.putVm(next);
+    return next;
   }
 
   /** Without what is settled: wishes that have come true, replicas that nobody needs. */
@@ -506,14 +537,19 @@ export class Cluster implements AgentListener {
     const goesOn = record?.saved !== undefined && vm.discardState !== true;
     const isNewStart = starts && !goesOn && vm.seedGeneration !== generation;
     if (vm.host === host && vm.shadowHost === shadowHost && !isNewStart) return;
+    const lost = isNewStart && isRestart ? this.#lostHost(vm) : undefined;
+    if (lost !== undefined) this.ha.noteLoss(lost);
+    const { epochOffset, randomSeed } = vm.spec;
+    const formerInputs = { epochOffset, randomSeed, seedGeneration: vm.seedGeneration };
     this.store.transaction(() => {
       this.inventory.putVm({
         ...vm,
         host,
         shadowHost,
+        ...(lost !== undefined && { restartedFrom: lost, formerInputs }),
         ...(isNewStart && { spec: { ...vm.spec, ...powerOnInputs() }, seedGeneration: generation }),
       });
-      if (isNewStart && isRestart) {
+      if (isNewStart && isRestart && lost === undefined) {
         const text = `${name} has ended unexpectedly and is powered on again`;
         this.events.add('vm-restarted', text, { vm: name, host: this.nameOf(host!) });
       }
@@ -523,6 +559,12 @@ export class Cluster implements AgentListener {
         this.events.add('ft-shadow-added', text, { vm: name, host: shadow });
       }
     });
+  }
+
+  /** Of a copy that is put aside because its lease has ended. */
+  #lostHost({ spec: { id } }: Vm): string | undefined {
+    const live = this.arbiter.certain(id)?.live;
+    return live === undefined || this.#hasEnded(id, live) ? undefined : live.host;
   }
 
   /** With the power-on inputs that have just been made. */
@@ -558,7 +600,11 @@ export class Cluster implements AgentListener {
       const ft = this.ftStatus(vm);
       const host = vm.host === undefined ? undefined : this.agents.get(vm.host);
       const isArbiterSilent = vm.host !== undefined && this.#arbiterSilent.get(id) === vm.host;
-      return { id, name, ft, isReported: host?.copies.has(id) === true, isArbiterSilent };
+      const { leaseEnded } = this.ha.situationOf(vm, this.arbiter.certain(id));
+      const isOn = vm.wanted === 'on';
+      const cannotRestart = leaseEnded && isOn ? this.#obstacles.get(id) : undefined;
+      const said = { isReported: host?.copies.has(id) === true, isArbiterSilent };
+      return { id, name, ft, ...said, cannotRestart };
     });
     const hosts = this.inventory.daemons.map(({ id, name, trunkPort }) => {
       const clocks = this.#clocks.get(id);
@@ -590,9 +636,11 @@ export class Cluster implements AgentListener {
       if (until <= now) this.#avoid.delete(key);
       else if (key.startsWith(`${id} `)) avoid.add(key.slice(id.length + 1));
     }
+    const record = this.arbiter.certain(id);
     return {
       vm,
-      record: this.arbiter.certain(id),
+      record,
+      ha: this.ha.situationOf(vm, record),
       copies: this.agents.copiesOf(id),
       hosts: this.hostStates(id),
       limits: this.limits,
@@ -610,8 +658,9 @@ export class Cluster implements AgentListener {
   /** Hosts with what is set aside on them for VMs other than this one. */
   hostStates(exceptVm?: string): HostState[] {
     const hosts = this.inventory.daemons.filter((daemon) => daemon.kind === 'host');
-    return hosts.map(({ id, name, maintenance, memoryBytes }) => ({
+    return hosts.map(({ id, name, maintenance, memoryBytes, datastores = [] }) => ({
       id,
+      datastores,
       name,
       connected: this.agents.get(id) !== undefined,
       maintenance,
