@@ -175,6 +175,11 @@ export type CenterMessage =
   | { readonly kind: 'dismiss'; readonly vm: string }
   /** The VM's disks on this host, where nothing of it runs, are of no use any more. Since 2. */
   | { readonly kind: 'removeReplica'; readonly vm: string }
+  /**
+   * The arbiter waits in this epoch for what the host knows of the VM, of which no process is there.
+   * Since 3.
+   */
+  | { readonly kind: 'register'; readonly vm: string; readonly epoch: number }
   /** The VM has been deleted: end whatever runs of it and remove its folder, disks included. */
   | { readonly kind: 'forget'; readonly vm: string }
   | { readonly kind: 'consoleInput'; readonly vm: string; readonly bytes: string }

@@ -22,9 +22,12 @@ import type { ArbiterRecords } from './store/store.ts';
 
 export class Arbiter {
   readonly #records: ArbiterRecords;
+  readonly #hosts: () => readonly string[];
 
-  constructor(records: ArbiterRecords) {
+  /** @param hosts all that there are, by id */
+  constructor(records: ArbiterRecords, hosts: () => readonly string[] = () => []) {
     this.#records = records;
+    this.#hosts = hosts;
   }
 
   /** Before the first ask. `isNewCluster`: there has never been a store; nobody can know better. */
@@ -99,9 +102,12 @@ export class Arbiter {
    */
   async newEpoch(beyond = 0): Promise<void> {
     const epoch = Math.max(this.epoch + 1, beyond + 1, epochOfNow());
+    const hosts = this.#hosts();
     for (const vm of this.#records.vms()) {
       await this.#change(vm, (entry) =>
-        entry === undefined || entry.record.epoch >= epoch ? entry : beginEpoch(entry, epoch),
+        entry === undefined || entry.record.epoch >= epoch
+          ? entry
+          : beginEpoch(entry, epoch, hosts),
       );
     }
     await this.#records.beginEpoch(epoch);

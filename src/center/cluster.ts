@@ -13,7 +13,7 @@ import type { CenterMessage, Peer, VmStatus } from '../api/agent.ts';
 import type { HelloMessage } from '../api/agent-link.ts';
 import type { EventView, FtStatusView, VmView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
-import type { Member, VmRecord } from '../lockstep/arbiter.ts';
+import { type Member, unheardOf, type VmRecord } from '../lockstep/arbiter.ts';
 import { type AgentListener, Agents, type VmMessage } from './agents.ts';
 import { conditionsOf, type Facts } from './alarm-conditions.ts';
 import { Alarms } from './alarms.ts';
@@ -103,7 +103,8 @@ export class Cluster implements AgentListener {
     this.inventory = new Inventory(store);
     this.events = new Events(store, options.onEvent);
     this.tasks = new Tasks(store, this.events);
-    this.arbiter = new Arbiter(store.arbiter);
+    const hosts = () => this.inventory.daemons.filter(({ kind }) => kind === 'host');
+    this.arbiter = new Arbiter(store.arbiter, () => hosts().map(({ id }) => id));
     store.arbiter.onChange = (vm) => {
       // After the reply is on its way: the asker's outputs may be waiting for it.
       setImmediate(() => this.#decided(vm));
@@ -460,11 +461,23 @@ export class Cluster implements AgentListener {
   evaluate(id: string): void {
     if (!this.#leads || this.inventory.vm(id) === undefined) return;
     this.#digest(id);
+    this.#askWhatIsKnown(id);
     const vm = this.#tidied(this.#recalled(this.inventory.vm(id)!));
     const next = plan(this.situation(vm));
     this.#adopt(vm, next);
     this.#order(next.commands);
     this.#noteState(this.inventory.vm(id)!);
+  }
+
+  /** Of hosts whose word the arbiter waits for; where a process of the VM is, it speaks itself. */
+  #askWhatIsKnown(id: string): void {
+    const entry = this.arbiter.entry(id);
+    if (entry?.recovery === undefined) return;
+    for (const host of unheardOf(entry)) {
+      const connection = this.agents.get(host);
+      if (connection === undefined || connection.copies.has(id) || connection.protocol < 3) continue;
+      connection.command({ kind: 'register', vm: id, epoch: entry.record.epoch });
+    }
   }
 
   /** A restart elsewhere that came to nothing: the copy that was given up has renewed its lease. */

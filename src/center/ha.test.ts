@@ -3,6 +3,8 @@
  * the restart elsewhere when a host is lost.
  */
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { DatastoreInfo } from '../api/agent.ts';
 import type { VmRecord } from '../lockstep/arbiter.ts';
@@ -190,6 +192,37 @@ describe('VMs on a datastore', () => {
     await center.client.call('setHa', { params, body: { watchdogSeconds: null } });
     assert.equal((await a.order('watchdog')).seconds, undefined);
   });
+});
+
+test('a center that may have forgotten hears every host before a VM on a datastore is started', async () => {
+  const center = await TestCenter.start();
+  try {
+    center.addImage('img');
+    const a = await center.host('a', [storage('one')]);
+    const b = await center.host('b', [storage('one')]);
+    const params = { vm: 'web' };
+    const body = { name: 'web', image: 'img', datastore: 'shared' };
+    const { id } = await center.client.call('createVm', { body });
+    await center.end('SIGTERM');
+    // As if it had been put back: nothing in the record names a host.
+    rmSync(join(center.data, 'decisions'));
+    await center.start();
+    await center.client.call('startVm', { params, body: {} });
+    const none = { epoch: 0, generation: 0, state: 'stopped', currentReplicas: [] } as const;
+    const known = { ...none, live: undefined, eligibleShadow: undefined, claimId: '' };
+    const register = { kind: 'register', known, intent: undefined } as const;
+    for (const host of [a, b]) {
+      const { epoch } = await host.order('register');
+      assert.ok(epoch > 1);
+      assert.equal([a, b].some(({ heard }) => heard.some(({ kind }) => kind === 'start')), false);
+      await host.ask(id, register);
+    }
+    await until('the start', () =>
+      [a, b].some(({ heard }) => heard.some(({ kind }) => kind === 'start')) ? true : undefined,
+    );
+  } finally {
+    await center.close();
+  }
 });
 
 test('who comes first is restarted first, where there is room for one', async () => {

@@ -255,6 +255,9 @@ export class HostDaemon {
       case 'deleteSnapshot':
         void this.#states.deleteSnapshot(message);
         break;
+      case 'register':
+        if (idPattern.test(message.vm)) this.#states.register(message);
+        break;
       case 'revert':
         this.#states.revert(message);
         break;

@@ -8,15 +8,17 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { CenterMessage, DaemonMessage, SnapshotInfo } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
+import type { Reply } from '../lockstep/arbiter.ts';
 import type { Datastores } from './datastores.ts';
 import { Trust } from './trust.ts';
 import { ArbiterClient } from './vm/arbiter-client.ts';
 import { KnowledgeFile } from './vm/knowledge-file.ts';
 import type { Credentials } from './vm/protocol.ts';
 import { beginClone, disksFolder } from './vm/shared-disks.ts';
-import { StartAsk } from './vm/start-ask.ts';
+import { StartAsk, unheard } from './vm/start-ask.ts';
 import {
   disownFolder,
   listSnapshots,
@@ -31,6 +33,8 @@ import { exportVm } from './vm/vm-archive.ts';
 type Order<K extends CenterMessage['kind']> = Extract<CenterMessage, { kind: K }>;
 type Tell = (message: DaemonMessage) => void;
 
+/** Of one answer; the center orders again what had none. */
+const registerMsMax = 2_000;
 /** Longer than a process that has ended is left alone (vm-slot.ts). */
 const leaveMsMax = 6_000;
 
@@ -144,6 +148,47 @@ export class VmStates {
     });
   }
 
+  /** Says what this host durably knows of the VM at the arbiter, beside no process of it. */
+  register({ vm, epoch }: Order<'register'>): void {
+    if (this.#works.has(vm) || this.#options.isBusy(vm)) return;
+    const work = this.#register(vm, epoch).catch(() => {});
+    const over = work.finally(() => {
+      if (this.#works.get(vm) === over) this.#works.delete(vm);
+    });
+    this.#works.set(vm, over);
+  }
+
+  /** An answer that does not come is no matter: the center orders it again. */
+  async #register(vm: string, epoch: number): Promise<void> {
+    const { known, client, heard } = await this.#arbiterOf(vm);
+    const member = { host: this.#options.hostId, process: 'daemon' };
+    const claimId = `${member.host}:register`;
+    const operation = { kind: 'register', known: unheard, intent: undefined } as const;
+    try {
+      // What the host knows is put into it on its way.
+      client.ask({ vm, member, epoch, generation: 0, claimId, operation });
+      await Promise.race([heard, sleep(registerMsMax)]);
+    } finally {
+      client.close();
+      await known.close();
+    }
+  }
+
+  /** This host's way to the arbiter for a VM of which no process is here. */
+  async #arbiterOf(vm: string, onReply: (reply: Reply) => void = () => {}) {
+    const { credentials, arbiterUrls, vmsFolder } = this.#options;
+    const own = join(vmsFolder, vm);
+    await mkdir(own, { recursive: true, mode: 0o700 });
+    const known = await KnowledgeFile.open(own, () => {});
+    const access = { urls: arbiterUrls(), trust: new Trust(credentials) };
+    const first = Promise.withResolvers<void>();
+    const client = new ArbiterClient(access, known, (reply) => {
+      first.resolve();
+      onReply(reply);
+    });
+    return { known, client, heard: first.promise };
+  }
+
   /** Where its states and snapshots are. */
   #folder(vm: string): string {
     const { vmsFolder, datastores } = this.#options;
@@ -205,14 +250,10 @@ export class VmStates {
     fenced: boolean,
     lapsed: string | undefined,
   ): Promise<void> {
-    const { hostId, credentials, arbiterUrls, vmsFolder } = this.#options;
-    const own = join(vmsFolder, vm);
-    await mkdir(own, { recursive: true, mode: 0o700 });
-    const known = await KnowledgeFile.open(own, () => {});
-    const access = { urls: arbiterUrls(), trust: new Trust(credentials) };
-    const client = new ArbiterClient(access, known, (reply) => ask.replied(reply));
     // Its own name: no copy of this host is meant by what it asks.
-    const ask = new StartAsk(client, vm, { host: hostId, process: `revert-${saved}` });
+    const member = { host: this.#options.hostId, process: `revert-${saved}` };
+    const { known, client } = await this.#arbiterOf(vm, (reply) => ask.replied(reply));
+    const ask = new StartAsk(client, vm, member);
     try {
       await ask.revert(saved, fenced, lapsed);
     } finally {

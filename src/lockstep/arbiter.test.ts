@@ -159,7 +159,7 @@ test('a restored store grants nothing before all who may know better have regist
   const known = store.entry.record;
   store.ask(b, { kind: 'makeEligible', shadow: c });
   const later = store.entry.record;
-  store.entry = beginEpoch(backup, 2);
+  store.entry = beginEpoch(backup, 2, []);
   // The old primary, back from the dead, finds a record that calls it live.
   const { epoch, generation } = backup.record;
   assert.equal(store.ask(a, { kind: 'goAlone' }, { epoch, generation }).refusal, 'recovering');

@@ -318,8 +318,8 @@ function whyNotFenced(
 ): Refusal | undefined {
   if (record.state !== 'live') return undefined;
   if (fenced !== true) return 'already-live';
-  const lease = leaseOf(record);
-  return lease === undefined || lease === lapsed ? undefined : 'lease-renewed';
+  // One that has come or gone since is another one, too.
+  return leaseOf(record) === lapsed ? undefined : 'lease-renewed';
 }
 
 /** The same generation, and a lease of another name: whoever saw the former one end, saw wrongly. */
@@ -334,25 +334,39 @@ function renew(entry: ArbiterEntry, ask: Ask): { entry: ArbiterEntry; reply: Rep
   return answer({ record: renewed, recovery: undefined }, ask, undefined);
 }
 
-/** What a store does with every record when it starts empty-handed or from a backup. */
-export function beginEpoch(entry: ArbiterEntry, epoch: number): ArbiterEntry {
+/**
+ * What a store does with every record when it starts empty-handed or from a backup.
+ * @param hosts all that there are: any of them may have started what has shared disks since, and
+ *   none that the record names need know of it
+ */
+export function beginEpoch(
+  entry: ArbiterEntry,
+  epoch: number,
+  hosts: readonly string[],
+): ArbiterEntry {
   assert(epoch > entry.record.epoch, `epoch ${epoch} after ${entry.record.epoch}`);
   const since = entry.recovery?.since ?? entry.record.epoch;
   const record = { ...entry.record, epoch };
   // A stopped machine too: it may have been started since the backup, on one of these.
-  const needed = hostsOf(record);
+  const more = record.shared === undefined ? [] : hosts;
+  const needed = [...new Set([...hostsOf(record), ...more])];
   if (needed.length === 0) return { record, recovery: undefined };
   return { record, recovery: { since, heard: [], needed } };
 }
 
 /** What a store makes of a machine that it has never heard of, when a host registers it. */
-export function adopt(epoch: number, known: VmRecord): ArbiterEntry {
+export function adopt(epoch: number, known: VmRecord, hosts: readonly string[]): ArbiterEntry {
   const since = known.epoch;
   return beginEpoch(
     { record: { ...known, epoch: 0 }, recovery: { since, heard: [], needed: [] } },
     epoch,
+    hosts,
   );
 }
+
+/** Who has still to say what it knows. */
+export const unheardOf = ({ recovery }: ArbiterEntry): readonly string[] =>
+  recovery?.needed.filter((host) => !recovery.heard.includes(host)) ?? [];
 
 /** The operator's word that a host is gone for good and nothing of it runs any more. */
 export function forgetHost(entry: ArbiterEntry, host: string): ArbiterEntry {

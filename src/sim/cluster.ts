@@ -118,15 +118,15 @@ export class Cluster {
     }));
     const lengths = this.#shapes.map(({ length, shared }) => (shared ? length : undefined));
     this.#shared = new SharedStore(scheduler, lengths, (text) => this.violation('fencing', text));
-    this.#centerRate = random.pick(clockRates);
+    const rate = (): number => (options.leaseMs === undefined ? 1 : random.pick(clockRates));
+    this.#centerRate = rate();
     this.#leases = this.#newLeases();
     for (let host = 0; host < options.hosts; host++) {
       const disks = this.#shapes.map(({ length }) => new SimDisk(scheduler, length));
       // Old replicas hold old things; only the first host's is current.
       if (host > 0) for (const disk of disks) disk.fill(random.bytes(disk.bytes.length));
       const knowledge = new ArbiterKnowledge();
-      const clockRate = random.pick(clockRates);
-      const clean = { up: true, clockRate, knowledge, saved: undefined };
+      const clean = { up: true, clockRate: rate(), knowledge, saved: undefined };
       this.hosts.push({ name: `h${host}`, disks, ...clean });
     }
     const anyShared = options.disks.some(({ shared }) => shared);
@@ -165,7 +165,8 @@ export class Cluster {
     this.scheduler.after(random.between(50, 20_000), () => {
       if (!process.alive) return;
       const disks = consented ? undefined : this.#copyDisks(process, record);
-      if (disks === undefined) this.#useDisks(process, record.shared!.disks!);
+      // By consent the same set, which is the primary's until the claim is granted.
+      if (disks === undefined) process.shared = record.shared!.disks!;
       process.deliver(() => process.copy.disksTaken({ disks }));
     });
   }
@@ -212,6 +213,7 @@ export class Cluster {
 
   announced(from: Process, epoch: number, generation: number): void {
     this.goLives++;
+    if (from.shared !== undefined) this.#shared.use(from.shared, from);
     this.scheduler.trace(`${from.name} goes live at generation ${epoch}.${generation}`);
     for (const checker of this.checkers) checker.wentLive(this, from);
     this.#believe(from, epoch, generation);
@@ -270,12 +272,16 @@ export class Cluster {
     return reply;
   }
 
+  get #hostNames(): string[] {
+    return this.hosts.map(({ name }) => name);
+  }
+
   /** The arbiter's store comes back from a backup; it knows that it did, and begins a new epoch. */
   rollBack(): void {
     const back = this.scheduler.random.below(Math.min(4, this.#history.length + 1));
     const old = this.#history.at(-1 - back) ?? this.entry;
     this.#epoch++;
-    this.entry = beginEpoch(old, this.#epoch);
+    this.entry = beginEpoch(old, this.#epoch, this.#hostNames);
     this.scheduler.trace(`arbiter rolled back: ${recordText(this.entry.record)}`);
   }
 
@@ -284,7 +290,7 @@ export class Cluster {
     const known = this.hosts.flatMap(({ knowledge }) => knowledge.saved.known ?? []);
     if (known.length === 0) return;
     this.#epoch++;
-    this.entry = adopt(this.#epoch, this.scheduler.random.pick(known));
+    this.entry = adopt(this.#epoch, this.scheduler.random.pick(known), this.#hostNames);
     this.scheduler.trace(`arbiter begins anew: ${recordText(this.entry.record)}`);
   }
 
@@ -393,6 +399,8 @@ export class Cluster {
     );
     if (places.length === 0) return;
     const process = this.#process(random.pick(places).name, ++this.#lives);
+    // Until it is granted there is nothing that could be spoken to.
+    process.alive = false;
     this.scheduler.trace(`the lease ${lease} has ended: ${process.name} takes over`);
     this.onTransition();
     const disks = this.#copyDisks(process, record);
@@ -402,8 +410,9 @@ export class Cluster {
       this.#isTaking = false;
       const how = { disks, lapsed: lease, leaseMs: this.options.leaseMs };
       const granted = this.host(process.host).up ? this.#askStart(process, how) : undefined;
-      if (granted === undefined) process.alive = false;
-      else this.#restarted(process, granted);
+      if (granted === undefined) return;
+      process.alive = true;
+      this.#restarted(process, granted);
     });
   }
 
@@ -417,7 +426,7 @@ export class Cluster {
   #coldStart(): void {
     const { record, recovery } = this.entry;
     if (!this.arbiterUp || recovery !== undefined || this.off) return;
-    if (this.processes.some(({ alive }) => alive)) return;
+    if (this.processes.some(({ alive }) => alive) || this.#isTaking) return;
     if (record.state === 'suspended' && this.asleep) return;
     if (record.saved !== undefined && this.#continue(record)) return;
     const stale = this.options.sabotage === 'stale-start';

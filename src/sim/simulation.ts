@@ -34,6 +34,8 @@ export interface SimulationOptions {
   readonly sabotage?: Sabotage;
   /** Which disks there are, and whether they are shared; by default the seed decides. */
   readonly disks?: readonly boolean[];
+  /** Of shared disks. */
+  readonly leaseMs?: number;
   readonly maker?: (disks: number, clients: number) => MachineMaker;
 }
 
@@ -43,6 +45,7 @@ export function simulate(seed: number, options: SimulationOptions = {}): Simulat
   const clients = random.between(1, 4);
   const picked = random.pick([[false], [false], [false, false], [true], [true], [false, true]]);
   const disks = options.disks ?? picked;
+  const leaseMs = random.pick([undefined, 400, 1_000]);
   const period = random.pick([40_000, 200_000, 1_000_000]);
   const burst = random.pick([2_000, 50_000, 800_000]);
   const maker =
@@ -61,7 +64,7 @@ export function simulate(seed: number, options: SimulationOptions = {}): Simulat
       maker,
       hosts: random.between(2, 3),
       disks: disks.map((shared) => ({ shared })),
-      leaseMs: disks.every(Boolean) ? random.pick([undefined, 400, 1_000]) : undefined,
+      leaseMs: disks.every(Boolean) ? (options.leaseMs ?? leaseMs) : undefined,
       sabotage: options.sabotage,
     },
     checkers,

@@ -159,7 +159,7 @@ async function appears(folder: string): Promise<void> {
   throw new UmbraError(
     'disks-missing',
     `The disks of the VM are not in ${folder}, where they have to be.`,
-    'Look at the datastore: is it the right file system, and is it whole?',
+    'Look at the datastore: is it whole? A folder with a later number was taken over in a time that the center has forgotten (a restored backup).',
   );
 }
 

@@ -13,7 +13,7 @@ import type { ArbiterPort } from '../../lockstep/ports.ts';
 const askAgainMs = 250;
 
 /** What a process knows that has heard nothing; its host may know more, and adds it. */
-const unheard: VmRecord = {
+export const unheard: VmRecord = {
   epoch: 0,
   generation: 0,
   state: 'stopped',
