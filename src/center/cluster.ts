@@ -13,7 +13,7 @@ import type { CenterMessage, Peer, VmStatus } from '../api/agent.ts';
 import type { HelloMessage } from '../api/agent-link.ts';
 import type { EventView, FtStatusView, VmView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
-import { type Member, unheardOf, type VmRecord } from '../lockstep/arbiter.ts';
+import type { Member, VmRecord } from '../lockstep/arbiter.ts';
 import { type AgentListener, Agents, type VmMessage } from './agents.ts';
 import { conditionsOf, type Facts } from './alarm-conditions.ts';
 import { Alarms } from './alarms.ts';
@@ -32,6 +32,7 @@ import { type News, newsOf } from './news.ts';
 import type { HostState, Limits, Load } from './placement.ts';
 import { type Command, needOf, type Plan, plan, type Situation } from './protection.ts';
 import { Rates } from './rates.ts';
+import { askWhatIsKnown } from './recovery.ts';
 import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
@@ -461,37 +462,12 @@ export class Cluster implements AgentListener {
   evaluate(id: string): void {
     if (!this.#leads || this.inventory.vm(id) === undefined) return;
     this.#digest(id);
-    this.#askWhatIsKnown(id);
-    const vm = this.#tidied(this.#recalled(this.inventory.vm(id)!));
+    askWhatIsKnown(this, id);
+    const vm = this.#tidied(this.ha.recalled(this.inventory.vm(id)!));
     const next = plan(this.situation(vm));
     this.#adopt(vm, next);
     this.#order(next.commands);
     this.#noteState(this.inventory.vm(id)!);
-  }
-
-  /** Of hosts whose word the arbiter waits for; where a process of the VM is, it speaks itself. */
-  #askWhatIsKnown(id: string): void {
-    const entry = this.arbiter.entry(id);
-    if (entry?.recovery === undefined) return;
-    for (const host of unheardOf(entry)) {
-      const connection = this.agents.get(host);
-      if (connection === undefined || connection.copies.has(id) || connection.protocol < 3) continue;
-      connection.command({ kind: 'register', vm: id, epoch: entry.record.epoch });
-    }
-  }
-
-  /** A restart elsewhere that came to nothing: the copy that was given up has renewed its lease. */
-  #recalled(vm: Vm): Vm {
-    const { restartedFrom, formerInputs, spec } = vm;
-    if (restartedFrom === undefined) return vm;
-    const record = this.arbiter.certain(spec.id);
-    const isBack = record?.live?.host === restartedFrom && record.generation === vm.seedGeneration;
-    if (!isBack || this.ha.leases.hasEnded(spec.id, record)) return vm;
-    const { seedGeneration = vm.seedGeneration, ...inputs } = formerInputs ?? {};
-    const over = { restartedFrom: undefined, formerInputs: undefined };
-    const next = { ...vm, ...over, seedGeneration, spec: { ...spec, ...inputs } };
-    this.inventory.putVm(next);
-    return next;
   }
 
   /** Without what is settled: wishes that have come true, replicas that nobody needs. */

@@ -87,6 +87,21 @@ export class Ha {
     return this.#cluster.agents.get(host) === undefined ? first?.spec.name : undefined;
   }
 
+  /** A restart that came to nothing: the copy that was given up has renewed its lease after all. */
+  recalled(vm: Vm): Vm {
+    const { restartedFrom, formerInputs, spec } = vm;
+    if (restartedFrom === undefined) return vm;
+    const { arbiter, inventory } = this.#cluster;
+    const record = arbiter.certain(spec.id);
+    const isBack = record?.live?.host === restartedFrom;
+    if (!isBack || this.leases.hasEnded(spec.id, record)) return vm;
+    const { seedGeneration = vm.seedGeneration, ...inputs } = formerInputs ?? {};
+    const over = { restartedFrom: undefined, formerInputs: undefined };
+    const next = { ...vm, ...over, seedGeneration, spec: { ...spec, ...inputs } };
+    inventory.putVm(next);
+    return next;
+  }
+
   /** A VM is about to be started elsewhere: the first one tells of its host. */
   noteLoss(host: string): void {
     const { agents, events, nameOf } = this.#cluster;

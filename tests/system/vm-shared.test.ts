@@ -166,8 +166,9 @@ test('a protected VM fails over on shared disks, and is handed over with them', 
     await serves(b);
     const taken = shared.disks;
     assert.notEqual(taken, before, 'what the dead primary wrote last reaches nobody');
-    const said = [...numbers(a), ...numbers(b)];
-    assert.deepEqual([...new Set(said)], said.at(-1) === undefined ? [] : [...new Set(said)].sort((x, y) => x - y));
+    // Frames that were sent shortly before may come again, which TCP absorbs; none is missing.
+    const said = [...new Set([...numbers(a), ...numbers(b)])];
+    consecutive(said);
     hosts.checkConsole();
     await until('the former disks are removed', () => shared.folders.length === 1);
     const third = shared.shadow(second);
