@@ -79,7 +79,8 @@ export const lifecycleEndpoints = {
         priority: Type.Optional(HaPriority),
         watchdogSeconds: Type.Optional(
           Type.Union([Type.Integer({ minimum: 5, maximum: 3600 }), Type.Null()], {
-            description: 'reset when the guest has not served its own timer for so long; null: never',
+            description:
+              'reset when the guest has not served its own timer for so long; null: never',
           }),
         ),
       },

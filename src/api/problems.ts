@@ -97,7 +97,10 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'store-unreachable': [503, 'the store that the centers share does not answer'],
   'center-stopping': [503, 'the center stops'],
   'datastore-ambiguous': [409, 'hosts have different storage by the name of the datastore'],
-  'ha-needs-datastore': [409, 'only a VM whose disks are on a datastore can be restarted elsewhere'],
+  'ha-needs-datastore': [
+    409,
+    'only a VM whose disks are on a datastore can be restarted elsewhere',
+  ],
   'directory-not-empty': [409, 'the folder is not empty'],
   'backup-damaged': [409, 'the file is not a backup of a center'],
   'center-not-joined': [409, 'the center has not joined the cluster that etcd holds'],

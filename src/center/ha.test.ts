@@ -57,6 +57,12 @@ describe('VMs on a datastore', () => {
     return id;
   };
 
+  /** The arbiter first: a process that ends without its word is started again. */
+  const switchedOff = async (host: TestHost, id: string): Promise<void> => {
+    await host.ask(id, { kind: 'stop', state: 'stopped', currentReplicas: [] });
+    host.report(id, 'ended', { ended: { kind: 'off', text: 'off' } });
+  };
+
   const takeOver = async (host: TestHost, id: string): Promise<VmRecord> => {
     const { lapsed, leaseMs, fenced } = await host.order('start');
     assert.ok(fenced);
@@ -76,7 +82,10 @@ describe('VMs on a datastore', () => {
     await created('placed');
     await center.client.call('startVm', { params: { vm: 'placed' }, body: {} });
     await until('an order', () => a.heard.concat(b.heard).find(({ kind }) => kind === 'start'));
-    assert.equal(without.heard.some(({ kind }) => kind === 'start'), false);
+    assert.equal(
+      without.heard.some(({ kind }) => kind === 'start'),
+      false,
+    );
     await center.client.call('stopVm', { params: { vm: 'placed' }, body: { how: 'power-off' } });
     await center.client.call('deleteVm', { params: { vm: 'placed' } });
     for (const host of [a, b]) host.heard.length = 0;
@@ -123,10 +132,12 @@ describe('VMs on a datastore', () => {
     a.report(id, 'live', { generation: 1 });
     await a.order('dismiss');
     a.report(id, 'ended', { ended: { kind: 'lost-claim', text: 'b is live' } });
-    assert.equal(b.heard.some(({ kind }) => kind === 'start'), false);
+    assert.equal(
+      b.heard.some(({ kind }) => kind === 'start'),
+      false,
+    );
     assert.equal((await center.events('ha-vm-restarted')).length, 1);
-    b.report(id, 'ended', { ended: { kind: 'off', text: 'off' } });
-    await b.ask(id, { kind: 'stop', state: 'stopped', currentReplicas: [] });
+    await switchedOff(b, id);
   });
 
   test('a copy that renews at the last moment is not put aside', async () => {
@@ -142,8 +153,7 @@ describe('VMs on a datastore', () => {
       const { host } = await center.client.call('showVm', { params: { vm: 'late' } });
       return host === 'a' ? true : undefined;
     });
-    await a.ask(id, { kind: 'stop', state: 'stopped', currentReplicas: [] });
-    a.report(id, 'ended', { ended: { kind: 'off', text: 'off' } });
+    await switchedOff(a, id);
     b.heard.length = 0;
   });
 
@@ -154,22 +164,32 @@ describe('VMs on a datastore', () => {
     assert.equal(off.ha.state, 'off');
     a.disconnect();
     await new Promise((resolve) => setTimeout(resolve, (leaseSeconds + 1) * 1000));
-    assert.equal(b.heard.some(({ kind }) => kind === 'start'), false);
+    assert.equal(
+      b.heard.some(({ kind }) => kind === 'start'),
+      false,
+    );
     b.disconnect();
     await center.client.call('setHa', { params, body: { restart: true, priority: 'high' } });
-    const alarm = await until('the alarm', async () => {
-      const alarms = await center.client.call('listAlarms');
-      return alarms.find(({ kind }) => kind === 'ha-failover-failed');
-    }, 8_000);
+    const alarm = await until(
+      'the alarm',
+      async () => {
+        const alarms = await center.client.call('listAlarms');
+        return alarms.find(({ kind }) => kind === 'ha-failover-failed');
+      },
+      8_000,
+    );
     assert.match(alarm.text, /^HA virtual machine failover failed: kept cannot be restarted: /);
     await b.connect();
     assert.equal((await takeOver(b, id)).live?.host, b.id);
-    await until('the alarm goes', async () => {
-      const alarms = await center.client.call('listAlarms');
-      return alarms.some(({ kind }) => kind === 'ha-failover-failed') ? undefined : true;
-    }, 8_000);
-    await b.ask(id, { kind: 'stop', state: 'stopped', currentReplicas: [] });
-    b.report(id, 'ended', { ended: { kind: 'off', text: 'off' } });
+    await until(
+      'the alarm goes',
+      async () => {
+        const alarms = await center.client.call('listAlarms');
+        return alarms.some(({ kind }) => kind === 'ha-failover-failed') ? undefined : true;
+      },
+      8_000,
+    );
+    await switchedOff(b, id);
     await a.connect();
   });
 
@@ -207,6 +227,7 @@ test('a center that may have forgotten hears every host before a VM on a datasto
     // As if it had been put back: nothing in the record names a host.
     rmSync(join(center.data, 'decisions'));
     await center.start();
+    await until('the hosts are back', () => (a.isConnected && b.isConnected ? true : undefined));
     await center.client.call('startVm', { params, body: {} });
     const none = { epoch: 0, generation: 0, state: 'stopped', currentReplicas: [] } as const;
     const known = { ...none, live: undefined, eligibleShadow: undefined, claimId: '' };
@@ -214,7 +235,10 @@ test('a center that may have forgotten hears every host before a VM on a datasto
     for (const host of [a, b]) {
       const { epoch } = await host.order('register');
       assert.ok(epoch > 1);
-      assert.equal([a, b].some(({ heard }) => heard.some(({ kind }) => kind === 'start')), false);
+      assert.equal(
+        [a, b].some(({ heard }) => heard.some(({ kind }) => kind === 'start')),
+        false,
+      );
       await host.ask(id, register);
     }
     await until('the start', () =>
@@ -237,7 +261,13 @@ test('who comes first is restarted first, where there is room for one', async ()
       ['high', 'highest'],
     ] as const) {
       // Each takes more than half of a host.
-      const body = { name, image: 'img', datastore: 'shared', host: 'a', memoryBytes: 1.5 * 2 ** 30 };
+      const body = {
+        name,
+        image: 'img',
+        datastore: 'shared',
+        host: 'a',
+        memoryBytes: 1.5 * 2 ** 30,
+      };
       const { id } = await center.client.call('createVm', { body });
       ids.set(name, id);
       await center.client.call('setHa', { params: { vm: name }, body: { priority } });

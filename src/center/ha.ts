@@ -79,7 +79,8 @@ export class Ha {
   #waitsFor(vm: Vm, host: string): string | undefined {
     const { inventory, arbiter } = this.#cluster;
     const first = inventory.vms.find((other) => {
-      if (rankOf(other) >= rankOf(vm) || !haOf(other).restart || other.wanted === 'off') return false;
+      if (rankOf(other) >= rankOf(vm) || !haOf(other).restart || other.wanted === 'off')
+        return false;
       const record = arbiter.certain(other.spec.id);
       if (record?.live?.host !== host || leaseOf(record) === undefined) return false;
       return !this.leases.hasEnded(other.spec.id, record);

@@ -22,7 +22,8 @@ export async function createVm(cluster: Cluster, body: Input<'createVm'>['body']
   const preferredHost = body.host === undefined ? undefined : cluster.hostNamed(body.host);
   const ports = body.ports ?? [];
   refuseTakenPorts(cluster, ports);
-  const datastore = body.datastore === undefined ? undefined : findDatastore(cluster, body.datastore);
+  const datastore =
+    body.datastore === undefined ? undefined : findDatastore(cluster, body.datastore);
   const image = cluster.images.pin(body.image, body.imageDigest);
   const id = randomUUID();
   // First: whoever knows of the VM finds it at the arbiter.

@@ -144,7 +144,10 @@ function start(
   if (chosen.host === undefined) {
     const none = 'no host has a current replica of its disks';
     const reason = candidates.length === 0 ? none : chosen.why;
-    const why = saved === undefined || isShared ? reason : `its saved state can be had nowhere else: ${reason}`;
+    const why =
+      saved === undefined || isShared
+        ? reason
+        : `its saved state can be had nowhere else: ${reason}`;
     return { host: vm.host, shadowHost, commands: [], obstacle: why };
   }
   const discard = vm.discardState ? { discardState: true } : {};

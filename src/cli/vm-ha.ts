@@ -12,9 +12,7 @@ export function registerHa(vm: Command): void {
       'whether a VM on a datastore is restarted elsewhere if its host is lost, and a guest that hangs is reset; without options: how it is',
     )
     .argument('<vm>')
-    .addOption(
-      new Option('--restart <when>', 'restart it, or not').choices(['on', 'off'] as const),
-    )
+    .addOption(new Option('--restart <when>', 'restart it, or not').choices(['on', 'off'] as const))
     .addOption(new Option('--priority <which>', 'who is restarted first').choices(priorities))
     .option(
       '--watchdog <seconds>',
@@ -44,7 +42,8 @@ function watchdogSeconds(text: string): number | null {
 
 export function haWords({ ha }: VmView): string {
   const { restart, priority, state, watchdogSeconds: seconds } = ha;
-  const watched = seconds === null ? '' : `; its guest is reset after ${seconds} s without response`;
+  const watched =
+    seconds === null ? '' : `; its guest is reset after ${seconds} s without response`;
   if (!restart) return `not restarted if its host is lost${watched}`;
   const when = state === 'fromNextPowerOn' ? ', from its next power-on' : '';
   return `restarted elsewhere if its host is lost, priority ${priority}${when}${watched}`;

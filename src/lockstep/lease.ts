@@ -45,13 +45,7 @@ export class Lease {
   /** Heard of in replies: an ask of this copy may have been granted unseen. */
   #newest = { epoch: 0, generation: 0 };
 
-  constructor(
-    port: ArbiterPort,
-    vm: string,
-    member: Member,
-    clock: Clock,
-    record: () => VmRecord,
-  ) {
+  constructor(port: ArbiterPort, vm: string, member: Member, clock: Clock, record: () => VmRecord) {
     this.#port = port;
     this.#vm = vm;
     this.#member = member;

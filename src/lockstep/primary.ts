@@ -276,7 +276,11 @@ export class Primary implements Guarded {
   }
 
   #saidAll(): boolean {
-    return this.#withheld.length === 0 && this.gate.length === 0 && !(this.recorder.listening && this.recorder.behind);
+    return (
+      this.#withheld.length === 0 &&
+      this.gate.length === 0 &&
+      !(this.recorder.listening && this.recorder.behind)
+    );
   }
 
   // --- the log -------------------------------------------------------------------------------

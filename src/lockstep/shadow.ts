@@ -19,13 +19,7 @@ import { MalformedBytes } from '../base/bytes.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { DiskRequest, Output, Ticks } from '../machine/effects.ts';
 import type { Machine, MachineMaker, Restore } from '../machine/machine.ts';
-import {
-  type Member,
-  type Operation,
-  type Reply,
-  sameMember,
-  type VmRecord,
-} from './arbiter.ts';
+import { type Member, type Operation, type Reply, sameMember, type VmRecord } from './arbiter.ts';
 import { DiskLedger, type DiskShape } from './disk-ledger.ts';
 import type { Entry } from './entries.ts';
 import { goLive } from './go-live.ts';

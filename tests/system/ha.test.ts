@@ -38,6 +38,11 @@ async function withDatastore(
     await eventually('it is off', async () => (await show(cluster)).state === 'poweredOff');
     await cluster.client.call('deleteVm', { params });
     await eventually('its disks are removed', () => readdirSync(join(path, 'vms')).length === 0);
+  } catch (error) {
+    const happened = await cluster.client.call('listEvents', { query: {} }).catch(() => []);
+    throw new Error(`${happened.map(({ text }) => text).join('\n')}\n${cluster.log}`, {
+      cause: error,
+    });
   } finally {
     await cluster.close();
   }

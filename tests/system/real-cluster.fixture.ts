@@ -63,7 +63,10 @@ export class RealCluster {
   }
 
   /** Of a VM with a disk, if the guest writes. */
-  static async withGuest(guest: Partial<VmGuest>, ...centerOptions: string[]): Promise<RealCluster> {
+  static async withGuest(
+    guest: Partial<VmGuest>,
+    ...centerOptions: string[]
+  ): Promise<RealCluster> {
     const cluster = new RealCluster(centerOptions, guest);
     await cluster.startCenter();
     return cluster;

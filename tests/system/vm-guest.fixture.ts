@@ -99,7 +99,14 @@ export function vmGuestKernel(guest: VmGuest): Uint8Array {
 }
 
 function program(guest: VmGuest): Uint8Array {
-  const { tickMicros, ticksPerFrame, writes, touchedBytes, resumes = false, hangsAfter = 0 } = guest;
+  const {
+    tickMicros,
+    ticksPerFrame,
+    writes,
+    touchedBytes,
+    resumes = false,
+    hangsAfter = 0,
+  } = guest;
   const code = new Assembler(ram);
   device(code, card, 1, transmitAt, 1 << 5);
   if (writes > 0) device(code, disk, 0, requestsAt, 0);

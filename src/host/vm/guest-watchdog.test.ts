@@ -7,7 +7,10 @@ const second = 1_000_000;
 class Setting {
   readonly watchdog = new GuestWatchdog();
   now = 0;
-  machine = { count: 0n, unservedTimer: undefined as { hart: number; deadline: bigint } | undefined };
+  machine = {
+    count: 0n,
+    unservedTimer: undefined as { hart: number; deadline: bigint } | undefined,
+  };
 
   constructor(seconds: number | undefined) {
     this.watchdog.seconds = seconds;

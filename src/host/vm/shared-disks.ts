@@ -91,7 +91,8 @@ export class SharedDisks implements DiskPlace {
     // A claim that is asked again.
     if (existsSync(folder)) return { folder, disks };
     const began = performance.now();
-    const present = shared?.disks === undefined ? undefined : disksFolder(this.states, shared.disks);
+    const present =
+      shared?.disks === undefined ? undefined : disksFolder(this.states, shared.disks);
     const source = from ?? present;
     const path = await beginFolder(folder);
     try {

@@ -266,7 +266,9 @@ export class VmProcess {
   async #openDisks(placed: PlacedDisks | undefined, isStale = false): Promise<void> {
     this.#placed = placed;
     const files = placed === undefined ? [] : this.#filesIn(placed.folder);
-    const adapted = isStale ? files.map((file) => ({ ...file, formerBytes: 'any' as const })) : files;
+    const adapted = isStale
+      ? files.map((file) => ({ ...file, formerBytes: 'any' as const }))
+      : files;
     this.#disks = await FileDisks.open(adapted, (origin, completion) => {
       this.#copy?.diskDone(origin, completion);
       this.#wake();
