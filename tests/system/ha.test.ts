@@ -16,7 +16,7 @@ async function withDatastore(
   act: (cluster: RealCluster, written: () => number) => Promise<void>,
 ): Promise<void> {
   const guest = { writes: 30_000, resumes: true };
-  const cluster = await RealCluster.withGuest(guest, '--ha-lease', '2');
+  const cluster = await RealCluster.withGuest(guest, '--ha-lease', '4');
   try {
     const path = cluster.dataOf('datastore');
     mkdirSync(path);
@@ -87,6 +87,9 @@ test('a host stands still past the lease and comes back: its copy ends', async (
     await eventually('it writes', () => written() > 50);
     const { vmPids, pid } = (await cluster.host('a'))!;
     for (const each of [...vmPids, pid!]) process.kill(each, 'SIGSTOP');
+    await eventually('it is restarted', async () => {
+      return (await events(cluster, 'ha-vm-restarted')).length > 0;
+    });
     await on(cluster, 'b');
     const before = written();
     for (const each of [...vmPids, pid!]) process.kill(each, 'SIGCONT');
