@@ -140,6 +140,14 @@ export type CenterMessage =
       readonly id: string;
       readonly name: string;
     }
+  /** Of a VM that is off: its disks alone. */
+  | {
+      readonly kind: 'snapshotDisks';
+      readonly vm: VmSpec;
+      readonly id: string;
+      readonly name: string;
+      readonly disks?: string;
+    }
   | { readonly kind: 'deleteSnapshot'; readonly vm: string; readonly snapshot: string }
   /**
    * Of a VM that is off, or `fenced`: whose live copy has certainly ended. `saved`: the name of the
@@ -168,6 +176,16 @@ export type CenterMessage =
       readonly kind: 'export';
       readonly vm: VmSpec;
       readonly file: string;
+      readonly work: string;
+      readonly disks?: string;
+    }
+  /**
+   * Sends a VM that is off as an archive to the center that orders it, over a WebSocket of its own
+   * (api/archive.ts). `work-done` names its bytes and its SHA-256.
+   */
+  | {
+      readonly kind: 'sendArchive';
+      readonly vm: VmSpec;
       readonly work: string;
       readonly disks?: string;
     }
@@ -249,6 +267,8 @@ export interface SnapshotInfo {
   readonly bytes: number;
   /** As it was powered on: going back to the snapshot means being this again. */
   readonly vm: VmSpec;
+  /** It was powered off: disks alone. */
+  readonly isOff?: boolean;
 }
 
 export type DaemonMessage =

@@ -3,16 +3,22 @@
  * message, bytes as base64.
  *
  * Offsets count console bytes since power-on, whoever was live when they were written: a viewer
- * that takes only what is at or beyond its offset shows each byte exactly once.
+ * that takes only what is at or beyond its offset shows each byte exactly once, also where the
+ * center that it watched at was lost and another one shows it what its hosts still have.
  */
-import { WebSocket } from 'ws';
 import type { UmbraError } from '../base/errors.ts';
 import type { Client } from './client.ts';
-import { onRefusal, openPersonSocket } from './socket.ts';
-import { apiPrefix, connectionError, refusal } from './wire.ts';
+import { LastingSocket } from './lasting-socket.ts';
+import { apiPrefix } from './wire.ts';
 
 export type ConsoleToViewer =
-  | { readonly kind: 'output'; readonly offset: string; readonly bytes: string }
+  | {
+      readonly kind: 'output';
+      readonly offset: string;
+      readonly bytes: string;
+      /** Which power-on offsets count from; another one: they begin again. */
+      readonly powerOn: number;
+    }
   /** Powered on anew: offsets begin again at 0. */
   | { readonly kind: 'poweredOn' };
 
@@ -21,10 +27,16 @@ export interface ConsoleFromViewer {
   readonly bytes: string;
 }
 
+/** What is typed while no center is there; the rest is lost, as on a console without a line. */
+const waitingMax = 1_000;
+const outageMsMax = 60_000;
+
 export interface ConsoleOptions {
   readonly onOutput: (bytes: Uint8Array, offset: bigint) => void;
   /** The connection has ended; undefined: by `close`. */
   readonly onEnd: (why: UmbraError | undefined) => void;
+  /** Whether a center is there: it has gone, and is looked for; it is there again. */
+  readonly onCenter?: (isThere: boolean) => void;
 }
 
 export interface Console {
@@ -34,51 +46,59 @@ export interface Console {
 
 /** Attaches to a console. What the center still has of the past comes first. */
 export function openConsole(client: Client, vm: string, options: ConsoleOptions): Console {
-  const { url, trust } = client.wire;
-  const path = `${apiPrefix}/vms/${encodeURIComponent(vm)}/console`;
-  const socket = openPersonSocket(url, path, trust);
   let next = 0n;
-  let closing = false;
-  let ended = false;
+  let powerOn: number | undefined;
+  let isOver = false;
+  let isBroken = false;
   const waiting: string[] = [];
-  const end = (why: UmbraError | undefined) => {
-    if (ended) return;
-    ended = true;
+  const end = (why: UmbraError | undefined): void => {
+    if (isOver) return;
+    isOver = true;
     options.onEnd(why);
   };
-  socket.on('open', () => {
-    for (const text of waiting.splice(0)) socket.send(text);
+  const socket = new LastingSocket(client, {
+    path: () => `${apiPrefix}/vms/${encodeURIComponent(vm)}/console`,
+    outageMsMax,
+    onEnd: end,
+    onBroken: () => {
+      isBroken = true;
+      options.onCenter?.(false);
+    },
+    onOpen: () => {
+      if (isBroken) options.onCenter?.(true);
+      isBroken = false;
+      for (const text of waiting.splice(0)) socket.send(text);
+    },
+    onMessage: (text) => {
+      const message = JSON.parse(text) as ConsoleToViewer;
+      if (message.kind === 'poweredOn') {
+        next = 0n;
+        return;
+      }
+      // It was powered on while no center was there to say so.
+      if (powerOn !== undefined && message.powerOn !== powerOn) next = 0n;
+      ({ powerOn } = message);
+      const bytes = Buffer.from(message.bytes, 'base64');
+      const offset = BigInt(message.offset);
+      const known = next > offset ? next - offset : 0n;
+      if (known >= BigInt(bytes.length)) return;
+      const fresh = bytes.subarray(Number(known));
+      next = offset + BigInt(bytes.length);
+      options.onOutput(fresh, next - BigInt(fresh.length));
+    },
   });
-  socket.on('message', (data) => {
-    const message = JSON.parse(String(data)) as ConsoleToViewer;
-    if (message.kind === 'poweredOn') {
-      next = 0n;
-      return;
-    }
-    const bytes = Buffer.from(message.bytes, 'base64');
-    const offset = BigInt(message.offset);
-    const fresh = offset >= next ? bytes : bytes.subarray(Number(next - offset));
-    next = offset + BigInt(bytes.length);
-    if (fresh.length > 0) options.onOutput(fresh, next - BigInt(fresh.length));
-  });
-  const failed = (error: Error): void => end(connectionError(url, error));
-  onRefusal(socket, (status, text) => end(refusal(url, status, text)), failed);
-  socket.on('error', failed);
-  socket.on('close', (code) =>
-    end(closing ? undefined : connectionError(url, new Error(`closed with code ${code}`))),
-  );
   return {
     input(bytes) {
       const message: ConsoleFromViewer = {
         kind: 'input',
         bytes: Buffer.from(bytes).toString('base64'),
       };
-      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
-      else waiting.push(JSON.stringify(message));
+      if (socket.isOpen) socket.send(JSON.stringify(message));
+      else if (waiting.length < waitingMax) waiting.push(JSON.stringify(message));
     },
     close() {
-      closing = true;
       socket.close();
+      end(undefined);
     },
   };
 }

@@ -79,7 +79,9 @@ const introduction = [
   'Errors are problem documents (RFC 9457) with a stable `code` and a `remedy`.',
   'Roles: a viewer looks, an operator acts on VMs, an administrator on hosts and people; each',
   'operation names the least role. WebSockets beside these operations: `/vms/{vm}/console`,',
-  '`/events/stream?after=N&vm=NAME` (one event a message).',
+  '`/events/stream?after=N&vm=NAME` (one event a message). `GET /vms/{vm}/archive` gives a VM that is',
+  'powered off as a file (`.tar.zst`), its SHA-256 in the trailer `Content-Digest`; a reply that',
+  'breaks off is none, and the task named by `X-Umbra-Task` says why.',
 ].join(' ');
 
 const idempotencyKey = {

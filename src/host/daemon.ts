@@ -87,6 +87,7 @@ export class HostDaemon {
       datastores,
       credentials: member.credentials,
       arbiterUrls: () => this.#arbiterUrls(),
+      leaderUrl: () => member.leaderUrl,
       isBusy: (vm) => this.#vms.isOccupied(vm),
       tell: (message) => this.#tell(message),
     });
@@ -130,6 +131,7 @@ export class HostDaemon {
 
   async close(): Promise<void> {
     clearInterval(this.#clock);
+    this.#states.abandonUploads();
     await this.#vms.close();
     this.#uplink?.close();
     await this.#member.close();
@@ -145,6 +147,7 @@ export class HostDaemon {
       hello: () => this.#hello(),
       onMessage: (message) => this.#receive(message),
       onConnected: () => this.#sayClock(),
+      onDisconnected: () => this.#states.abandonUploads(),
       onTrunk: (peer, up) => {
         if (peer.kind === 'host') this.#vms.trunk(peer.id, up);
       },
@@ -252,6 +255,9 @@ export class HostDaemon {
       case 'snapshot':
         this.#order(message.vm, { kind: 'snapshot', id: message.id, name: message.name });
         break;
+      case 'snapshotDisks':
+        this.#states.snapshotDisks(message);
+        break;
       case 'deleteSnapshot':
         void this.#states.deleteSnapshot(message);
         break;
@@ -267,7 +273,11 @@ export class HostDaemon {
       case 'export':
         this.#states.export(message);
         break;
+      case 'sendArchive':
+        this.#states.sendArchive(message);
+        break;
       case 'welcome':
+        this.#vms.sayConsoles();
         void this.#states.tellAll();
         break;
       case 'peers':
@@ -309,6 +319,7 @@ export class HostDaemon {
   async #forget(vm: string): Promise<void> {
     if (!idPattern.test(vm)) return;
     await this.#vms.forget(vm);
+    await this.#states.idle(vm);
     try {
       await rm(this.#folderOf(vm), { recursive: true, force: true });
       await this.#datastores.remove(vm);

@@ -5,13 +5,15 @@
  * From: orders of the center. To: reports named by the work: `work-progress`, `work-done`,
  * `work-failed`; and the list of snapshots whenever it changes.
  */
+import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CenterMessage, DaemonMessage, SnapshotInfo } from '../api/agent.ts';
+import type { CenterMessage, DaemonMessage, SnapshotInfo, VmSpec } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Reply } from '../lockstep/arbiter.ts';
+import { ArchiveUpload } from './archive-upload.ts';
 import type { Datastores } from './datastores.ts';
 import { Trust } from './trust.ts';
 import { ArbiterClient } from './vm/arbiter-client.ts';
@@ -21,14 +23,16 @@ import { beginClone, disksFolder } from './vm/shared-disks.ts';
 import { StartAsk, unheard } from './vm/start-ask.ts';
 import {
   disownFolder,
+  listSavedStates,
   listSnapshots,
+  placeDisks,
   removeFolder,
   savedFolder,
   snapshotFolder,
   snapshotsFolder,
 } from './vm/state-folder.ts';
-import { cloneDisks, prepareRevert } from './vm/state-work.ts';
-import { exportVm } from './vm/vm-archive.ts';
+import { cloneDisks, prepareRevert, snapshotDisks } from './vm/state-work.ts';
+import { exportFailed, exportVm, writeArchive } from './vm/vm-archive.ts';
 
 type Order<K extends CenterMessage['kind']> = Extract<CenterMessage, { kind: K }>;
 type Tell = (message: DaemonMessage) => void;
@@ -47,6 +51,8 @@ export interface VmStatesOptions {
   readonly datastores: Pick<Datastores, 'find' | 'parents'>;
   readonly credentials: Credentials;
   readonly arbiterUrls: () => readonly string[];
+  /** Of the center that gives the orders. */
+  readonly leaderUrl: () => string | undefined;
   /** Whether a process of the VM is here, or about to be. */
   readonly isBusy: (vm: string) => boolean;
   readonly tell: Tell;
@@ -55,6 +61,7 @@ export interface VmStatesOptions {
 export class VmStates {
   readonly #options: VmStatesOptions;
   readonly #works = new Map<string, Promise<void>>();
+  readonly #uploads = new Set<ArchiveUpload>();
 
   constructor(options: VmStatesOptions) {
     this.#options = options;
@@ -89,8 +96,8 @@ export class VmStates {
   async tellSnapshots(vm: string): Promise<void> {
     const found = await listSnapshots(this.#folder(vm));
     const snapshots = found.map(
-      ({ id, name = id, count, savedAtMs, bytes, vm: spec }): SnapshotInfo => {
-        return { id, name, count, savedAtMs, bytes, vm: spec };
+      ({ id, name = id, count, savedAtMs, bytes, vm: spec, isOff }): SnapshotInfo => {
+        return { id, name, count, savedAtMs, bytes, vm: spec, ...(isOff && { isOff }) };
       },
     );
     this.#options.tell({ kind: 'snapshots', vm, snapshots });
@@ -106,13 +113,25 @@ export class VmStates {
     await this.tellSnapshots(vm);
   }
 
+  /** Of a VM that is off. */
+  snapshotDisks({ vm, id, name, disks }: Order<'snapshotDisks'>): void {
+    this.#work(vm.id, id, async () => {
+      if (!isId(id)) throw new Error('malformed names');
+      const source = await this.#settledDisks(vm, disks);
+      const folder = this.#folder(vm.id);
+      await snapshotDisks(vm, folder, source, { id, name }, this.#progress(vm.id, id));
+      // Whoever waits for it finds it in the list.
+      await this.tellSnapshots(vm.id);
+    });
+  }
+
   revert({ vm, snapshot, saved, fenced, lapsed }: Order<'revert'>): void {
     this.#work(vm, saved, async () => {
       const folder = this.#folder(vm);
       if (!isId(snapshot) || !isId(saved)) throw new Error('malformed names');
-      await prepareRevert(folder, snapshot, saved, this.#progress(vm, saved));
+      const state = await prepareRevert(folder, snapshot, saved, this.#progress(vm, saved));
       try {
-        await this.#askRevert(vm, saved, fenced, lapsed);
+        await this.#ask(vm, `revert-${saved}`, (ask) => ask.revert(saved, fenced, lapsed));
       } catch (error) {
         // Another center may just have granted it: what the record does not name goes with the
         // next start here.
@@ -120,6 +139,10 @@ export class VmStates {
         if (isCertain) await disownFolder(savedFolder(folder, saved));
         throw error;
       }
+      // The VM is off, and these are its disks; a machine's stay with it until it goes on.
+      const { isOff, vm: spec } = state;
+      if (!isOff || spec.datastore !== undefined) return;
+      await placeDisks(savedFolder(folder, saved), folder, spec.disks.length);
     });
   }
 
@@ -127,7 +150,9 @@ export class VmStates {
     const act = async () => {
       if (!isId(newVm)) throw new Error('malformed names');
       const directory = this.#folder(vm.id);
-      const from = { vm, directory, disksFolder: this.#disksOf(vm.id, disks), snapshot };
+      // What is in a snapshot is never changed.
+      const source = snapshot === undefined ? await this.#settledDisks(vm, disks) : directory;
+      const from = { vm, directory, disksFolder: source, snapshot };
       const to = join(dirname(directory), newVm);
       const place = vm.datastore === undefined ? to : await beginClone(to);
       await cloneDisks(from, place, this.#progress(vm.id, work));
@@ -143,9 +168,33 @@ export class VmStates {
       const { exportsFolder } = this.#options;
       const path = join(exportsFolder, file);
       await mkdir(exportsFolder, { recursive: true, mode: 0o700 });
-      await exportVm(vm, this.#disksOf(vm.id, disks), path, this.#progress(vm.id, work));
-      return path;
+      const source = await this.#settledDisks(vm, disks);
+      await exportVm(vm, source, path, this.#progress(vm.id, work));
+      return { file: path };
     });
+  }
+
+  sendArchive({ vm, work, disks }: Order<'sendArchive'>): void {
+    this.#work(vm.id, work, async () => {
+      const { credentials, leaderUrl } = this.#options;
+      const url = leaderUrl();
+      if (url === undefined) throw exportFailed(vm.name, new Error('the center is away'));
+      const source = await this.#settledDisks(vm, disks);
+      const upload = new ArchiveUpload(url, work, credentials);
+      this.#uploads.add(upload);
+      upload.once('close', () => this.#uploads.delete(upload));
+      try {
+        await writeArchive(vm, source, upload, this.#progress(vm.id, work));
+      } catch (cause) {
+        throw exportFailed(vm.name, cause as Error);
+      }
+      return upload.sum();
+    });
+  }
+
+  /** The center that wanted them has gone, or this daemon goes. */
+  abandonUploads(): void {
+    for (const upload of this.#uploads) upload.destroy();
   }
 
   /** Says what this host durably knows of the VM at the arbiter, beside no process of it. */
@@ -225,11 +274,10 @@ export class VmStates {
     this.#works.set(vm, over);
   }
 
-  /** @param work may give the file that has been made */
+  /** @param work may give what the report shall say of what has been made */
   async #settle(vm: string, id: string, work: Promise<unknown>): Promise<void> {
     try {
-      const file = await work;
-      this.#report(vm, { kind: 'work-done', id, ...(typeof file === 'string' && { file }) });
+      this.#report(vm, { kind: 'work-done', id, ...((await work) as object | undefined) });
     } catch (error) {
       const { code, message, remedy } = failureOf(error);
       this.#report(vm, { kind: 'work-failed', id, code, text: message, remedy });
@@ -244,18 +292,38 @@ export class VmStates {
     }
   }
 
-  async #askRevert(
-    vm: string,
-    saved: string,
-    fenced: boolean,
-    lapsed: string | undefined,
-  ): Promise<void> {
-    // Its own name: no copy of this host is meant by what it asks.
-    const member = { host: this.#options.hostId, process: `revert-${saved}` };
+  /**
+   * The folder of the disks that the VM has while it is off.
+   * @param disks their name on the VM's datastore
+   */
+  async #settledDisks(vm: VmSpec, disks: string | undefined): Promise<string> {
+    const folder = this.#folder(vm.id);
+    const isShared = vm.datastore !== undefined;
+    const reverted = await this.#revertedDisks(vm.id, folder, isShared);
+    if (isShared) return reverted ?? this.#disksOf(vm.id, disks);
+    // A crash came between going back to disks alone and their being in their place.
+    if (reverted !== undefined) await placeDisks(reverted, folder, vm.disks.length);
+    return folder;
+  }
+
+  /** Of a state without a machine to which the VM went back: its folder, if it is still there. */
+  async #revertedDisks(vm: string, folder: string, isShared: boolean): Promise<string | undefined> {
+    if (!existsSync(folder)) return undefined;
+    const states = await listSavedStates(folder);
+    if (!states.some(({ isOff }) => isOff)) return undefined;
+    const { saved } = await this.#ask(vm, `look-${randomUUID()}`, (ask) => ask.read());
+    const isHere = isShared || saved?.host === this.#options.hostId;
+    const state = isHere ? states.find(({ id }) => id === saved?.id) : undefined;
+    return state?.isOff ? savedFolder(folder, state.id) : undefined;
+  }
+
+  /** @param process its own name: no copy of this host is meant by what is asked */
+  async #ask<T>(vm: string, process: string, act: (ask: StartAsk) => Promise<T>): Promise<T> {
+    const member = { host: this.#options.hostId, process };
     const { known, client } = await this.#arbiterOf(vm, (reply) => ask.replied(reply));
     const ask = new StartAsk(client, vm, member);
     try {
-      await ask.revert(saved, fenced, lapsed);
+      return await act(ask);
     } finally {
       client.close();
       await known.close();

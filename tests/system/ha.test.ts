@@ -8,20 +8,22 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { VmView } from '../../src/api/views.ts';
-import { eventually, RealCluster } from './real-cluster.fixture.ts';
+import type { ProcessCluster } from './cluster.fixture.ts';
+import { clusterOf, eventually } from './guest-cluster.fixture.ts';
 
 const params = { vm: 'web' };
 
 async function withDatastore(
-  act: (cluster: RealCluster, written: () => number) => Promise<void>,
+  act: (cluster: ProcessCluster, written: () => number) => Promise<void>,
 ): Promise<void> {
   const guest = { writes: 30_000, resumes: true };
-  const cluster = await RealCluster.withGuest(guest, '--ha-lease', '4');
+  const whole = await clusterOf(guest, '--ha-lease', '4');
+  const { cluster } = whole;
   try {
-    const path = cluster.dataOf('datastore');
+    const path = cluster.folderOf('datastore');
     mkdirSync(path);
     for (const name of ['a', 'b']) {
-      await cluster.startHost(name, 'environment', ['--datastore', `shared=${path}`]);
+      await cluster.daemon('host', name, ['--datastore', `shared=${path}`]);
     }
     const body = { name: 'web', image: 'test', datastore: 'shared', host: 'a' };
     const { id } = await cluster.client.call('createVm', { body });
@@ -40,23 +42,24 @@ async function withDatastore(
     await eventually('its disks are removed', () => readdirSync(join(path, 'vms')).length === 0);
   } catch (error) {
     const happened = await cluster.client.call('listEvents', { query: {} }).catch(() => []);
-    throw new Error(`${happened.map(({ text }) => text).join('\n')}\n${cluster.log}`, {
+    throw new Error(`${happened.map(({ text }) => text).join('\n')}\n${cluster.tails()}`, {
       cause: error,
     });
   } finally {
-    await cluster.close();
+    await whole.close();
   }
 }
 
-const show = (cluster: RealCluster): Promise<VmView> => cluster.client.call('showVm', { params });
+const show = (cluster: ProcessCluster): Promise<VmView> =>
+  cluster.client.call('showVm', { params });
 
-const on = (cluster: RealCluster, host: string): Promise<VmView> =>
+const on = (cluster: ProcessCluster, host: string): Promise<VmView> =>
   eventually(`it runs on ${host}`, async () => {
     const vm = await show(cluster);
     return vm.state === 'poweredOn' && vm.host === host ? vm : undefined;
   });
 
-const events = async (cluster: RealCluster, kind: string) => {
+const events = async (cluster: ProcessCluster, kind: string) => {
   const all = await cluster.client.call('listEvents', { query: {} });
   return all.filter((event) => event.kind === kind);
 };
@@ -74,8 +77,7 @@ test('a host dies, and its VM comes up at the other one with its data', async ()
     assert.equal(more.length, 0);
     assert.equal((await events(cluster, 'ha-host-failed')).length, 1);
     // A center that is started anew finds all as it was.
-    cluster.signal('center', 'SIGTERM');
-    await eventually('the center is gone', () => cluster.exitCode('center') !== null);
+    await cluster.kill('center');
     await cluster.startCenter();
     await on(cluster, 'b');
     assert.equal((await events(cluster, 'ha-vm-restarted')).length, 1);
