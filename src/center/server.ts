@@ -140,6 +140,8 @@ function addArchive(server: FastifyInstance, context: Context): void {
       const what = { action: 'sendArchive', input: { vm: name }, outcome: 'done', milliseconds: 0 };
       audit.add({ ...who, ...what }, false);
       reply.raw.once('close', () => passage.body.destroy());
+      // Zeros may take a while until they are bytes: whoever waits knows that it has begun.
+      passage.body.once('resume', () => reply.raw.flushHeaders());
       await passage.begun;
       return reply
         .type('application/zstd')
