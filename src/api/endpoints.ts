@@ -234,6 +234,9 @@ export const endpoints = {
         ),
         ports: Type.Optional(Type.Array(PublishedPortView)),
         host: Type.Optional(Type.String({ description: 'where to power it on' })),
+        datastore: Type.Optional(
+          Type.String({ description: 'where its disks are to be; by default on its hosts' }),
+        ),
         ft: Type.Optional(Type.Boolean()),
       },
       strict,

@@ -56,6 +56,13 @@ export type EventKind =
   | 'ft-test-failover'
   | 'ft-divergence'
   | 'ft-report'
+  | 'ha-host-failed'
+  | 'ha-vm-restarted'
+  | 'ha-vm-held'
+  | 'ha-vm-released'
+  | 'ha-vm-reset'
+  | 'ha-vm-reset-failed'
+  | 'ha-reconfigured'
   | 'command-failed'
   | 'arbiter-new-epoch'
   | 'task-ended';

@@ -5,6 +5,7 @@ import type { Alarm } from './alarms.ts';
 import { nameOf } from './callers.ts';
 import type { Cluster } from './cluster.ts';
 import { migrateShadow, restartShadow, resumeFt, suspendFt } from './ft-operations.ts';
+import { setHa } from './ha.ts';
 import type { Call } from './handler.ts';
 import { setMaintenance } from './maintenance.ts';
 import { migrateVm } from './migration.ts';
@@ -42,6 +43,11 @@ export const lifecycleHandlers = {
       }),
     );
     await task.done;
+    return vmView(cluster, cluster.findVm(vm.spec.id));
+  },
+  setHa: ({ cluster }: Center, { params, body }: Input<'setHa'>): Output<'setHa'> => {
+    const vm = cluster.findVm(params.vm);
+    setHa(cluster, vm, body);
     return vmView(cluster, cluster.findVm(vm.spec.id));
   },
   setMaintenance: (

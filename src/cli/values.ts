@@ -52,3 +52,14 @@ export function parseTiers(text: string): Tier[] {
     );
   });
 }
+
+/** NAME=PATH of a datastore. */
+export function parseDatastore(text: string): { readonly name: string; readonly path: string } {
+  const match = /^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)=(\/.*)$/.exec(text);
+  if (match !== null) return { name: match[1]!, path: match[2]! };
+  throw new UmbraError(
+    'datastore-malformed',
+    `"${text}" names no datastore.`,
+    'Write NAME=PATH, such as shared=/mnt/shared: a name of lower-case letters, digits and inner hyphens, and an absolute path.',
+  );
+}

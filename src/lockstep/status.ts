@@ -75,6 +75,9 @@ export type Report =
     }
   | { readonly kind: 'arbiter-unreachable'; readonly sinceMicros: Micros }
   | { readonly kind: 'arbiter-reachable' }
+  /** The lease could not be renewed in time: this copy stands still, and says nothing. */
+  | { readonly kind: 'lease-lapsed' }
+  | { readonly kind: 'lease-renewed' }
   | { readonly kind: 'shadow-started'; readonly position: number; readonly pauseMicros: Micros }
   | { readonly kind: 'link-resumed'; readonly position: number }
   | { readonly kind: 'disk-error'; readonly disk: number; readonly request: number }

@@ -18,6 +18,12 @@ export type Stop =
   /** A debugger's breakpoint or watchpoint was met, of which lockstep sets none. */
   | 'trap';
 
+/** The same hart and deadline at two moments: it has not been dealt with in between. */
+export interface UnservedTimer {
+  readonly hart: number;
+  readonly deadline: Ticks;
+}
+
 export interface Machine {
   /** Instructions retired plus traps taken by all harts since power-on. */
   readonly count: bigint;
@@ -30,6 +36,13 @@ export interface Machine {
    * When the machine is idle, a clock sample at or after this time wakes it.
    */
   readonly wakeTime: Ticks | undefined;
+
+  /**
+   * The oldest timer interrupt that the guest has asked for, has left enabled, and has not dealt with
+   * although it is due. A guest that responds arms its timer anew within milliseconds; one that waits
+   * without a timer, or computes without one, has none.
+   */
+  readonly unservedTimer: UnservedTimer | undefined;
 
   /** Runs up to `until`, never beyond. Where it stops changes nothing that a guest can see. */
   run(until: bigint): Stop;

@@ -18,7 +18,14 @@ import { type ClockSample, GuestClock } from './guest-clock.ts';
 import { Harts, line, never } from './harts.ts';
 import { Inspection } from './inspection.ts';
 import { layoutFor, run, stopReason } from './layout.ts';
-import type { Checkpoint, CheckpointSeries, Machine, Restore, Stop } from './machine.ts';
+import type {
+  Checkpoint,
+  CheckpointSeries,
+  Machine,
+  Restore,
+  Stop,
+  UnservedTimer,
+} from './machine.ts';
 import { Ram, type RamCheckpoint } from './ram.ts';
 import type { RamDelta } from './ram-changes.ts';
 import type { RamLayer } from './ram-history.ts';
@@ -185,6 +192,24 @@ export class RiscvMachine implements Machine {
       if (earliest === undefined || compare < earliest) earliest = compare;
     }
     return earliest;
+  }
+
+  get unservedTimer(): UnservedTimer | undefined {
+    let oldest: UnservedTimer | undefined;
+    for (let index = 0; index < this.#harts.hartCount; index++) {
+      if (this.#harts.getWord(index, hart.hsmState) !== hsm.started) continue;
+      const due = this.#harts.get(index, hart.mipLines) & this.#harts.get(index, hart.mie);
+      const compares = [
+        [line.supervisorTimer, hart.stimecmp],
+        [line.machineTimer, hart.mtimecmp],
+      ] as const;
+      for (const [mask, field] of compares) {
+        const deadline = this.#harts.get(index, field);
+        if ((due & mask) === 0n || (oldest && oldest.deadline <= deadline)) continue;
+        oldest = { hart: index, deadline };
+      }
+    }
+    return oldest;
   }
 
   get position(): Position {

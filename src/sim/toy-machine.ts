@@ -133,6 +133,11 @@ export class ToyMachine implements Machine {
     return this.#wake;
   }
 
+  /** It takes its timer as soon as it is due. */
+  get unservedTimer(): undefined {
+    return undefined;
+  }
+
   run(until: bigint): Stop {
     while (this.#count < until && !this.#off) {
       if (this.#wake !== undefined && this.time >= this.#wake) {

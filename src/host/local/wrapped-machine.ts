@@ -20,6 +20,9 @@ export abstract class WrappedMachine<Inner extends Machine = Machine> implements
   get wakeTime() {
     return this.machine.wakeTime;
   }
+  get unservedTimer() {
+    return this.machine.unservedTimer;
+  }
   apply(input: Input): void {
     this.machine.apply(input);
   }

@@ -13,11 +13,12 @@ export interface Surroundings {
   readonly logPort: number | undefined;
   readonly fingerprintsCompared: number;
   readonly divergences: number;
+  readonly watchdogSeconds: number | undefined;
 }
 
 export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus {
   const { vm, process: name, logAddress, logPort } = around;
-  const { fingerprintsCompared, divergences } = around;
+  const { fingerprintsCompared, divergences, watchdogSeconds } = around;
   const ended = copy?.ended;
   const status = copy?.status();
   const { user, system } = process.cpuUsage();
@@ -39,6 +40,7 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
     logBytesSent: status?.logBytesSent ?? 0,
     fingerprintsCompared,
     divergences,
+    ...(watchdogSeconds !== undefined && { watchdogSeconds }),
     ...(copy?.shadow !== undefined && { replica: copy.shadow.replica }),
     ...(status?.gateDelays !== undefined && {
       gate: gateOf(status.gateDelays, status.heldOutputs),
