@@ -26,11 +26,13 @@ import { HostWorks } from './host-works.ts';
 import { Images } from './images.ts';
 import { Inventory, type Vm } from './inventory.ts';
 import { Maintenance } from './maintenance.ts';
+import { Measurements } from './measurements.ts';
 import { cancelMove } from './migration.ts';
 import { type News, newsOf } from './news.ts';
 import type { HostState, Limits, Load } from './placement.ts';
 import { type Command, needOf, type Plan, plan, type Situation } from './protection.ts';
 import { type CopyRates, Rates } from './rates.ts';
+import { divergenceOf, wentLiveOf } from './report-words.ts';
 import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
@@ -71,6 +73,7 @@ export class Cluster implements AgentListener {
   readonly works = new HostWorks();
   readonly alarms: Alarms;
   readonly maintenance: Maintenance;
+  readonly measurements = new Measurements(this);
   /** Migrations that run, by VM, as people are shown them. */
   readonly migrations = new Map<string, VmView['migration']>();
   readonly #rates = new Rates();
@@ -128,6 +131,7 @@ export class Cluster implements AgentListener {
     this.evaluateAll();
     this.maintenance.look();
     this.#rates.tidy(performance.now());
+    this.measurements.look(performance.now());
     this.#lookAtAlarms();
   }
 
@@ -149,6 +153,7 @@ export class Cluster implements AgentListener {
   resign(): void {
     this.#leads = false;
     this.maintenance.close();
+    this.measurements.clear();
     this.tasks.resign();
     this.agents.close();
     for (const memory of [this.#decidedAt, this.#avoid, this.#shown, this.#obstacles])
@@ -295,7 +300,10 @@ export class Cluster implements AgentListener {
       this.alarms.latch({ kind: 'ft-divergence', subject, severity: 'red', text, vm: name });
     } else if (kind === 'hand-over-refused') {
       this.#refusedHandOvers.set(vm.spec.id, String(report['text']));
-    } else if (!['went-live', 'protected', 'ended'].includes(kind)) {
+    } else if (kind === 'went-live') {
+      const { text, ...story } = wentLiveOf(name, host, report);
+      this.events.add('ft-went-live', text, { vm: name, host, ...story });
+    } else if (!['protected', 'ended'].includes(kind)) {
       const text = typeof report['text'] === 'string' ? `: ${report['text']}` : '';
       this.events.add('ft-report', `${name} on ${host}: ${kind}${text}`, data);
     }
@@ -726,21 +734,4 @@ export function powerOnInputs(): { readonly epochOffset: string; readonly random
     epochOffset: String(BigInt(Date.now()) * 1_000_000n),
     randomSeed: randomBytes(32).toString('hex'),
   };
-}
-
-/** Which entry, both values, and what led to it, in words and as data. */
-function divergenceOf(
-  name: string,
-  report: Readonly<Record<string, unknown>>,
-): { readonly text: string } & Readonly<Record<string, unknown>> {
-  const { position, count, expected, actual, recent } = (report['divergence'] ?? {}) as Record<
-    string,
-    unknown
-  >;
-  const lastEntries = Array.isArray(recent) ? recent.map(String) : [];
-  const last = lastEntries.length === 0 ? '' : `; the entries before it: ${lastEntries.join(', ')}`;
-  const text =
-    `the shadow of ${name} computed something else and was stopped: at entry ${position}, ` +
-    `count ${count}, the primary had ${expected}, the shadow ${actual}${last}`;
-  return { text, position, count, expected, actual, lastEntries };
 }

@@ -53,6 +53,7 @@ export type EventKind =
   | 'ft-shadow-lost'
   | 'ft-primary-failover'
   | 'ft-test-failover'
+  | 'ft-went-live'
   | 'ft-divergence'
   | 'ft-report'
   | 'command-failed'

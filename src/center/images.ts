@@ -20,6 +20,7 @@ import {
 import { join } from 'node:path';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
+import type { ImageView } from '../api/images.ts';
 import { UmbraError } from '../base/errors.ts';
 
 const ImageFile = Type.Object({
@@ -30,6 +31,7 @@ const ImageFile = Type.Object({
 const Description = Type.Object({
   format: Type.Literal(1),
   name: Type.String(),
+  summary: Type.Optional(Type.String()),
   kernel: ImageFile,
   initrd: ImageFile,
   disks: Type.Array(ImageFile),
@@ -81,6 +83,26 @@ export class Images {
       renameSync(aside, place);
     }
     return { ...image, digest };
+  }
+
+  /** Images as they are built now, by name. One that is damaged is left out: no VM can be made of it. */
+  list(): ImageView[] {
+    if (!existsSync(this.#built)) return [];
+    const names = readdirSync(this.#built).filter((name) => namePattern.test(name));
+    return names.sort().flatMap((name) => {
+      const path = join(this.#built, name, 'image.json');
+      if (!existsSync(path)) return [];
+      const text = readFileSync(path);
+      try {
+        const { summary = '', memory, disks } = parse(name, text.toString('utf8'));
+        const digest = createHash('sha256').update(text).digest('hex');
+        const diskBytes = disks.map(({ bytes }) => bytes);
+        return [{ name, digest, summary, memoryBytes: memory, diskBytes }];
+      } catch (error) {
+        if (error instanceof UmbraError) return [];
+        throw error;
+      }
+    });
   }
 
   /** The bytes are of use to no VM any more. */

@@ -39,6 +39,7 @@ import { tidyFolders } from './state-folder.ts';
 import { plainReport, vmStatus } from './status.ts';
 import { Suspending } from './suspending.ts';
 import { SwitchConnection } from './switch-connection.ts';
+import { Traffic } from './traffic.ts';
 
 const blockHash = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest();
 const statusMs = 200;
@@ -51,6 +52,7 @@ export class VmProcess {
   readonly #journal = new Journal();
   #trust!: Trust;
   readonly #console: ConsoleTail;
+  readonly #traffic = new Traffic();
   #copy: Copy | undefined;
   #driver: Driver | undefined;
   #switch!: SwitchConnection;
@@ -208,6 +210,7 @@ export class VmProcess {
     });
     const onFrame = (frame: Uint8Array): void => {
       this.#copy?.frame(0, frame);
+      if (this.#copy?.primary !== undefined) this.#traffic.received(frame);
       this.#wake();
     };
     const ended = (): void => this.abandon();
@@ -278,7 +281,12 @@ export class VmProcess {
     const net = this.#switch;
     return {
       clock: { now: nowUs },
-      disks: this.#disks!,
+      disks: {
+        submit: (origin, request) => {
+          if (origin === 'guest') this.#traffic.disk(request);
+          this.#disks!.submit(origin, request);
+        },
+      },
       outputs: {
         send: (output) => this.#send(output),
         suppressed: (output) => {
@@ -298,8 +306,10 @@ export class VmProcess {
   }
 
   #send(output: Output): void {
-    if (output.kind === 'frame') this.#switch.send(output.frame);
-    else if (output.kind === 'console') this.#console.write(output.offset, output.bytes);
+    if (output.kind === 'frame') {
+      this.#traffic.sent(output.frame);
+      this.#switch.send(output.frame);
+    } else if (output.kind === 'console') this.#console.write(output.offset, output.bytes);
   }
 
   // --- What is said of the copy
@@ -336,6 +346,7 @@ export class VmProcess {
       logPort: this.#logPort,
       fingerprintsCompared: this.#fingerprintsCompared,
       divergences: this.#divergences,
+      traffic: this.#traffic,
     });
     this.#tell({ kind: 'status', status });
   }
