@@ -38,7 +38,7 @@ import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
 import { Tasks } from './tasks.ts';
 import { forgetLostClone, keepSnapshots, reverted, revertedTo } from './vm-states.ts';
-import { hasWishes, isProtected, settle } from './wishes.ts';
+import { hasWishes, isProtected, settle, shadowLossCause } from './wishes.ts';
 
 export interface ClusterOptions {
   readonly store: Store;
@@ -385,11 +385,11 @@ export class Cluster implements AgentListener {
       }
       case 'shadowLost': {
         const shadow = this.nameOf(news.shadow);
-        const isAsked =
-          vm.restartShadow || vm.moveShadowTo !== undefined || vm.moveTo !== undefined;
-        if (!isAsked && isProtected(vm)) this.#avoidFor(id, news.shadow);
+        const cause = shadowLossCause(vm);
+        if (cause === 'lost') this.#avoidFor(id, news.shadow);
         const text = `${name} has no shadow any more on ${shadow}`;
-        this.events.add('ft-shadow-lost', text, { ...data, host: this.nameOf(news.host), shadow });
+        const host = this.nameOf(news.host);
+        this.events.add('ft-shadow-lost', text, { ...data, host, shadow, cause });
         break;
       }
       case 'failedOver': {

@@ -23,7 +23,7 @@ const ft = (changes: Partial<FtStatusView> = {}): FtStatusView => ({
 
 const vm = (id: string, changes: Partial<VmView> = {}): VmView => ({
   ...{ id, name: id, number: 1, version: 1, state: 'poweredOn', image: 'tiny', imageDigest: '' },
-  ...{ cpus: 1, memoryBytes: 2 ** 27, mac: '', host: 'a', ports: [], obstacle: null },
+  ...{ cpus: 1, memoryBytes: 2 ** 27, mac: '', disks: [], host: 'a', ports: [], obstacle: null },
   ...{ migration: null, ft: ft(), ...changes },
 });
 
@@ -35,11 +35,12 @@ const host = (name: string, changes: Partial<HostView> = {}): HostView => ({
 
 const nothing = { hosts: [], vms: [], alarms: [], tasks: [], vmFigures: [], hostFigures: [] };
 const state = (parts: Partial<LiveState>): LiveState => ({
-  ...{ kind: 'state', version: '1', epoch: 1, capacity: { shortage: null }, ...nothing },
+  ...{ kind: 'state', version: '1', epoch: 1, capacity: { shortage: null }, unixMs: 0 },
+  ...nothing,
   ...parts,
 });
 const changes = (parts: Partial<LiveChanges>): LiveChanges => ({
-  ...{ kind: 'changes', gone: [], ...nothing, ...parts },
+  ...{ kind: 'changes', gone: [], unixMs: 0, ...nothing, ...parts },
 });
 
 describe('the live store', () => {
@@ -82,6 +83,8 @@ describe('the live store', () => {
     const stop = store.watch('vmFigures/a', () => told++);
     const figures = {
       ...{ vm: 'a', primary: null, shadow: null, lagMs: 3, logMbitPerSecond: 1, logBytesSent: 1 },
+      ...{ receivedMbitPerSecond: null, sentMbitPerSecond: null },
+      ...{ readBytesPerSecond: null, writtenBytesPerSecond: null },
       ...{ gate: null, fingerprintsCompared: 1, lastFingerprint: null, divergences: 0 },
     };
     store.apply(changes({ vmFigures: [figures] }));
