@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { endpoints } from '../../src/api/endpoints.ts';
-import { type Measured, measuredNames } from '../../src/api/measurements.ts';
 import type { LiveChanges, LiveState } from '../../src/api/live.ts';
+import { type Measured, measuredNames } from '../../src/api/measurements.ts';
 import type { EventView, FtStatusView, HostView, VmView } from '../../src/api/views.ts';
 import { EventLog } from '../../src/console/live/events.ts';
 import { healthOf } from '../../src/console/live/health.ts';

@@ -106,11 +106,11 @@ export function Chart({ row, state, marks, seconds, index, onIndex }: ChartProps
         </ul>
       }
     >
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: its arrow keys move the place that is told */}
       <div
         ref={frame}
         className="u-chart-frame"
         role="img"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: its arrow keys move the place that is told
         tabIndex={0}
         aria-label={`${row.title}: ${told.join('; ')}`}
         onKeyDown={(event) => move(event, log.times.length, index, onIndex)}

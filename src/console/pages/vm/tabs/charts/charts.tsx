@@ -101,7 +101,9 @@ export default function Charts({ vm }: TabProps) {
           onChange={setSpan}
         />
         <span role="status" className="u-dim">
-          {at === undefined ? 'Values of now' : `Values of ${exactTime(new Date(at).toISOString())}`}
+          {at === undefined
+            ? 'Values of now'
+            : `Values of ${exactTime(new Date(at).toISOString())}`}
         </span>
       </div>
       <div className="u-chart-grid">

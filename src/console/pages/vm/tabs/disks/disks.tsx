@@ -21,8 +21,8 @@ export default function Disks({ vm }: TabProps) {
   if (disks.length === 0) {
     return (
       <Empty title={`${name} has no disks`}>
-        Its image lives in memory alone: what the guest keeps there survives the loss of a host while
-        it is protected, and ends when it is powered off.
+        Its image lives in memory alone: what the guest keeps there survives the loss of a host
+        while it is protected, and ends when it is powered off.
       </Empty>
     );
   }
@@ -41,7 +41,12 @@ export default function Disks({ vm }: TabProps) {
           facts={[
             ['Read', rate(figures?.readBytesPerSecond)],
             ['Written', rate(figures?.writtenBytesPerSecond)],
-            ['Over time', <Link key="charts" href={`/vms/${name}/charts`}>Charts</Link>],
+            [
+              'Over time',
+              <Link key="charts" href={`/vms/${name}/charts`}>
+                Charts
+              </Link>,
+            ],
           ]}
         />
       </Panel>

@@ -26,7 +26,11 @@ export function GrowDisk(props: {
     body,
     async (checked) => {
       // Somebody else may change the VM meanwhile: then this was decided on what is no more.
-      await client.call('resizeVm', { params: { vm: vm.name }, body: checked }, { ifVersion: vm.version });
+      await client.call(
+        'resizeVm',
+        { params: { vm: vm.name }, body: checked },
+        { ifVersion: vm.version },
+      );
       toastDone(`Disk ${number} of ${vm.name} has ${bytes(wanted)}.`);
       onClose();
     },

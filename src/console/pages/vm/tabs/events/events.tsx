@@ -92,7 +92,10 @@ function Event({ event, onClose }: { readonly event: EventView; readonly onClose
   const { sequence, time, kind, text, data } = event;
   const facts = Object.entries(data).map(
     ([name, value]) =>
-      [name, typeof value === 'object' ? <Json key={name} value={value} /> : String(value)] as const,
+      [
+        name,
+        typeof value === 'object' ? <Json key={name} value={value} /> : String(value),
+      ] as const,
   );
   return (
     <Modal opened onClose={onClose} title={sentence(text)} size="lg">

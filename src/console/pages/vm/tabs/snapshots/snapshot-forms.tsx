@@ -28,8 +28,8 @@ export function TakeSnapshot({ vm, onClose }: OfVm) {
   return (
     <Asked title="Take a snapshot" verb="Take it" {...{ form, onClose }}>
       <p>
-        {vm.name} runs on meanwhile. Its memory and disks of one moment are written on {vm.host};
-        its shadow is not touched.
+        {vm.name} runs on meanwhile. Its memory and disks of one moment are written by its host{' '}
+        {vm.host}, and its shadow is not touched.
       </p>
       <TextInput
         label="Name"

@@ -74,8 +74,8 @@ export default function Snapshots({ vm }: TabProps) {
       {data?.length === 0 && (
         <div className="u-wide">
           <Empty title="No snapshots yet" action={take}>
-            A snapshot is the VM at one moment, memory and disks, taken while it runs. It can go back
-            to it and go on from there, or another VM can be made of its disks.
+            A snapshot is the VM at one moment, memory and disks, taken while it runs. It can go
+            back to it and go on from there, or another VM can be made of its disks.
           </Empty>
         </div>
       )}
