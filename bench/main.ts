@@ -8,24 +8,58 @@
 import { parseArgs } from 'node:util';
 import type { Bench } from './bench.ts';
 
-const benches: Readonly<Record<string, () => Promise<Bench>>> = {
-  cpu: async () => (await import('./machine/cpu.ts')).cpu,
-  boot: async () => (await import('./machine/boot.ts')).boot,
-  programs: async () => (await import('./machine/programs.ts')).programs,
-  record: async () => (await import('./machine/record.ts')).record,
-  debian: async () => (await import('./machine/debian.ts')).debian,
-  ft: async () => (await import('./cluster/ft.ts')).ft,
-  network: async () => (await import('./cluster/network.ts')).network,
-  failover: async () => (await import('./cluster/failover.ts')).failover,
-  snapshot: async () => (await import('./cluster/snapshot.ts')).snapshot,
-  scale: async () => (await import('./cluster/scale.ts')).scale,
+type Known = readonly [what: string, load: () => Promise<Bench>];
+
+const benches: Readonly<Record<string, Known>> = {
+  cpu: [
+    'bare kernels and system work, beside QEMU',
+    async () => (await import('./machine/cpu.ts')).cpu,
+  ],
+  boot: [
+    'the image tiny to its shell, beside QEMU',
+    async () => (await import('./machine/boot.ts')).boot,
+  ],
+  programs: [
+    "Debian's own programs, beside QEMU",
+    async () => (await import('./machine/programs.ts')).programs,
+  ],
+  record: [
+    'with recording and without; each recording replayed',
+    async () => (await import('./machine/record.ts')).record,
+  ],
+  debian: [
+    'a Debian with systemd: memory and slices',
+    async () => (await import('./machine/debian.ts')).debian,
+  ],
+  ft: ['protected and unprotected', async () => (await import('./cluster/ft.ts')).ft],
+  network: [
+    'network in and out, protected and unprotected, beside QEMU',
+    async () => (await import('./cluster/network.ts')).network,
+  ],
+  failover: [
+    'a host is killed, or frozen (--kind silence), under a client',
+    async () => (await import('./cluster/failover.ts')).failover,
+  ],
+  snapshot: [
+    'a shadow for 2 GiB of RAM',
+    async () => (await import('./cluster/snapshot.ts')).snapshot,
+  ],
+  scale: [
+    'idle protected VMs on two hosts (--vms, 20)',
+    async () => (await import('./cluster/scale.ts')).scale,
+  ],
 };
 
 function usage(problem?: string): never {
-  const names = Object.keys(benches).join('|');
   if (problem !== undefined) console.error(problem);
-  const options = '[ROW]... [--rounds N] [--kind kill|silence] [--vms N] [--json]';
-  console.error(`usage: npm run bench -- ${names} ${options}`);
+  const lines = Object.entries(benches).map(([name, [what]]) => `  ${name.padEnd(10)}${what}`);
+  console.error(
+    [
+      'usage: npm run bench -- NAME [ROW]... [--rounds N] [--kind kill|silence] [--vms N] [--json]',
+      ...lines,
+      'A ROW of a bench narrows it; one that it does not have is answered with those that it has.',
+    ].join('\n'),
+  );
   process.exit(2);
 }
 
@@ -54,8 +88,8 @@ function positive(option: string, text: string | undefined): number | undefined 
 
 const { positionals, values } = parse();
 const [name = '', ...only] = positionals;
-const load = Object.hasOwn(benches, name) ? benches[name] : undefined;
-if (load === undefined) usage();
+const known = Object.hasOwn(benches, name) ? benches[name] : undefined;
+if (known === undefined) usage();
 const rounds = positive('rounds', values.rounds);
 const vms = positive('vms', values.vms);
 const { kind } = values;
@@ -68,7 +102,7 @@ const progress = (line: string): void => {
   if (process.stderr.isTTY) console.error(line);
 };
 try {
-  const bench = await load();
+  const bench = await known[1]();
   const unknown = only.filter((row) => !bench.rows.includes(row));
   if (unknown.length > 0) {
     const rows = bench.rows.length === 0 ? 'it has none' : `its rows are ${bench.rows.join(', ')}`;

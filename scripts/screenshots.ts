@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 import type { Page } from 'playwright-core';
 import { launch, logIn, noBrowser, open } from '../tests/console/browser.fixture.ts';
 import { SyntheticCluster } from '../tests/console/synthetic-cluster.fixture.ts';
-import { RealCluster } from '../tests/system/real-cluster.fixture.ts';
+import { guestCluster } from '../tests/system/guest-cluster.fixture.ts';
 import { buildConsole } from './console.ts';
 
 interface View {
@@ -29,12 +29,20 @@ const views: readonly View[] = [
   { name: 'vm-console', path: '/vms/web/console', ready: shows('Live on') },
   { name: 'vm-fault-tolerance', path: '/vms/web/fault-tolerance', ready: shows(/Mbit/) },
   { name: 'vm-fault-tolerance-off', path: '/vms/plain/fault-tolerance', ready: shows('Turn On') },
+  { name: 'vm-charts', path: '/vms/web/charts', ready: shows('Marked moments') },
+  { name: 'vm-snapshots', path: '/vms/web/snapshots', ready: shows('Revert') },
+  { name: 'vm-snapshots-none', path: '/vms/plain/snapshots', ready: shows('No snapshots yet') },
+  { name: 'vm-tasks', path: '/vms/web/tasks', ready: shows('Take snapshot') },
+  { name: 'vm-events', path: '/vms/web/events', ready: shows('What happened') },
+  { name: 'vm-disks-none', path: '/vms/plain/disks', ready: shows('has no disks') },
   { name: 'hosts', path: '/hosts', ready: shows('Connected') },
 ];
 /** Of the synthetic one. */
 const many: readonly View[] = [
   { name: 'many-overview', path: '/', ready: shows('Recent events') },
   { name: 'many-vms', path: '/vms', ready: shows('1,000 VMs') },
+  { name: 'many-vm-charts', path: '/vms/web-2/charts', ready: shows('Marked moments') },
+  { name: 'many-vm-disks', path: '/vms/web-2/disks', ready: shows('Replicas') },
   { name: 'many-hosts', path: '/hosts', ready: shows('50 host') },
 ];
 /** Of one without anything. */
@@ -73,16 +81,18 @@ await buildConsole();
 const browser = await launch();
 try {
   if (wanted(views).length > 0) {
-    const cluster = await RealCluster.start();
+    const guests = await guestCluster();
     try {
+      const { cluster } = guests;
       const { client } = cluster;
       const body = { name: 'olga', role: 'administrator', password } as const;
       await client.call('createUser', { body });
-      for (const host of ['host1', 'host2', 'host3']) await cluster.startHost(host);
-      await cluster.protectedVm('host1');
+      for (const host of ['host1', 'host2', 'host3']) await cluster.daemon('host', host);
+      await guests.protectedVm('host1');
       await client.call('createVm', { body: { name: 'plain', image: 'test' } });
       await client.call('testFailover', { params: { vm: 'web' } });
-      await cluster.state('running');
+      await cluster.state('web', 'running');
+      await client.call('takeSnapshot', { params: { vm: 'web' }, body: { name: 'before-update' } });
       const { page } = await open(browser, client.wire.url);
       await page.goto('/');
       await page.getByLabel('User').waitFor();
@@ -96,7 +106,7 @@ try {
       const small = wanted(views).map((view) => ({ ...view, name: `tablet-${view.name}` }));
       if (only === undefined) await shoot(tablet.page, folder, small);
     } finally {
-      await cluster.close();
+      await guests.close();
     }
   }
   for (const [list, options] of [

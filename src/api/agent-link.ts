@@ -2,18 +2,19 @@
  * A daemon's end of the conversation with the center (agent.ts): a WebSocket that comes back.
  *
  * After every connect the daemon's `hello` goes first, made afresh, so it tells all that runs; what
- * was said while there was no connection follows, except statuses, which the hello has replaced. A
- * center that is away is tried again and again, from 0.1 s to 2 s apart. A center that refuses this
- * daemon (foreign certificate, protocol, removed from the cluster) is final: `onRefused`.
+ * was said while there was no connection follows, except statuses, which the hello has replaced, and
+ * what consoles have shown, of which the daemon says the end again. A center that is away is tried
+ * again and again, from 0.1 s to 2 s apart. A center that refuses this daemon (foreign certificate,
+ * protocol, removed from the cluster) is final: `onRefused`.
  */
 import { randomInt } from 'node:crypto';
-import { WebSocket } from 'ws';
+import type { WebSocket } from 'ws';
 import { UmbraError } from '../base/errors.ts';
 import type { CenterMessage, DaemonMessage } from './agent.ts';
 import type { Credentials } from './credentials.ts';
 import { fromProblem } from './problems.ts';
-import { closeRefused, onRefusal, parseCloseReason } from './socket.ts';
-import { apiPrefix, centerUrl, connectionError, daemonTrust, tlsOptions } from './wire.ts';
+import { closeRefused, onRefusal, openDaemonSocket, parseCloseReason } from './socket.ts';
+import { apiPrefix, centerUrl, connectionError } from './wire.ts';
 
 export type HelloMessage = Extract<DaemonMessage, { kind: 'hello' }>;
 
@@ -34,6 +35,8 @@ export interface AgentLinkOptions {
 
 export interface AgentLink {
   readonly connected: boolean;
+  /** Of the center at the other end; undefined while there is none. */
+  readonly url: string | undefined;
   /** What the center speaks with this daemon; 0 before the first welcome. */
   readonly protocol: number;
   /** Sent now, or after the next connect. */
@@ -76,13 +79,17 @@ class Link implements AgentLink {
     return this.#welcomed;
   }
 
+  get url(): string | undefined {
+    return this.#welcomed ? this.#url : undefined;
+  }
+
   get protocol(): number {
     return this.#protocol;
   }
 
   send(message: DaemonMessage): void {
     if (this.#welcomed) return this.#write(message);
-    if (message.kind === 'status' || this.#closed) return;
+    if (message.kind === 'status' || message.kind === 'console' || this.#closed) return;
     this.#waiting.push(message);
     if (this.#waiting.length > waitingMax) this.#waiting.shift();
   }
@@ -98,12 +105,7 @@ class Link implements AgentLink {
   open(): void {
     const urls = this.#options.urls();
     this.#url = centerUrl(urls[this.#next++ % urls.length]!);
-    const address = `${this.#url.replace(/^https/, 'wss')}${apiPrefix}/agent`;
-    const socket = new WebSocket(address, {
-      ...tlsOptions(daemonTrust(this.#options.credentials)),
-      perMessageDeflate: false,
-      handshakeTimeout: 5_000,
-    });
+    const socket = openDaemonSocket(this.#url, `${apiPrefix}/agent`, this.#options.credentials);
     this.#socket = socket;
     let failure: Error | undefined;
     const refused = (status: number, text: string): void => {

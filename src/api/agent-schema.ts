@@ -75,6 +75,7 @@ const SnapshotInfo = Type.Object({
   savedAtMs: Count,
   bytes: Count,
   vm: VmSpec,
+  isOff: Type.Optional(Type.Boolean()),
 });
 
 export const DaemonMessageSchema = Type.Union([

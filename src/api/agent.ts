@@ -119,6 +119,13 @@ export type CenterMessage =
       readonly id: string;
       readonly name: string;
     }
+  /** Of a VM that is off: its disks alone. */
+  | {
+      readonly kind: 'snapshotDisks';
+      readonly vm: VmSpec;
+      readonly id: string;
+      readonly name: string;
+    }
   | { readonly kind: 'deleteSnapshot'; readonly vm: string; readonly snapshot: string }
   /**
    * Of a VM that is off, or `fenced`: whose live copy has certainly ended. `saved`: the name of the
@@ -146,6 +153,11 @@ export type CenterMessage =
       readonly file: string;
       readonly work: string;
     }
+  /**
+   * Sends a VM that is off as an archive to the center that orders it, over a WebSocket of its own
+   * (api/archive.ts). `work-done` names its bytes and its SHA-256.
+   */
+  | { readonly kind: 'sendArchive'; readonly vm: VmSpec; readonly work: string }
   /** End a shadow's process, or what is left of a copy that lost its claim. */
   | { readonly kind: 'dismiss'; readonly vm: string }
   /** The VM's disks on this host, where nothing of it runs, are of no use any more. Since 2. */
@@ -235,6 +247,8 @@ export interface SnapshotInfo {
   readonly bytes: number;
   /** As it was powered on: going back to the snapshot means being this again. */
   readonly vm: VmSpec;
+  /** It was powered off: disks alone. */
+  readonly isOff?: boolean;
 }
 
 export type DaemonMessage =

@@ -3,12 +3,21 @@
  * message, bytes as base64.
  *
  * Offsets count console bytes since power-on, whoever was live when they were written: a viewer
- * that takes only what is at or beyond its offset shows each byte exactly once.
+ * that takes only what is at or beyond its offset shows each byte exactly once, also where the
+ * center that it watched at was lost and another one shows it what its hosts still have.
  */
 export type ConsoleToViewer =
-  | { readonly kind: 'output'; readonly offset: string; readonly bytes: string }
+  | ConsoleOutput
   /** Powered on anew: offsets begin again at 0. */
   | { readonly kind: 'poweredOn' };
+
+export interface ConsoleOutput {
+  readonly kind: 'output';
+  readonly offset: string;
+  readonly bytes: string;
+  /** Which power-on offsets count from; another one: they begin again. */
+  readonly powerOn: number;
+}
 
 export interface ConsoleFromViewer {
   readonly kind: 'input';
@@ -18,14 +27,25 @@ export interface ConsoleFromViewer {
 /** Where a viewer is in the stream. Kept over reconnections, it shows no byte twice. */
 export class ConsolePlace {
   #next = 0n;
+  #powerOn: number | undefined;
 
   /** Powered on anew. */
   restart(): void {
     this.#next = 0n;
   }
 
-  /** @returns what of these bytes is new, and the offset at which that begins */
-  take(offset: bigint, bytes: Uint8Array): { readonly bytes: Uint8Array; readonly offset: bigint } {
+  /**
+   * @param bytes of the message, decoded
+   * @returns what of them is new, and the offset at which that begins
+   */
+  take(
+    { offset: text, powerOn }: Pick<ConsoleOutput, 'offset' | 'powerOn'>,
+    bytes: Uint8Array,
+  ): { readonly bytes: Uint8Array; readonly offset: bigint } {
+    // It was powered on while no center was there to say so.
+    if (this.#powerOn !== undefined && powerOn !== this.#powerOn) this.restart();
+    this.#powerOn = powerOn;
+    const offset = BigInt(text);
     const end = offset + BigInt(bytes.length);
     if (end <= this.#next) return { bytes: bytes.subarray(bytes.length), offset: this.#next };
     const fresh = offset >= this.#next ? bytes : bytes.subarray(Number(this.#next - offset));

@@ -5,9 +5,10 @@
  * To add one: a row here, a handler of the same name in center/handlers.ts (the compiler asks for
  * it), a test that calls it (another test asks for it). `access` is the least role. Paths are below
  * `/api/v1`. What changes something is written into the audit trail; what changes a VM heeds
- * `If-Match`. Beside the table there are four WebSockets, `/agent` for daemons (agent.ts),
- * `/vms/:vm/console` (console-messages.ts), `/events/stream` (event-stream.ts) and `/live` (live.ts)
- * for people, and `/images/:image/files/*`, which gives bytes.
+ * `If-Match`. Beside the table there are five WebSockets, `/agent` (agent.ts) and `/archives/:work`
+ * (archive.ts) for daemons, `/vms/:vm/console` (console-messages.ts), `/events/stream`
+ * (event-stream.ts) and `/live` (live.ts) for people; and what gives bytes:
+ * `/images/:image/files/*`, `/vms/:vm/archive` (archive.ts), `/backup`.
  */
 import Type, { type Static, type TObject, type TSchema } from 'typebox';
 import { ArbiterAsk, ArbiterReply } from './arbiter-schema.ts';

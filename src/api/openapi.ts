@@ -80,6 +80,9 @@ const introduction = [
   'Roles: a viewer looks, an operator acts on VMs, an administrator on hosts and people; each',
   'operation names the least role. WebSockets beside these operations: `/vms/{vm}/console`,',
   '`/events/stream?after=N&vm=NAME` (one event a message), `/live` (all views, then what changes).',
+  '`GET /vms/{vm}/archive` gives a VM that is powered off as a file (`.tar.zst`), its SHA-256 in the',
+  'trailer `Content-Digest`; a reply that breaks off is none, and the task named by `X-Umbra-Task`',
+  'says why.',
 ].join(' ');
 
 const idempotencyKey = {

@@ -59,6 +59,7 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'user-unknown': [404, 'there is no such user'],
   'api-token-unknown': [404, 'there is no such API token'],
   'join-token-unknown': [404, 'there is no such join token'],
+  'archive-unwanted': [404, 'nobody waits for the archive that a host offers'],
   'task-unknown': [404, 'there is no such task'],
   'method-not-allowed': [405, 'the path takes other methods'],
   'authority-damaged': [409, 'the certificate authority cannot be used'],
@@ -84,6 +85,7 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'shadow-cannot-move': [409, 'the shadow cannot be on another host'],
   'task-ended': [409, 'the task has ended already'],
   'task-not-cancellable': [409, 'the task cannot be cancelled'],
+  'vm-busy': [409, 'something is being done with the VM that has to end first'],
   'vm-moving': [409, 'the VM is being migrated, or its shadow is'],
   'vm-not-running': [409, 'the VM is not running on a host that responds'],
   'vm-running': [409, 'the VM is not powered off'],
@@ -107,6 +109,7 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'center-not-ready': [503, 'the center cannot decide anything now'],
   // Of tasks, in their `error`.
   'task-cancelled': [409, 'the task was cancelled'],
+  'export-broken-off': [409, 'the archive did not get to whoever asked for it'],
   'snapshot-failed': [409, 'the VM ended before its snapshot was there'],
   'center-restarted': [503, 'the center was restarted while the task ran'],
 };

@@ -1,16 +1,28 @@
-/** WebSockets to the center: how people open one, and how the center refuses or ends one. */
+/** WebSockets to the center: how people and daemons open one, and how the center refuses or ends one. */
 import { WebSocket } from 'ws';
-import { authorization, readText, type Trust, tlsOptions } from './wire.ts';
+import type { Credentials } from './credentials.ts';
+import { authorization, daemonTrust, readText, type Trust, tlsOptions } from './wire.ts';
 
 const handshakeMsMax = 10_000;
+/** They have another center to try. */
+const daemonHandshakeMsMax = 5_000;
 
 /** @param path from the root */
 export function openPersonSocket(url: string, path: string, trust: Trust): WebSocket {
+  return open(url, path, trust, handshakeMsMax);
+}
+
+/** @param path from the root */
+export function openDaemonSocket(url: string, path: string, credentials: Credentials): WebSocket {
+  return open(url, path, daemonTrust(credentials), daemonHandshakeMsMax);
+}
+
+function open(url: string, path: string, trust: Trust, handshakeTimeout: number): WebSocket {
   return new WebSocket(new URL(path, url.replace(/^https/, 'wss')), {
     ...tlsOptions(trust),
     headers: authorization(trust),
     perMessageDeflate: false,
-    handshakeTimeout: handshakeMsMax,
+    handshakeTimeout,
   });
 }
 

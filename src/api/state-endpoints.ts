@@ -29,6 +29,8 @@ export const SnapshotView = Type.Object({
   /** What it takes on that host's disk. */
   bytes: Type.Integer(),
   memoryBytes: Type.Integer(),
+  /** What the VM was: on, with its memory, or off, which is disks alone. */
+  state: Type.Enum(['poweredOn', 'poweredOff']),
   /** The machine's count. */
   count: Type.String(),
 });
@@ -39,7 +41,8 @@ export const stateEndpoints = {
     method: 'POST',
     path: '/vms/:vm/snapshots',
     access: 'operator',
-    summary: 'Takes a snapshot of a VM that runs, memory and disks at one moment.',
+    summary:
+      'Takes a snapshot of a VM: memory and disks at one moment, or the disks of one that is off.',
     params: Vm,
     body: Type.Object({ name: Name }, strict),
     reply: TaskView,

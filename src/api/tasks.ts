@@ -19,7 +19,7 @@ export const TaskView = Type.Object({
   progress: Type.Number({ minimum: 0, maximum: 1 }),
   message: Type.String(),
   isCancellable: Type.Boolean(),
-  /** What has come of it, by its kind: of an export, `file` and `host`. */
+  /** What has come of it, by its kind: of an export, `file` and `host`, or `bytes` and `sha256`. */
   result: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
   error: OrNull(ProblemView),
   created: Type.String({ format: 'date-time' }),

@@ -108,6 +108,12 @@ export class Alarms {
     return after;
   }
 
+  /** Nobody has looked for a while: how long a condition has held, or not, is counted anew. */
+  forgetTimes(): void {
+    this.#pending.clear();
+    this.#fading.clear();
+  }
+
   /** Of a VM or host that is no more. */
   forget(subject: string): void {
     for (const { id } of this.list()) {

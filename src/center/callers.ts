@@ -112,6 +112,13 @@ export function admit(caller: Caller, access: Access): void {
   );
 }
 
+/** Who calls. @throws UmbraError where the caller may not */
+export function admitted(context: Context, request: FastifyRequest, access: Access): Caller {
+  const caller = callerOf(context, request, access);
+  admit(caller, access);
+  return caller;
+}
+
 function isPersonOf(caller: Caller, access: Exclude<Access, 'anyone' | 'daemon'>): boolean {
   return caller.kind === 'person' && mayAct(caller.role, access);
 }

@@ -3,8 +3,17 @@
  * a leader that is killed takes nothing with it that anybody was told.
  */
 import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { buffer } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
+import { archiveUploadPath, digestHeader, sha256OfDigest } from '../api/archive.ts';
 import { Client } from '../api/client.ts';
+import { openConsole } from '../api/console.ts';
+import { openEvents } from '../api/event-stream.ts';
+import { openDaemonSocket } from '../api/socket.ts';
+import type { EventView } from '../api/views.ts';
+import type { UmbraError } from '../base/errors.ts';
 import type { Operation } from '../lockstep/arbiter.ts';
 import { TestCenter, type TestHost, until } from './cluster.fixture.ts';
 import { hasEtcd, TestEtcd } from './store/etcd.fixture.ts';
@@ -156,6 +165,112 @@ describe('three centers', { skip: hasEtcd ? false : 'etcd-server is not installe
     await client.call('deleteVm', { params });
   });
 
+  test('an archive comes through a follower whole, or breaks off there, too', async () => {
+    const { client } = centers[1]!;
+    const params = { vm: 'arch' };
+    const body = { name: 'arch', image: 'tiny', host: 'a' };
+    const { id } = await client.call('createVm', { body });
+    await client.call('startVm', { params, body: {} });
+    await a.order('start');
+    await a.ask(id, { kind: 'start', acceptStale: true });
+    a.report(id, 'live', { generation: 1 });
+    await until('it to run', async () =>
+      (await client.call('showVm', { params })).state === 'poweredOn' ? true : undefined,
+    );
+    await client.call('stopVm', { params, body: { how: 'power-off' } });
+    await a.order('stop');
+    await a.ask(id, { kind: 'stop', state: 'stopped', currentReplicas: [a.id] });
+    a.report(id, 'ended', { ended: { kind: 'off', text: 'powered off' } });
+    await until('it to be off', async () =>
+      (await client.call('showVm', { params })).state === 'poweredOff' ? true : undefined,
+    );
+    const ask = async (signal?: AbortSignal) => {
+      const asked = client.wire.open('GET', '/vms/arch/archive', undefined, signal);
+      const { work } = await a.order('sendArchive');
+      const socket = openDaemonSocket(centers[0]!.url, archiveUploadPath(work), a.credentials);
+      await once(socket, 'open');
+      return { work, socket, reply: await asked };
+    };
+    const bytes = randomBytes(1 << 20);
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    const whole = await ask();
+    whole.socket.send(bytes);
+    const report = { kind: 'work-done', id: whole.work, bytes: bytes.length, sha256 };
+    a.send({ kind: 'report', vm: id, report });
+    assert.ok((await buffer(whole.reply)).equals(bytes));
+    assert.equal(sha256OfDigest(String(whole.reply.trailers[digestHeader])), sha256);
+
+    const broken = await ask();
+    broken.socket.send(bytes);
+    const read = buffer(broken.reply);
+    await client.call('cancelTask', { params: { task: broken.work } });
+    await assert.rejects(read, { code: 'ECONNRESET' });
+
+    const unwanted = new AbortController();
+    const left = await ask(unwanted.signal);
+    const closed = once(left.socket, 'close');
+    unwanted.abort();
+    await closed;
+    await until('the end', async () => {
+      const { ended } = await client.call('showTask', { params: { task: left.work } });
+      return ended ?? undefined;
+    });
+    await client.call('deleteVm', { params });
+  });
+
+  /** A console and a stream of events, at the center with this index. */
+  function watch(index: number) {
+    const seen: EventView[] = [];
+    const ends: unknown[] = [];
+    const { client } = centers[index]!;
+    const events = openEvents(client, {
+      after: 0,
+      onEvent: (event) => seen.push(event),
+      onEnd: (why) => ends.push(why),
+    });
+    const watched = { shown: '', outages: 0 };
+    const console = openConsole(client, 'web', {
+      onOutput: (bytes) => {
+        watched.shown += Buffer.from(bytes).toString();
+      },
+      onEnd: (why) => why && ends.push(why),
+      onCenter: (isThere) => {
+        if (!isThere) watched.outages += 1;
+      },
+    });
+    return { seen, ends, events, console, watched };
+  }
+  let watchers: ReturnType<typeof watch>[] = [];
+
+  /** What the guest has written so far. */
+  const write = (host: TestHost, text: string) =>
+    host.send({
+      ...{ kind: 'console', vm, offset: '0' },
+      bytes: Buffer.from(text).toString('base64'),
+    });
+
+  test('consoles and events are to be had at any center', async () => {
+    watchers = [0, 1, 2].map(watch);
+    write(a, 'login: ');
+    for (const { watched, console, seen } of watchers) {
+      await until('the console', () => (watched.shown === 'login: ' ? true : undefined));
+      await until('events', () => (seen.length > 0 ? true : undefined));
+      console.input(Buffer.from('root'));
+      const { bytes } = await a.order('consoleInput');
+      assert.equal(Buffer.from(bytes, 'base64').toString(), 'root');
+    }
+    // Whom the leader refuses is refused in its words, wherever it was asked.
+    const { ca } = centers[1]!.client.wire.trust;
+    const stranger = new Client(centers[1]!.url, { ca, token: 'nobody' });
+    const refused = await new Promise<UmbraError>((onEnd) => {
+      openEvents(stranger, { after: 0, onEvent: () => {}, onEnd });
+    });
+    assert.equal(refused.code, 'credentials-refused');
+    const opened = await centers[2]!.client.call('listAudit', { query: { last: true } });
+    const consoles = opened.filter(({ action }) => action === 'openConsole');
+    assert.deepEqual(new Set(consoles.map(({ address }) => address)), new Set(['127.0.0.1']));
+  });
+
   test('the leader is killed: a failover does not wait, nothing told is lost', async () => {
     const names = ['one', 'two', 'three'];
     for (const name of names) {
@@ -190,6 +305,31 @@ describe('three centers', { skip: hasEtcd ? false : 'etcd-server is not installe
     );
     assert.match(failover.text, /from a to b/);
     assert.equal((await client.call('showVm', { params: { vm: 'web' } })).host, 'b');
+  });
+
+  test('consoles and events have outlived it, also where it was they who were asked', async () => {
+    // What the lost center had not passed on: hosts say the end of it again.
+    write(b, 'login: root\npassword: ');
+    for (const [index, { watched, console }] of watchers.entries()) {
+      await until(
+        `the console at ${index}`,
+        () => (watched.shown === 'login: root\npassword: ' ? true : undefined),
+        15_000,
+      );
+      assert.ok(watched.outages > 0);
+      console.input(Buffer.from('x'));
+      assert.equal(Buffer.from((await b.order('consoleInput')).bytes, 'base64').toString(), 'x');
+    }
+    const all = await centers[1]!.client.call('listEvents', { query: {} });
+    const last = all.at(-1)!.sequence;
+    for (const { seen, ends, events, console } of watchers) {
+      await until('the last event', () => (seen.at(-1)!.sequence >= last ? true : undefined));
+      // Each once, in order, none missing.
+      assert.deepEqual(seen.slice(0, all.length), all);
+      assert.deepEqual(ends, []);
+      events.close();
+      console.close();
+    }
   });
 
   test('the killed one comes back and follows', async () => {

@@ -11,27 +11,29 @@
 import { randomBytes } from 'node:crypto';
 import type { CenterMessage, Peer, VmStatus } from '../api/agent.ts';
 import type { HelloMessage } from '../api/agent-link.ts';
-import type { EventView, FtStatusView, VmView } from '../api/views.ts';
+import type { EventView, FtStatusView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Member, VmRecord } from '../lockstep/arbiter.ts';
 import { type AgentListener, Agents, type VmMessage } from './agents.ts';
 import { conditionsOf, type Facts } from './alarm-conditions.ts';
 import { Alarms } from './alarms.ts';
 import { Arbiter } from './arbiter.ts';
+import { ArchivePassages } from './archive-passage.ts';
 import { shortage } from './capacity.ts';
-import { ConsoleLog } from './console-log.ts';
+import type { ConsoleLog } from './console-log.ts';
 import { DaemonConnections } from './daemon-connections.ts';
 import { Events } from './events.ts';
 import { HostWorks } from './host-works.ts';
 import { Images } from './images.ts';
-import { Inventory, type Vm } from './inventory.ts';
+import { beginsOff, Inventory, type Vm } from './inventory.ts';
+import { LeaderMemory } from './leader-memory.ts';
 import { Maintenance } from './maintenance.ts';
 import { Measurements } from './measurements.ts';
 import { cancelMove } from './migration.ts';
 import { type News, newsOf } from './news.ts';
 import type { HostState, Limits, Load } from './placement.ts';
 import { type Command, needOf, type Plan, plan, type Situation } from './protection.ts';
-import { type CopyRates, Rates } from './rates.ts';
+import type { CopyRates } from './rates.ts';
 import { divergenceOf, wentLiveOf } from './report-words.ts';
 import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
@@ -71,26 +73,11 @@ export class Cluster implements AgentListener {
   /** The center's folder. */
   readonly data: string;
   readonly works = new HostWorks();
+  readonly archives = new ArchivePassages();
   readonly alarms: Alarms;
   readonly maintenance: Maintenance;
   readonly measurements = new Measurements(this);
-  /** Migrations that run, by VM, as people are shown them. */
-  readonly migrations = new Map<string, VmView['migration']>();
-  readonly #rates = new Rates();
-  readonly #clocks = new Map<string, number[]>();
-  /** VM -> the host whose live copy cannot reach the arbiter. */
-  readonly #arbiterSilent = new Map<string, string>();
-  #startedAt = performance.now();
-  readonly #consoles = new Map<string, ConsoleLog>();
-  /** When the arbiter last changed a VM's record, on the process's monotonic clock. */
-  readonly #decidedAt = new Map<string, number>();
-  /** `VM HOST` -> until when. */
-  readonly #avoid = new Map<string, number>();
-  readonly #shown = new Map<string, FtStatusView['state']>();
-  readonly #obstacles = new Map<string, string>();
-  readonly #refusedHandOvers = new Map<string, string>();
-  /** VMs whose hand-over has been ordered and is awaited. */
-  readonly handingOver = new Set<string>();
+  #memory = new LeaderMemory();
   readonly #tick: NodeJS.Timeout;
   #leads = false;
 
@@ -130,7 +117,7 @@ export class Cluster implements AgentListener {
     if (!this.#leads) return;
     this.evaluateAll();
     this.maintenance.look();
-    this.#rates.tidy(performance.now());
+    this.#memory.rates.tidy(performance.now());
     this.measurements.look(performance.now());
     this.#lookAtAlarms();
   }
@@ -143,7 +130,7 @@ export class Cluster implements AgentListener {
   /** From now on. Daemons say by themselves what runs. */
   lead(): void {
     this.#leads = true;
-    this.#startedAt = performance.now();
+    this.#forget();
     this.tasks.recover();
     this.#giveUpMigrations();
     this.evaluateAll();
@@ -156,8 +143,13 @@ export class Cluster implements AgentListener {
     this.measurements.clear();
     this.tasks.resign();
     this.agents.close();
-    for (const memory of [this.#decidedAt, this.#avoid, this.#shown, this.#obstacles])
-      memory.clear();
+    this.#forget();
+  }
+
+  /** What was true while this center led is not known to be so later. */
+  #forget(): void {
+    this.#memory = new LeaderMemory();
+    this.alarms.forgetTimes();
   }
 
   close(): void {
@@ -198,7 +190,7 @@ export class Cluster implements AgentListener {
     if (daemon === undefined) return;
     this.works.hostLost(daemonId);
     const { name } = daemon;
-    this.#clocks.delete(daemonId);
+    this.#memory.clocks.delete(daemonId);
     this.events.add('host-not-responding', `${name} is not responding`, { host: name });
     this.evaluateAll();
   }
@@ -208,7 +200,7 @@ export class Cluster implements AgentListener {
       const status = this.agents.get(daemonId)?.copies.get(id);
       if (status !== undefined) {
         this.#dismissUnknown(daemonId, status);
-        this.#rates.learn(status, performance.now());
+        this.#memory.rates.learn(status, performance.now());
       }
       this.evaluate(id);
     }
@@ -226,13 +218,13 @@ export class Cluster implements AgentListener {
     const event = vm.ftWanted && !inOrder ? 'ft-terminated' : 'vm-ended';
     this.events.add(event, `${vm.spec.name}'s copy on ${host} has ended: ${text}`, data);
     if (!inOrder) this.#avoidFor(id, daemonId);
-    if (this.#arbiterSilent.get(id) === daemonId) this.#arbiterSilent.delete(id);
+    if (this.#memory.arbiterSilent.get(id) === daemonId) this.#memory.arbiterSilent.delete(id);
     if (kind === 'disk-failed') this.#diskFails(vm, daemonId, text);
   }
 
   clockSeen(daemonId: string, aheadMs: number): void {
-    const samples = this.#clocks.get(daemonId) ?? [];
-    this.#clocks.set(daemonId, [...samples, aheadMs].slice(-clockSamples));
+    const samples = this.#memory.clocks.get(daemonId) ?? [];
+    this.#memory.clocks.set(daemonId, [...samples, aheadMs].slice(-clockSamples));
   }
 
   said(daemonId: string, message: VmMessage): void {
@@ -245,6 +237,8 @@ export class Cluster implements AgentListener {
     switch (message.kind) {
       case 'console':
         if (!isInvolved(vm, this.arbiter.entry(message.vm), daemonId)) return;
+        // What was powered on while this center did not lead says bytes of its own.
+        this.#digest(message.vm);
         this.console(message.vm).take(BigInt(message.offset), Buffer.from(message.bytes, 'base64'));
         break;
       case 'report':
@@ -255,7 +249,8 @@ export class Cluster implements AgentListener {
         break;
       case 'failed': {
         const { command, code, remedy } = message;
-        if (code === 'hand-over-refused') this.#refusedHandOvers.set(message.vm, message.message);
+        if (code === 'hand-over-refused')
+          this.#memory.refusedHandOvers.set(message.vm, message.message);
         if (command === 'start' || command === 'startShadow') this.#avoidFor(message.vm, daemonId);
         const text = `${host} could not ${command} ${vm.spec.name}: ${message.message}`;
         const isShadow = command.startsWith('start') && vm.shadowHost === daemonId;
@@ -290,16 +285,20 @@ export class Cluster implements AgentListener {
     const host = this.nameOf(daemonId);
     const kind = String(report['kind']);
     const data = { vm: name, host, report };
-    if (kind === 'arbiter-unreachable') this.#arbiterSilent.set(id, daemonId);
-    if (kind === 'arbiter-reachable') this.#arbiterSilent.delete(id);
+    if (kind === 'arbiter-unreachable') this.#memory.arbiterSilent.set(id, daemonId);
+    if (kind === 'arbiter-reachable') this.#memory.arbiterSilent.delete(id);
     if (kind === 'disk-error') this.#diskFails(vm, daemonId, `disk ${report['disk']} fails`);
     if (kind === 'divergence') {
       const { text, ...found } = divergenceOf(name, report);
       this.events.add('ft-divergence', text, { ...data, ...found });
       const subject = vm.spec.id;
       this.alarms.latch({ kind: 'ft-divergence', subject, severity: 'red', text, vm: name });
+    } else if (kind === 'need-shadow') {
+      const [reason, why] = [String(report['reason']), String(report['text'])];
+      const text = `${name} needs a new shadow (${reason}): ${why}`;
+      this.events.add('ft-need-shadow', text, { vm: name, host, reason });
     } else if (kind === 'hand-over-refused') {
-      this.#refusedHandOvers.set(vm.spec.id, String(report['text']));
+      this.#memory.refusedHandOvers.set(vm.spec.id, String(report['text']));
     } else if (kind === 'went-live') {
       const { text, ...story } = wentLiveOf(name, host, report);
       this.events.add('ft-went-live', text, { vm: name, host, ...story });
@@ -319,7 +318,7 @@ export class Cluster implements AgentListener {
   }
 
   #avoidFor(vm: string, host: string): void {
-    this.#avoid.set(`${vm} ${host}`, performance.now() + avoidMs);
+    this.#memory.avoid.set(`${vm} ${host}`, performance.now() + avoidMs);
   }
 
   /** A VM that was deleted while its host was away. */
@@ -357,14 +356,16 @@ export class Cluster implements AgentListener {
     const { generation } = record;
     const { id, name } = vm.spec;
     // From now on the arbiter knows a process that an older hello cannot have listed.
-    this.#decidedAt.set(id, performance.now());
+    this.#memory.decidedAt.set(id, performance.now());
     const data = { vm: name, generation };
     switch (news.kind) {
       case 'poweredOn': {
         const host = this.nameOf(news.host);
         const done = { acceptStale: false, discardState: false };
-        this.inventory.putVm({ ...vm, host: news.host, ...done });
-        if (news.resumed) {
+        const isResumed = news.resumed && !beginsOff(vm, record);
+        const since = isResumed ? {} : { consoleSince: generation };
+        this.inventory.putVm({ ...vm, host: news.host, ...done, ...since });
+        if (isResumed) {
           this.events.add('vm-resumed', `${name} goes on, on ${host}`, { ...data, host });
           break;
         }
@@ -503,15 +504,16 @@ export class Cluster implements AgentListener {
 
   #adopt(vm: Vm, { host, shadowHost, obstacle, commands }: Plan): void {
     const { id, name } = vm.spec;
-    if (obstacle !== undefined) this.#obstacles.set(id, obstacle);
-    else this.#obstacles.delete(id);
+    if (obstacle !== undefined) this.#memory.obstacles.set(id, obstacle);
+    else this.#memory.obstacles.delete(id);
     const starts = commands.some(({ message }) => message.kind === 'start');
     const isRestart = commands.some(({ message }) => message.kind === 'start' && message.fenced);
     const record = this.arbiter.certain(id);
     // One power-on, one set of power-on inputs, however often it is told.
     const generation = record?.generation ?? vm.seedGeneration;
     // What goes on from a saved state goes on with the inputs of its power-on.
-    const goesOn = record?.saved !== undefined && vm.discardState !== true;
+    const isSaved = record?.saved !== undefined && !beginsOff(vm, record);
+    const goesOn = isSaved && vm.discardState !== true;
     const isNewStart = starts && !goesOn && vm.seedGeneration !== generation;
     if (vm.host === host && vm.shadowHost === shadowHost && !isNewStart) return;
     this.store.transaction(() => {
@@ -541,9 +543,9 @@ export class Cluster implements AgentListener {
   #noteState(vm: Vm): void {
     const { id, name } = vm.spec;
     const { state, reason } = this.ftStatus(vm);
-    const before = this.#shown.get(id);
+    const before = this.#memory.shown.get(id);
     if (state === before) return;
-    this.#shown.set(id, state);
+    this.#memory.shown.set(id, state);
     // The first look after a start of the center is no change.
     if (before === undefined) return;
     const text = `fault tolerance of ${name}: ${before} -> ${state}${reason ? ` (${reason})` : ''}`;
@@ -555,7 +557,7 @@ export class Cluster implements AgentListener {
     if (!this.#leads) return;
     const now = performance.now();
     const facts = this.#facts();
-    const isGathering = now - this.#startedAt < gatherMs;
+    const isGathering = now - this.#memory.startedAt < gatherMs;
     if (isGathering && facts.hosts.some((host) => host.isKnown && !host.connected)) return;
     this.alarms.look(conditionsOf(facts), now);
   }
@@ -565,11 +567,12 @@ export class Cluster implements AgentListener {
       const { id, name } = vm.spec;
       const ft = this.ftStatus(vm);
       const host = vm.host === undefined ? undefined : this.agents.get(vm.host);
-      const isArbiterSilent = vm.host !== undefined && this.#arbiterSilent.get(id) === vm.host;
+      const isArbiterSilent =
+        vm.host !== undefined && this.#memory.arbiterSilent.get(id) === vm.host;
       return { id, name, ft, isReported: host?.copies.has(id) === true, isArbiterSilent };
     });
     const hosts = this.inventory.daemons.map(({ id, name, trunkPort }) => {
-      const clocks = this.#clocks.get(id);
+      const clocks = this.#memory.clocks.get(id);
       return {
         ...{ id, name, connected: this.agents.get(id) !== undefined, isKnown: trunkPort > 0 },
         clockAheadMs: clocks === undefined ? undefined : Math.max(...clocks),
@@ -595,8 +598,8 @@ export class Cluster implements AgentListener {
     const { id } = vm.spec;
     const now = performance.now();
     const avoid = new Set<string>();
-    for (const [key, until] of this.#avoid) {
-      if (until <= now) this.#avoid.delete(key);
+    for (const [key, until] of this.#memory.avoid) {
+      if (until <= now) this.#memory.avoid.delete(key);
       else if (key.startsWith(`${id} `)) avoid.add(key.slice(id.length + 1));
     }
     return {
@@ -613,7 +616,11 @@ export class Cluster implements AgentListener {
   #hasEnded(vm: string, member: Member): boolean {
     // Removing a host is the operator's word that nothing of it runs any more.
     if (this.inventory.daemon(member.host) === undefined) return true;
-    return this.agents.hasEnded(vm, member, this.#decidedAt.get(vm) ?? Number.NEGATIVE_INFINITY);
+    return this.agents.hasEnded(
+      vm,
+      member,
+      this.#memory.decidedAt.get(vm) ?? Number.NEGATIVE_INFINITY,
+    );
   }
 
   /** Hosts with what is set aside on them for VMs other than this one. */
@@ -677,34 +684,37 @@ export class Cluster implements AgentListener {
 
   // --- what people are shown ----------------------------------------------------------------------
 
+  get migrations(): LeaderMemory['migrations'] {
+    return this.#memory.migrations;
+  }
+
+  get handingOver(): LeaderMemory['handingOver'] {
+    return this.#memory.handingOver;
+  }
+
   console(vm: string): ConsoleLog {
-    let console = this.#consoles.get(vm);
-    if (console === undefined) {
-      console = new ConsoleLog();
-      this.#consoles.set(vm, console);
-    }
-    return console;
+    return this.#memory.console(vm);
   }
 
   forgetConsole(vm: string): void {
-    this.#consoles.delete(vm);
+    this.#memory.forgetConsole(vm);
   }
 
   /** Why the last hand-over was refused, asked once. */
   takeRefusedHandOver(vm: string): string | undefined {
-    const text = this.#refusedHandOvers.get(vm);
-    this.#refusedHandOvers.delete(vm);
+    const text = this.#memory.refusedHandOvers.get(vm);
+    this.#memory.refusedHandOvers.delete(vm);
     return text;
   }
 
   /** Why a wish waits. */
   obstacleOf(vm: string): string | undefined {
-    return this.#obstacles.get(vm);
+    return this.#memory.obstacles.get(vm);
   }
 
   /** When its shadow became eligible, or the center saw it first; milliseconds, monotonic. */
   protectedSince(vm: string): number {
-    return this.#decidedAt.get(vm) ?? this.#startedAt;
+    return this.#memory.decidedAt.get(vm) ?? this.#memory.startedAt;
   }
 
   /** @returns the id of a host by its name or id; a gateway is none */
@@ -725,7 +735,7 @@ export class Cluster implements AgentListener {
     return ftStatusOf(this.situation(vm), this.nameOf, this.ratesOf);
   }
 
-  ratesOf = (process: string): CopyRates => this.#rates.of(process);
+  ratesOf = (process: string): CopyRates => this.#memory.rates.of(process);
 }
 
 /** The guest's clock begins now; what it must not be able to guess is drawn now. */

@@ -15,7 +15,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 /** Of sources and of the built package alike. */
 export const consoleFolder = join(import.meta.dirname, '../../dist/console');
 
-/** Stands in the built page wherever the nonce belongs (vite.config.ts). */
+/** Stands in the built page wherever the nonce belongs (scripts/console.ts). */
 const noncePlace = 'UMBRA-CSP-NONCE';
 
 const types: Readonly<Record<string, string>> = {

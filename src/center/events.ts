@@ -51,6 +51,7 @@ export type EventKind =
   | 'ft-shadow-added'
   | 'ft-shadow-started'
   | 'ft-shadow-lost'
+  | 'ft-need-shadow'
   | 'ft-primary-failover'
   | 'ft-test-failover'
   | 'ft-went-live'

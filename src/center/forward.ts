@@ -2,14 +2,17 @@
  * With several centers any of them answers: what only the leader can answer is passed on to it.
  *
  * From: requests of people, whose tokens every center knows. To: the leader, and its answer back,
- * byte by byte. Daemons are recognised by their certificates, which cannot be passed on, and
- * WebSockets are conversations: both are told to try another center, and do.
+ * byte by byte; their WebSockets, too (forward-socket.ts). Daemons are recognised by their
+ * certificates, which cannot be passed on: they are told to try another center, and do.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
+import { pipeline } from 'node:stream/promises';
 import type { TLSSocket } from 'node:tls';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { apiPrefix, tlsOptions } from '../api/wire.ts';
+import { SocketForwarding } from './forward-socket.ts';
 import { follows } from './store/etcd-store.ts';
 import type { Store } from './store/store.ts';
 
@@ -24,6 +27,8 @@ const own = [
 const isOwn = (url: string): boolean =>
   own.some((path) => url.startsWith(path)) || !/^\/(api|metrics)\b/.test(url);
 const hopByHop = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'host']);
+/** A WebSocket's handshake is between the client and the leader. */
+const ofSockets = new Set(['connection', 'upgrade']);
 
 const forwardedHeader = 'x-umbra-forwarded';
 
@@ -78,29 +83,51 @@ export function forwardToLeader(
   forwarding: Forwarding,
 ): void {
   const agent = new Agent({ keepAlive: true });
+  const sockets = new SocketForwarding(ca);
+  server.addHook('preClose', async () => sockets.close());
   server.addHook('onClose', async () => agent.destroy());
   server.addHook('onRequest', async (request, reply) => {
     if (store.leads || isOwn(request.url)) return;
     const leader = store.leaderUrl;
     const isDaemon = (request.raw.socket as TLSSocket).getPeerCertificate()?.subject !== undefined;
     const isSocket = request.headers.upgrade !== undefined;
-    if (leader === undefined || isDaemon || isSocket) throw follows(leader);
-    const headers = Object.entries(request.headers).filter(([name]) => !hopByHop.has(name));
+    if (leader === undefined || isDaemon) throw follows(leader);
+    const passedOn = ([name]: [string, unknown]): boolean =>
+      !hopByHop.has(name) || (isSocket && ofSockets.has(name));
+    const said = Object.fromEntries(Object.entries(request.headers).filter(passedOn));
+    const headers = { ...said, ...Object.fromEntries([forwarding.header(request)]) };
     reply.hijack();
+    if (isSocket) {
+      const refused = (answer: IncomingMessage) => void passBack(answer, reply.raw);
+      return sockets.pass(request, reply, { leader, headers, refused });
+    }
     const passed = httpsRequest(
       new URL(request.url, leader),
       {
         method: request.method,
         agent,
         ...tlsOptions({ ca }),
-        headers: Object.fromEntries([...headers, forwarding.header(request)]),
+        headers,
       },
-      (answer) => {
-        reply.raw.writeHead(answer.statusCode!, answer.headers);
-        answer.pipe(reply.raw);
-      },
+      (answer) => void passBack(answer, reply.raw),
     );
     passed.on('error', () => reply.raw.destroy());
+    // Whoever has gone wants no answer any more: the leader need not make it.
+    reply.raw.once('close', () => passed.destroy());
     request.raw.pipe(passed);
   });
 }
+
+/** One that breaks off breaks off here, too: it must not look whole. */
+async function passBack(answer: IncomingMessage, reply: ServerResponse): Promise<void> {
+  try {
+    reply.writeHead(answer.statusCode!, answer.headers);
+    await pipeline(answer, reply, { end: false });
+    if (Object.keys(answer.trailers).length > 0) reply.addTrailers(answer.trailers as Trailers);
+    reply.end();
+  } catch {
+    reply.destroy();
+  }
+}
+
+type Trailers = Readonly<Record<string, string>>;

@@ -16,7 +16,8 @@ export async function handOver(cluster: Cluster, { spec }: Vm): Promise<Member> 
   if (live?.copy === undefined)
     throw handOverFailed(name, 'it is not live on a host that responds');
   cluster.takeRefusedHandOver(id);
-  cluster.handingOver.add(id);
+  const { handingOver } = cluster;
+  handingOver.add(id);
   try {
     cluster.agents.get(live.member.host)!.send({ kind: 'handOver', vm: id });
     for (const end = performance.now() + handOverMsMax; performance.now() < end; ) {
@@ -27,7 +28,7 @@ export async function handOver(cluster: Cluster, { spec }: Vm): Promise<Member> 
       if (refused !== undefined) throw handOverFailed(name, refused);
     }
   } finally {
-    cluster.handingOver.delete(id);
+    handingOver.delete(id);
   }
   throw handOverFailed(name, `nothing happened within ${handOverMsMax / 1000} s`);
 }

@@ -11,6 +11,7 @@ import type { Ask } from '../lockstep/arbiter.ts';
 import { type Caller, nameOf } from './callers.ts';
 import type { Authority } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
+import { exportVm } from './exports.ts';
 import type { Call, Context, Handlers } from './handler.ts';
 import type { Vm } from './inventory.ts';
 import { lifecycleHandlers } from './lifecycle-handlers.ts';
@@ -33,7 +34,6 @@ import { hostView, vmView } from './views.ts';
 import {
   cloneVm,
   deleteSnapshot,
-  exportVm,
   resizeVm,
   revertToSnapshot,
   snapshotViews,

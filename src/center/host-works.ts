@@ -13,7 +13,7 @@ export interface WorkOrder {
   /** The work's name in all reports about it. */
   readonly id: string;
   /** The order's kind (api/agent.ts). */
-  readonly command: 'snapshot' | 'revert' | 'clone' | 'export';
+  readonly command: 'snapshot' | 'snapshotDisks' | 'revert' | 'clone' | 'export' | 'sendArchive';
   /** Ids. */
   readonly vm: string;
   readonly host: string;
@@ -22,8 +22,8 @@ export interface WorkOrder {
 
 interface Waiting extends WorkOrder {
   readonly task: Task;
-  /** @param file what has been made, a path on the host */
-  readonly resolve: (file: string | undefined) => void;
+  /** @param report what the host says of what has been made */
+  readonly resolve: (report: Report) => void;
   readonly reject: (why: UmbraError) => void;
 }
 
@@ -34,12 +34,12 @@ export class HostWorks {
 
   /**
    * Gives the order and waits, however long it takes.
-   * @returns the file that has been made, a path on the host, where one is
+   * @returns the host's last report, with what it says of what has been made
    * @throws what the host says against it; `host-not-responding`; the reason of the task's signal
    */
-  async perform(order: WorkOrder, task: Task): Promise<string | undefined> {
+  async perform(order: WorkOrder, task: Task): Promise<Report> {
     task.signal.throwIfAborted();
-    const { promise, resolve, reject } = Promise.withResolvers<string | undefined>();
+    const { promise, resolve, reject } = Promise.withResolvers<Report>();
     const stop = (): void => reject(task.signal.reason);
     task.signal.addEventListener('abort', stop, { once: true });
     this.#waiting.set(order.id, { ...order, task, resolve, reject });
@@ -67,8 +67,7 @@ export class HostWorks {
       const [code, text, remedy] = ['code', 'text', 'remedy'].map((name) => String(report[name]));
       work.reject(new UmbraError(code!, text!, remedy!));
     } else {
-      const { file } = report;
-      work.resolve(typeof file === 'string' ? file : undefined);
+      work.resolve(report);
     }
     return true;
   }

@@ -6,17 +6,9 @@
  * The digest is SHA-256 over `image.json`, which has the hash of every file: hosts verify all that
  * they fetch. `GET /images/:image/files/:path` takes a name (the newest) or a digest (pinned).
  */
-import { createHash } from 'node:crypto';
-import {
-  copyFileSync,
-  existsSync,
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import { constants, existsSync, readdirSync, rmSync } from 'node:fs';
+import { copyFile, link, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -49,21 +41,27 @@ const digestPattern = /^[0-9a-f]{64}$/;
 export class Images {
   readonly #built: string;
   readonly #pinned: string;
+  /** Digest -> how many VMs are being made of it. */
+  readonly #held = new Map<string, number>();
 
   constructor(home: string, directory: string) {
     this.#built = join(home, 'images');
     this.#pinned = join(directory, 'images');
+    // Of a center that ended while it copied.
+    for (const left of existsSync(this.#pinned) ? readdirSync(this.#pinned) : []) {
+      if (!digestPattern.test(left)) rmSync(join(this.#pinned, left), { recursive: true });
+    }
   }
 
   /**
-   * The image as it is built now, kept from now on.
+   * The image as it is built now, kept from now on; until it is released, also if no VM has it.
    * @param expected the digest, if the caller means one image and no other of that name
    */
-  pin(name: string, expected?: string): PinnedImage {
+  async pin(name: string, expected?: string): Promise<PinnedImage> {
     const folder = join(this.#built, name);
     if (!namePattern.test(name) || !existsSync(join(folder, 'image.json')))
       throw this.#unknown(name);
-    const text = readFileSync(join(folder, 'image.json'));
+    const text = await readFile(join(folder, 'image.json'));
     const digest = createHash('sha256').update(text).digest('hex');
     if (expected !== undefined && expected !== digest) {
       throw new UmbraError(
@@ -73,40 +71,63 @@ export class Images {
       );
     }
     const image = parse(name, text.toString('utf8'));
-    const place = join(this.#pinned, digest);
-    if (!existsSync(place)) {
-      const aside = `${place}.${process.pid}`;
-      mkdirSync(aside, { recursive: true });
-      const files = [image.kernel, image.initrd, ...image.disks].map((file) => file.path);
-      for (const file of ['image.json', ...files])
-        link(join(folder, file), join(aside, file), name);
-      renameSync(aside, place);
+    this.#held.set(digest, (this.#held.get(digest) ?? 0) + 1);
+    try {
+      await this.#keep(image, folder, join(this.#pinned, digest));
+    } catch (error) {
+      this.release(digest);
+      throw error;
     }
     return { ...image, digest };
   }
 
   /** Images as they are built now, by name. One that is damaged is left out: no VM can be made of it. */
-  list(): ImageView[] {
+  async list(): Promise<ImageView[]> {
     if (!existsSync(this.#built)) return [];
     const names = readdirSync(this.#built).filter((name) => namePattern.test(name));
-    return names.sort().flatMap((name) => {
+    const found: ImageView[] = [];
+    for (const name of names.sort()) {
       const path = join(this.#built, name, 'image.json');
-      if (!existsSync(path)) return [];
-      const text = readFileSync(path);
+      if (!existsSync(path)) continue;
+      const text = await readFile(path);
       try {
         const { summary = '', memory, disks } = parse(name, text.toString('utf8'));
         const digest = createHash('sha256').update(text).digest('hex');
         const diskBytes = disks.map(({ bytes }) => bytes);
-        return [{ name, digest, summary, memoryBytes: memory, diskBytes }];
+        found.push({ name, digest, summary, memoryBytes: memory, diskBytes });
       } catch (error) {
-        if (error instanceof UmbraError) return [];
-        throw error;
+        if (!(error instanceof UmbraError)) throw error;
       }
-    });
+    }
+    return found;
   }
 
-  /** The bytes are of use to no VM any more. */
+  /** Gigabytes may have to be copied, and others copy the same: whoever is first has done it. */
+  async #keep(image: Static<typeof Description>, folder: string, place: string): Promise<void> {
+    if (existsSync(place)) return;
+    const aside = `${place}.${randomUUID()}`;
+    await mkdir(aside, { recursive: true });
+    try {
+      const files = [image.kernel, image.initrd, ...image.disks].map((file) => file.path);
+      for (const file of ['image.json', ...files]) {
+        await keepFile(join(folder, file), join(aside, file), image.name);
+      }
+      if (!existsSync(place)) await rename(aside, place);
+    } finally {
+      await rm(aside, { recursive: true, force: true });
+    }
+  }
+
+  /** The VM that was being made of it is there, or will not be. */
+  release(digest: string): void {
+    const left = this.#held.get(digest)! - 1;
+    if (left > 0) this.#held.set(digest, left);
+    else this.#held.delete(digest);
+  }
+
+  /** The bytes are of use to no VM any more, unless one is being made of them. */
   unpin(digest: string): void {
+    if (this.#held.has(digest)) return;
     rmSync(join(this.#pinned, digest), { recursive: true, force: true });
   }
 
@@ -152,7 +173,7 @@ function parse(name: string, text: string): Static<typeof Description> {
   );
 }
 
-function link(from: string, to: string, name: string): void {
+async function keepFile(from: string, to: string, name: string): Promise<void> {
   if (!existsSync(from)) {
     throw new UmbraError(
       'image-damaged',
@@ -161,9 +182,9 @@ function link(from: string, to: string, name: string): void {
     );
   }
   try {
-    linkSync(from, to);
+    await link(from, to);
   } catch {
     // Another file system, or one without hard links.
-    copyFileSync(from, to);
+    await copyFile(from, to, constants.COPYFILE_FICLONE);
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { PublishedPort, SnapshotInfo, VmSpec } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
+import type { VmRecord } from '../lockstep/arbiter.ts';
 import type { Store } from './store/store.ts';
 
 /** A member of the cluster, with what its last hello said. */
@@ -63,6 +64,10 @@ export interface Vm {
   readonly acceptStale: boolean;
   /** The operator's word: power on although there is a saved state. */
   readonly discardState?: boolean;
+  /** The generation at the arbiter from which on the bytes of its console are counted. */
+  readonly consoleSince?: number;
+  /** A saved state (of the arbiter's record) that is disks alone: the VM is off, not suspended. */
+  readonly offState?: string | undefined;
   /** Oldest first. */
   readonly snapshots?: readonly KeptSnapshot[];
   /** The generation at the arbiter for which the power-on inputs in `spec` were made. */
@@ -147,11 +152,15 @@ export class Inventory {
   }
 }
 
+/** Whether what the next start begins with are disks alone. */
+export const beginsOff = ({ offState }: Vm, record: VmRecord | undefined): boolean =>
+  record?.saved !== undefined && record.saved.id === offState;
+
 export const versionOf = (vm: Vm): number => vm.version ?? 1;
 
 /** Where a VM happens to be, and its power-on inputs: no decision of people. */
 const notWished = new Set([
-  ...['host', 'shadowHost', 'acceptStale', 'seedGeneration', 'version'],
+  ...['host', 'shadowHost', 'acceptStale', 'seedGeneration', 'version', 'consoleSince'],
   ...['epochOffset', 'randomSeed'],
 ]);
 

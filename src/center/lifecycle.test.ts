@@ -495,6 +495,15 @@ describe('alarms', () => {
       .get('a')
       .report(id, 'live', { ...status, ftState: 'needShadow', ftReason: 'lostConnection' });
     assert.match((await world.alarm('ft-need-shadow')).text, /needs a shadow \(lostConnection\)/);
+    const text = 'the log link was closed';
+    const report = { kind: 'need-shadow', reason: 'lostConnection', text };
+    world.hosts.get('a').send({ kind: 'report', vm: id, report });
+    const [event] = await until('the event', async () => {
+      const found = await world.center.events('ft-need-shadow');
+      return found.length > 0 ? found : undefined;
+    });
+    assert.equal(event!.text, 'web needs a new shadow (lostConnection): the log link was closed');
+    assert.deepEqual(event!.data, { vm: 'web', host: 'a', reason: 'lostConnection' });
     world.hosts.deaf.clear();
     await world.state('running');
     await world.noAlarm('ft-need-shadow');

@@ -69,8 +69,11 @@ export class Maintenance {
     for (const key of this.#why.keys()) if (key.startsWith(`${host} `)) this.#why.delete(key);
   }
 
+  /** This center leads no more: the next one begins anew. */
   close(): void {
     for (const controller of this.#running.values()) controller.abort();
+    this.#running.clear();
+    this.#why.clear();
   }
 
   remaining(host: string): Remaining[] {
@@ -114,7 +117,9 @@ export class Maintenance {
       .done.catch(() => {
         // Its host was removed, or the center is about to end; the next look finds out.
       })
-      .finally(() => this.#running.delete(host));
+      .finally(() => {
+        if (this.#running.get(host) === controller) this.#running.delete(host);
+      });
   }
 
   async #evacuate(
@@ -137,6 +142,7 @@ export class Maintenance {
           this.#why.delete(key);
         } catch (error) {
           if (!(error instanceof UmbraError)) throw error;
+          if (signal.aborted) return;
           stuck += 1;
           this.#why.set(key, error.message);
         }

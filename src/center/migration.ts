@@ -52,8 +52,9 @@ export async function migrateVm(
   const target = chooseTarget(cluster, vm, live, to);
   const from = cluster.nameOf(live.member.host);
   const host = cluster.nameOf(target);
+  const { migrations } = cluster;
   const report = (fraction: number, text: string): void => {
-    cluster.migrations.set(id, { to: host, fraction, text });
+    migrations.set(id, { to: host, fraction, text });
     onProgress(fraction, text);
   };
   cluster.store.transaction(() => {
@@ -74,7 +75,7 @@ export async function migrateVm(
     giveUp(cluster, id, target, error as Error);
     throw error;
   } finally {
-    cluster.migrations.delete(id);
+    migrations.delete(id);
     cluster.evaluate(id);
   }
 }

@@ -7,8 +7,10 @@ import type { PublishedPort, VmSpec } from '../api/agent.ts';
 import type { Input } from '../api/endpoints.ts';
 import { UmbraError } from '../base/errors.ts';
 import { type Cluster, powerOnInputs } from './cluster.ts';
+import { refuseWhileExported } from './exports.ts';
 import { protectedNow, refuseUnlessSettled, refuseWhileMoving } from './ft-operations.ts';
 import { handOver } from './hand-over.ts';
+import type { PinnedImage } from './images.ts';
 import type { Vm } from './inventory.ts';
 import { choose } from './placement.ts';
 import { prechecks } from './prechecks.ts';
@@ -17,12 +19,26 @@ import { vmView } from './views.ts';
 import { refuseStateAway } from './vm-states.ts';
 
 export async function createVm(cluster: Cluster, body: Input<'createVm'>['body']): Promise<Vm> {
-  const { inventory, store } = cluster;
   refuseTakenName(cluster, body.name);
   const preferredHost = body.host === undefined ? undefined : cluster.hostNamed(body.host);
   const ports = body.ports ?? [];
   refuseTakenPorts(cluster, ports);
-  const image = cluster.images.pin(body.image, body.imageDigest);
+  const image = await cluster.images.pin(body.image, body.imageDigest);
+  try {
+    return await createPinned(cluster, body, image, { preferredHost, ports });
+  } finally {
+    cluster.images.release(image.digest);
+    forgetUnusedImage(cluster, image.digest);
+  }
+}
+
+async function createPinned(
+  cluster: Cluster,
+  body: Input<'createVm'>['body'],
+  image: PinnedImage,
+  { preferredHost, ports }: Pick<Vm, 'preferredHost' | 'ports'>,
+): Promise<Vm> {
+  const { inventory, store } = cluster;
   const id = randomUUID();
   // First: whoever knows of the VM finds it at the arbiter.
   await cluster.arbiter.create(id);
@@ -70,6 +86,7 @@ export async function createVm(cluster: Cluster, body: Input<'createVm'>['body']
 
 export async function deleteVm(cluster: Cluster, vm: Vm): Promise<void> {
   const { id, name, imageDigest } = vm.spec;
+  refuseWhileExported(cluster, vm);
   const { state } = vmView(cluster, vm);
   const isOff = state === 'poweredOff' || state === 'suspended';
   if (!isOff || !(await cluster.arbiter.remove(id))) {
@@ -88,9 +105,12 @@ export async function deleteVm(cluster: Cluster, vm: Vm): Promise<void> {
   cluster.forgetConsole(id);
   cluster.agents.broadcast({ kind: 'dismiss', vm: id }, 'host');
   cluster.agents.broadcast({ kind: 'forget', vm: id }, 'host');
-  const isUsed = cluster.inventory.vms.some((other) => other.spec.imageDigest === imageDigest);
-  if (!isUsed) cluster.images.unpin(imageDigest);
+  forgetUnusedImage(cluster, imageDigest);
   cluster.publish();
+}
+
+function forgetUnusedImage({ inventory, images }: Cluster, digest: string): void {
+  if (!inventory.vms.some(({ spec }) => spec.imageDigest === digest)) images.unpin(digest);
 }
 
 export function startVm(
@@ -100,6 +120,7 @@ export function startVm(
   discardState = false,
 ): void {
   const { id, name } = vm.spec;
+  refuseWhileExported(cluster, vm);
   refuseStateAway(cluster, vm, discardState);
   const hosts = cluster.hostStates(id);
   if (hosts.length === 0) {

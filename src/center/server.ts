@@ -7,22 +7,18 @@
  */
 import { createReadStream } from 'node:fs';
 import websocketPlugin from '@fastify/websocket';
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
-import type { WebSocket } from 'ws';
-import type { ConsoleFromViewer, ConsoleToViewer } from '../api/console-messages.ts';
-import { type Access, type EndpointName, endpoints } from '../api/endpoints.ts';
+import fastify, { type FastifyInstance } from 'fastify';
+import { contentDigest, digestHeader, taskHeader } from '../api/archive.ts';
+import { type EndpointName, endpoints } from '../api/endpoints.ts';
 import { apiPrefix } from '../api/wire.ts';
-import { assert } from '../base/assert.ts';
 import { UmbraError } from '../base/errors.ts';
 import { backUp } from './backup.ts';
-import { admit, type Caller, callerOf, nameOf, roleOf } from './callers.ts';
+import { admitted, type Caller, nameOf, roleOf } from './callers.ts';
 import type { CenterTls } from './certificates.ts';
-import type { Cluster } from './cluster.ts';
 import { addConsole } from './console-files.ts';
-import { streamEvents, watchOver } from './event-stream.ts';
+import { sendArchive } from './exports.ts';
 import { forwardToLeader } from './forward.ts';
 import type { Context } from './handler.ts';
-import { LiveViews } from './live.ts';
 import { addMetrics } from './metrics.ts';
 import {
   answerClientError,
@@ -31,9 +27,9 @@ import {
   type OnBug,
   sendProblem,
 } from './problem-replies.ts';
-import { liveOf } from './protection.ts';
 import { addReference } from './reference.ts';
 import { addEndpoint, addRefusals } from './routes.ts';
+import { addSockets } from './sockets.ts';
 
 export interface ServerOptions {
   readonly onBug: OnBug;
@@ -92,20 +88,11 @@ export async function createServer(
   addRefusals(server);
   addReference(server, context.version);
   addConsole(server);
-  addAgentSocket(server, context);
-  addConsoleSocket(server, context);
-  addEventSocket(server, context);
-  addLiveSocket(server, context);
+  addSockets(server, context);
   addImageFiles(server, context);
   addBackup(server, context);
+  addArchive(server, context);
   return server;
-}
-
-/** @throws UmbraError where the caller may not */
-function admitted(context: Context, request: FastifyRequest, access: Access): Caller {
-  const caller = callerOf(context, request, access);
-  admit(caller, access);
-  return caller;
 }
 
 // --- what is not JSON -------------------------------------------------------------------------
@@ -139,128 +126,30 @@ function addBackup(server: FastifyInstance, context: Context): void {
   });
 }
 
-interface Socket {
-  readonly path: string;
-  readonly access: Access;
-  /** Before the connection is upgraded, so that a refusal is a problem document. */
-  readonly check?: (request: FastifyRequest) => void;
-  readonly open: (socket: WebSocket, request: FastifyRequest, caller: Caller) => void;
-}
-
-function addSocket(
-  server: FastifyInstance,
-  context: Context,
-  { path, access, check, open }: Socket,
-): void {
+/** A VM as a file, written while it is read (api/archive.ts). Not HEAD: to ask is to begin. */
+function addArchive(server: FastifyInstance, context: Context): void {
+  const { cluster, audit, forwarding } = context;
   server.route({
     method: 'GET',
-    url: apiPrefix + path,
+    url: `${apiPrefix}/vms/:vm/archive`,
     exposeHeadRoute: false,
-    preValidation: async (request) => {
-      admitted(context, request, access);
-      check?.(request);
-    },
-    handler: async () => {
-      const why = `${apiPrefix}${path} is a WebSocket`;
-      throw new UmbraError('upgrade-required', why, 'Open it as one (wss://).');
-    },
-    wsHandler: (socket: WebSocket, request) => {
-      open(socket, request, admitted(context, request, access));
-    },
-  });
-}
-
-function addAgentSocket(server: FastifyInstance, context: Context): void {
-  addSocket(server, context, {
-    path: '/agent',
-    access: 'daemon',
-    open(socket, _request, caller) {
-      assert(caller.kind === 'daemon', 'a daemon was admitted');
-      context.cluster.agents.accept(socket, caller.daemon.id);
-    },
-  });
-}
-
-/** What is typed there changes something: it is for operators, and its opening is on record. */
-function addConsoleSocket(server: FastifyInstance, context: Context): void {
-  const { cluster, audit } = context;
-  const vmOf = (request: FastifyRequest) =>
-    cluster.findVm((request.params as { vm: string }).vm).spec;
-  addSocket(server, context, {
-    path: '/vms/:vm/console',
-    access: 'operator',
-    check: vmOf,
-    open(socket, request, caller) {
-      const { id, name } = vmOf(request);
-      const who = { who: nameOf(caller), role: roleOf(caller), address: request.ip };
-      const what = { action: 'openConsole', input: { vm: name }, outcome: 'done', milliseconds: 0 };
+    handler: async (request, reply) => {
+      const caller = admitted(context, request, 'operator');
+      const vm = cluster.findVm((request.params as { vm: string }).vm);
+      const { name } = vm.spec;
+      const { task, passage } = sendArchive(cluster, vm, nameOf(caller));
+      const { address } = forwarding.originOf(request);
+      const who = { who: nameOf(caller), role: roleOf(caller), address };
+      const what = { action: 'sendArchive', input: { vm: name }, outcome: 'done', milliseconds: 0 };
       audit.add({ ...who, ...what }, false);
-      const say = (message: ConsoleToViewer) => socket.send(JSON.stringify(message));
-      const stop = cluster.console(id).watch((output) => {
-        if (output === 'poweredOn') return say({ kind: 'poweredOn' });
-        const bytes = Buffer.from(output.bytes).toString('base64');
-        say({ kind: 'output', offset: String(output.offset), bytes });
-      });
-      watchOver(socket, () => admitted(context, request, 'operator'));
-      socket.on('message', (data) => typed(cluster, id, String(data)));
-      socket.on('close', stop);
+      reply.raw.once('close', () => passage.body.destroy());
+      await passage.begun;
+      return reply
+        .type('application/zstd')
+        .header('content-disposition', `attachment; filename="${name}.tar.zst"`)
+        .header(taskHeader, task)
+        .trailer(digestHeader, async () => contentDigest(passage.sum!.sha256))
+        .send(passage.body);
     },
   });
-}
-
-function addEventSocket(server: FastifyInstance, context: Context): void {
-  const { cluster } = context;
-  const asked = (request: FastifyRequest) => {
-    const { after = '0', vm } = request.query as { after?: unknown; vm?: unknown };
-    const isText = vm === undefined || typeof vm === 'string';
-    if (isText && typeof after === 'string' && /^\d{1,15}$/.test(after)) {
-      return { after: Number(after), vm };
-    }
-    throw new UmbraError(
-      'request-malformed',
-      'the request is malformed: "after" is not a sequence number, or "vm" is given twice',
-      'Give the sequence number of the last event that you have seen.',
-    );
-  };
-  addSocket(server, context, {
-    path: '/events/stream',
-    access: 'viewer',
-    check: asked,
-    open(socket, request) {
-      watchOver(socket, () => admitted(context, request, 'viewer'));
-      streamEvents(socket, cluster.events, cluster.store, asked(request));
-    },
-  });
-}
-
-function addLiveSocket(server: FastifyInstance, context: Context): void {
-  const live = new LiveViews(context.cluster, context.version);
-  addSocket(server, context, {
-    path: '/live',
-    access: 'viewer',
-    open(socket, request) {
-      watchOver(socket, () => admitted(context, request, 'viewer'));
-      live.add(socket);
-    },
-  });
-}
-
-/** To whoever is live now; what is typed while nobody is goes nowhere, as on a real console. */
-function typed(cluster: Cluster, id: string, text: string): void {
-  const vm = cluster.inventory.vm(id);
-  const message = parsed(text);
-  if (vm === undefined || message?.kind !== 'input' || typeof message.bytes !== 'string') return;
-  const { bytes } = message;
-  const live = liveOf(cluster.situation(vm));
-  if (live === undefined) return;
-  cluster.agents.get(live.member.host)?.send({ kind: 'consoleInput', vm: id, bytes });
-}
-
-/** @returns undefined where it is not understood, which is nobody's failure but the sender's */
-function parsed(text: string): Partial<ConsoleFromViewer> | undefined {
-  try {
-    return JSON.parse(text) as Partial<ConsoleFromViewer> | undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -5,6 +5,7 @@
  * The arbiter's record comes first, since a host's report may be a moment older.
  */
 import type { FtStatusView, VmView } from '../api/views.ts';
+import { beginsOff } from './inventory.ts';
 import { type Live, liveOf, type Situation } from './protection.ts';
 import { type CopyRates, noRates } from './rates.ts';
 import { shadowWish } from './wishes.ts';
@@ -92,7 +93,8 @@ export function powerStateOf(situation: Situation): VmView['state'] {
   if (live === undefined) {
     if (record === undefined) return 'unknown';
     if (isOn) return 'starting';
-    return record.state === 'suspended' ? 'suspended' : 'poweredOff';
+    const isSuspended = record.state === 'suspended' && !beginsOff(vm, record);
+    return isSuspended ? 'suspended' : 'poweredOff';
   }
   if (situation.hasEnded(live.member)) return isOn ? 'starting' : 'poweredOff';
   const host = hosts.find((each) => each.id === live.member.host);

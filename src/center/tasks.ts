@@ -193,6 +193,14 @@ export class Tasks {
       .slice(-(query.limit ?? 1000));
   }
 
+  /** One that has not ended; `vm` is a name. */
+  running(kind: string, vm: string): TaskView | undefined {
+    const found = [...this.#running.values()].find(
+      ({ view }) => view.kind === kind && view.vm === vm,
+    );
+    return found?.view;
+  }
+
   find(id: string): TaskView | undefined {
     return this.#running.get(id)?.view ?? this.#store.get<TaskView>('tasks', id);
   }

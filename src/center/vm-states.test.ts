@@ -22,9 +22,9 @@ before(async () => {
 });
 after(() => center.close());
 
-test('a VM that does not run has no snapshot, and is given none', async () => {
+test('a VM that was never on has no snapshot, and is given none', async () => {
   const taken = client.call('takeSnapshot', { params, body: { name: 's1' } });
-  await assert.rejects(taken, code('vm-not-running'));
+  await assert.rejects(taken, code('vm-without-disks'));
   assert.deepEqual(await client.call('listSnapshots', { params }), []);
   const unknown = { params: { vm: 'web', snapshot: 's1' } };
   await assert.rejects(client.call('deleteSnapshot', unknown), code('snapshot-unknown'));
@@ -201,6 +201,52 @@ describe('what hosts do is a task', () => {
     assert.equal((await client.call('showVm', { params: own })).state, 'suspended');
     // The task has ended, and with it the right to ask anew.
     assert.equal((await a.ask(id, asks)).refusal, 'not-ordered');
+  });
+
+  test('one that is off goes back to being off, and is powered on anew from there', async () => {
+    // It is suspended, and neither runs nor is off.
+    const none = client.call('takeSnapshot', { params: own, body: { name: 'none' } });
+    await assert.rejects(none, code('vm-not-running'));
+    await client.call('startVm', { params: own, body: {} });
+    await live();
+    await client.call('stopVm', { params: own, body: { how: 'power-off' } });
+    await stop();
+    await until('it is off', async () =>
+      (await client.call('showVm', { params: own })).state === 'poweredOff' ? true : undefined,
+    );
+    const taken = await client.call('takeSnapshot', { params: own, body: { name: 'off' } });
+    const order = await a.order('snapshotDisks');
+    assert.deepEqual([order.vm.id, order.name], [id, 'off']);
+    const { vms } = center.center.cluster.inventory;
+    const snapshot = { name: 'off', count: '0', savedAtMs: 2, bytes: 1, isOff: true };
+    const vm = vms.find(({ spec }) => spec.id === id)!.spec;
+    a.send({ kind: 'snapshots', vm: id, snapshots: [{ ...snapshot, id: order.id, vm }] });
+    report(a, 'work-done', order.id);
+    assert.equal((await ended(taken.id)).state, 'succeeded');
+    const [listed] = await client.call('listSnapshots', { params: own });
+    assert.deepEqual([listed?.name, listed?.state], ['off', 'poweredOff']);
+
+    const back = { params: { vm: 'own', snapshot: 'off' }, body: {} };
+    const begun = await client.call('revertToSnapshot', back);
+    const { saved } = await a.order('revert');
+    assert.equal((await a.ask(id, { kind: 'revert', saved })).granted, true);
+    report(a, 'work-done', saved);
+    await ended(begun.id);
+    assert.equal((await client.call('showVm', { params: own })).state, 'poweredOff');
+    const inputs = () => center.center.cluster.inventory.vm(id)!.spec.randomSeed;
+    const before = inputs();
+    const { length } = await client.call('listEvents', { query: { vm: 'own' } });
+    await live();
+    assert.notEqual(inputs(), before, 'no power-on is like another one');
+    const since = (await client.call('listEvents', { query: { vm: 'own' } })).slice(length);
+    assert.ok(since.some(({ kind }) => kind === 'vm-powered-on'));
+    assert.ok(!since.some(({ kind }) => kind === 'vm-resumed'));
+    await client.call('stopVm', { params: own, body: { how: 'power-off' } });
+    await stop();
+    tell(['s3']);
+    await until('the list', async () =>
+      (await client.call('listSnapshots', { params: own }))[0]?.name === 's3' ? true : undefined,
+    );
   });
 
   test('a host that is lost ends its tasks', async () => {

@@ -9,7 +9,7 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DaemonMessage, SnapshotInfo, VmSpec } from '../api/agent.ts';
+import type { DaemonMessage, VmSpec } from '../api/agent.ts';
 import type { Input } from '../api/endpoints.ts';
 import type { SnapshotView } from '../api/state-endpoints.ts';
 import type { TaskView } from '../api/tasks.ts';
@@ -18,7 +18,7 @@ import { coldStartHosts, type VmRecord } from '../lockstep/arbiter.ts';
 import type { Cluster } from './cluster.ts';
 import { powerOnInputs } from './cluster.ts';
 import { hostLost } from './host-works.ts';
-import type { KeptSnapshot, Vm } from './inventory.ts';
+import { beginsOff, type KeptSnapshot, type Vm } from './inventory.ts';
 import { macOf } from './operations.ts';
 import { liveOf } from './protection.ts';
 import type { Task, TaskWish } from './tasks.ts';
@@ -55,7 +55,11 @@ export function reverted(cluster: Cluster, vm: Vm, record: VmRecord): void {
   const snapshot = revertedTo(vm, saved);
   const { name, number, mac } = vm.spec;
   const spec: VmSpec = { ...(snapshot?.vm ?? vm.spec), name, number, mac };
-  cluster.inventory.putVm({ ...vm, spec, wanted: 'off', host, shadowHost: undefined });
+  const offState = snapshot?.isOff ? saved : undefined;
+  cluster.inventory.putVm({
+    ...{ ...vm, spec, wanted: 'off', host, shadowHost: undefined, offState },
+    consoleSince: record.generation,
+  });
   const [where, what] = [cluster.nameOf(host), snapshot?.name ?? saved];
   const text = `${name} is what it was at the snapshot ${what}, on ${where}`;
   cluster.events.add('vm-reverted', text, { vm: name, host: where, snapshot: what });
@@ -71,9 +75,10 @@ export function refuseStateAway(cluster: Cluster, vm: Vm, discardState: boolean)
   if (cluster.agents.get(record.saved.host) !== undefined) return;
   const { name } = vm.spec;
   const host = cluster.nameOf(record.saved.host);
+  const what = beginsOff(vm, record) ? 'is as it was at a snapshot' : 'is suspended';
   throw new UmbraError(
     'saved-state-away',
-    `${name} is suspended, and its saved state is on ${host}, which is not responding`,
+    `${name} ${what}, and its saved state is on ${host}, which is not responding`,
     `Bring that host back, or give up what is saved: umbra vm start ${name} --discard-state.`,
   );
 }
@@ -87,21 +92,16 @@ export function takeSnapshot(cluster: Cluster, vm: Vm, name: string, by: string)
       `Choose another name, or delete that one: umbra vm snapshot delete ${vmName} ${name}.`,
     );
   }
-  const live = liveOf(cluster.situation(vm));
-  const connection = live?.copy && cluster.agents.get(live.member.host);
-  if (live === undefined || connection === undefined) {
-    throw new UmbraError(
-      'vm-not-running',
-      `${vmName} is not running on any host that responds`,
-      `Start it first, or clone its disks: umbra vm clone ${vmName} NAME.`,
-    );
-  }
-  const { host } = live.member;
+  const { host, connection, isOff } = placeToSnapshot(cluster, vm);
   const where = cluster.nameOf(host);
   return begin(cluster, { kind: 'take-snapshot', vm: vmName, host: where, by }, async (task) => {
     const id = randomBytes(8).toString('hex');
-    const send = () => connection.send({ kind: 'snapshot', vm: vmId, id, name });
-    await cluster.works.perform({ id, command: 'snapshot', vm: vmId, host, send }, task);
+    const order = isOff
+      ? ({ kind: 'snapshotDisks', vm: vm.spec, id, name } as const)
+      : ({ kind: 'snapshot', vm: vmId, id, name } as const);
+    const send = () => connection.send(order);
+    await cluster.works.perform({ id, command: order.kind, vm: vmId, host, send }, task);
+    if (cluster.inventory.vm(vmId) === undefined) throw deletedMeanwhile();
     task.result({ snapshot: name, id });
     cluster.events.add('vm-snapshot-taken', `snapshot ${name} of ${vmName} is on ${where}`, {
       ...{ vm: vmName, host: where, snapshot: name },
@@ -109,8 +109,24 @@ export function takeSnapshot(cluster: Cluster, vm: Vm, name: string, by: string)
   });
 }
 
+/** @throws UmbraError `vm-not-running` where it is neither live nor off on a host that responds */
+function placeToSnapshot(cluster: Cluster, vm: Vm) {
+  const { name } = vm.spec;
+  const live = liveOf(cluster.situation(vm));
+  const isOff = vmView(cluster, vm).state === 'poweredOff';
+  const host = isOff ? hostWithDisks(cluster, vm) : live?.copy && live.member.host;
+  const connection = host === undefined ? undefined : cluster.agents.get(host);
+  if (host !== undefined && connection !== undefined) return { host, connection, isOff };
+  if (host !== undefined && isOff) throw notResponding(cluster.nameOf(host));
+  throw new UmbraError(
+    'vm-not-running',
+    `${name} is not running on any host that responds, nor is it powered off`,
+    `See umbra vm show ${name}.`,
+  );
+}
+
 /** Hosts finish what they have begun: none of these can be cancelled. */
-function begin(
+export function begin(
   cluster: Cluster,
   wish: Omit<TaskWish, 'isCancellable'>,
   act: (task: Task) => Promise<void>,
@@ -288,7 +304,7 @@ async function addClone(
   cluster.publish();
 }
 
-function hostWithDisks(cluster: Cluster, vm: Vm): string {
+export function hostWithDisks(cluster: Cluster, vm: Vm): string {
   const record = cluster.arbiter.certain(vm.spec.id);
   const names = record === undefined ? [] : coldStartHosts(record);
   const host = names.find((id) => cluster.agents.get(id) !== undefined) ?? names[0];
@@ -298,27 +314,6 @@ function hostWithDisks(cluster: Cluster, vm: Vm): string {
     `${vm.spec.name} was never powered on: there is nothing to copy yet`,
     'Create another VM from the same image: umbra vm create.',
   );
-}
-
-export function exportVm(cluster: Cluster, vm: Vm, by: string): TaskView {
-  const { id: vmId, name } = vm.spec;
-  const { state } = vmView(cluster, vm);
-  if (state !== 'poweredOff') throw notOff(name, state);
-  const host = hostWithDisks(cluster, vm);
-  const where = cluster.nameOf(host);
-  const connection = cluster.agents.get(host);
-  if (connection === undefined) throw notResponding(where);
-  return begin(cluster, { kind: 'export-vm', vm: name, host: where, by }, async (task) => {
-    const time = new Date().toISOString().replace(/[:.]/g, '-');
-    const order = { kind: 'export', vm: vm.spec, file: `${name}-${time}.tar.zst` } as const;
-    const send = () => connection.send({ ...order, work: task.id });
-    const work = { id: task.id, command: 'export', vm: vmId, host, send } as const;
-    const file = await cluster.works.perform(work, task);
-    task.result({ file: file ?? null, host: where });
-    cluster.events.add('vm-exported', `${name} has been exported on ${where}`, {
-      ...{ vm: name, host: where, file },
-    });
-  });
 }
 
 /** From the next power-on. A suspended VM is what it was saved as. */
@@ -348,7 +343,7 @@ export function resizeVm(cluster: Cluster, vm: Vm, body: Input<'resizeVm'>['body
   });
 }
 
-function notOff(name: string, state: string, otherwise = ''): UmbraError {
+export function notOff(name: string, state: string, otherwise = ''): UmbraError {
   return new UmbraError(
     'vm-running',
     `${name} is not powered off (${state})`,
@@ -382,7 +377,7 @@ function connectionTo(cluster: Cluster, { host, name }: KeptSnapshot) {
   throw notResponding(cluster.nameOf(host), `The snapshot ${name} is there and nowhere else.`);
 }
 
-function notResponding(host: string, why = ''): UmbraError {
+export function notResponding(host: string, why = ''): UmbraError {
   return new UmbraError(
     'host-not-responding',
     `${host} is not responding. ${why}`.trim(),
@@ -394,8 +389,9 @@ function notResponding(host: string, why = ''): UmbraError {
 
 export function snapshotViews(cluster: Cluster, vm: Vm): SnapshotView[] {
   return (vm.snapshots ?? []).map(
-    ({ id, name, host, savedAtMs, bytes, count, vm: spec }: SnapshotInfo & { host: string }) => ({
+    ({ id, name, host, savedAtMs, bytes, count, vm: spec, isOff }: KeptSnapshot) => ({
       ...{ id, name, bytes, count, host: cluster.nameOf(host) },
+      state: isOff ? 'poweredOff' : 'poweredOn',
       hostConnected: cluster.agents.get(host) !== undefined,
       createdAt: new Date(savedAtMs).toISOString(),
       memoryBytes: spec.memoryBytes,

@@ -1,9 +1,8 @@
 /** `umbra center backup|restore`. */
-import { createWriteStream, renameSync, rmSync } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { restoreBackup } from '../center/backup.ts';
 import { centerOptions, show, withCenter } from './session.ts';
+import { writeWhole } from './whole-file.ts';
 
 /** @param center the command `umbra center` */
 export function registerBackup(center: Command): void {
@@ -12,17 +11,10 @@ export function registerBackup(center: Command): void {
     .argument('<file>', 'a tar, readable by its owner only; whoever has it can be the center')
     .option('--json', 'print { file, bytes }')
     .action(async (file: string, { json, ...options }) => {
-      const aside = `${file}.${process.pid}`;
-      const target = createWriteStream(aside, { flags: 'wx', mode: 0o600, flush: true });
-      try {
-        await withCenter(options, async (client) => {
-          await pipeline(await client.wire.open('GET', '/backup'), target);
-        });
-        renameSync(aside, file);
-      } finally {
-        rmSync(aside, { force: true });
-      }
-      const done = { file, bytes: target.bytesWritten };
+      const { bytes } = await withCenter(options, async (client) =>
+        writeWhole(file, await client.wire.open('GET', '/backup')),
+      );
+      const done = { file, bytes };
       show(json, done, () => `${file}: ${done.bytes} bytes. Keep it safe: it holds the CA's key.`);
     });
 

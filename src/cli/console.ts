@@ -12,6 +12,11 @@ export function attachConsole(client: Client, name: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const opened = openConsole(client, name, {
       onOutput: (bytes) => stdout.write(bytes),
+      onCenter: (isThere) => {
+        const leave = isTerminal ? '; Ctrl-] leaves' : '';
+        const text = isThere ? 'A center is there again.' : `The center is away, waiting${leave}.`;
+        process.stderr.write(`\r\n[${text}]\r\n`);
+      },
       onEnd: (why) => {
         if (isTerminal) stdin.setRawMode(false);
         stdin.pause();

@@ -14,11 +14,19 @@ import { groups } from './groups.ts';
 // What was compiled by an earlier start serves again: half of the time to start.
 enableCompileCache();
 
+const environment = `
+Environment:
+  UMBRA_CENTER      address of the center, in place of --center
+  UMBRA_HOME        state, credentials and images (by default ~/.umbra)
+  UMBRA_JOIN_TOKEN  a join token, in place of --token
+  UMBRA_NODE        of a host: what executes its VM processes, in place of Node`;
+
 async function main(args: readonly string[]): Promise<number> {
   const program = new Command('umbra')
     .description('Fault tolerance for virtual machines.')
     .version(packageVersion(), '--version', 'print the version')
     .showHelpAfterError('(see umbra --help)')
+    .addHelpText('after', environment)
     .exitOverride();
   const named = groups[args[0] ?? ''];
   for (const load of named === undefined ? Object.values(groups) : [named]) {

@@ -1,10 +1,11 @@
-/** `umbra vm suspend|clone|export|resize`, `umbra vm snapshot create|list|revert|delete`. */
+/** `umbra vm suspend|clone|resize`, `umbra vm snapshot create|list|revert|delete`. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Client } from '../api/client.ts';
 import type { SnapshotView } from '../api/state-endpoints.ts';
 import { UmbraError } from '../base/errors.ts';
 import { centerOptions, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory } from './values.ts';
+import { registerExport } from './vm-export.ts';
 import { noWait, waitForTask, waitForVm } from './wait.ts';
 import { wholeNumber } from './whole-number.ts';
 
@@ -39,21 +40,7 @@ export function registerVmState(vm: Command): void {
       show(json, made, () => `${name} ${wait ? 'has been' : 'is being'} cloned from ${from}.`);
     });
 
-  noWait(centerOptions(vm.command('export')))
-    .description('write a VM that is powered off into an archive (.tar.zst) on its host')
-    .argument('<vm>')
-    .option('--json', 'print the task as JSON; result.file is the archive')
-    .action(async (name: string, { json, wait, ...options }) => {
-      const task = await withCenter(options, async (client) => {
-        const begun = await client.call('exportVm', { params: { vm: name }, body: {} });
-        return wait ? waitForTask(client, begun) : begun;
-      });
-      show(json, task, () =>
-        wait
-          ? `${name} is in ${task.result?.['file']} on ${task.host}.`
-          : `${name} is being exported; see umbra task show ${task.id}.`,
-      );
-    });
+  registerExport(vm);
 
   centerOptions(vm.command('resize'))
     .description('change a VM that is powered off; disks only grow')
@@ -92,7 +79,9 @@ function registerSnapshot(vm: Command): void {
   const snapshot = vm.command('snapshot').description('states of a VM to which it can go back');
 
   noWait(centerOptions(snapshot.command('create')))
-    .description('take a snapshot of a VM that runs; it goes on running, protected or not')
+    .description(
+      'take a snapshot of a VM: one that runs goes on running, protected or not; of one that is off its disks',
+    )
     .argument('<vm>')
     .argument('<name>', 'lower-case letters, digits and inner hyphens')
     .option('--json', 'print the snapshot as JSON')
@@ -118,31 +107,33 @@ function registerSnapshot(vm: Command): void {
       show(json, all, () =>
         all.length === 0
           ? `No snapshots yet. Take one: umbra vm snapshot create ${name} NAME`
-          : table(['NAME', 'TAKEN', 'HOST', 'SIZE'], all.map(row)),
+          : table(['NAME', 'TAKEN', 'STATE', 'HOST', 'SIZE'], all.map(row)),
       );
     });
 
   noWait(centerOptions(snapshot.command('revert')))
-    .description('go back to a snapshot: what the VM is now is given up, and it runs on from there')
+    .description(
+      'go back to a snapshot: what the VM is now is given up, and it runs on from there, or is off if it was',
+    )
     .argument('<vm>')
     .argument('<name>')
     .option('--yes', 'the present state of the VM, disks included, may be lost')
+    .option('--start', 'power it on, also if it was off then')
     .option('--no-start', 'leave it suspended there')
     .option('--json', 'print the VM as JSON')
     .action(async (name: string, own: string, { json, wait, yes, start, ...options }) => {
       if (yes !== true) throw consentMissing(name, own);
-      const reverted = await withCenter(options, async (client) => {
-        const asked = { params: { vm: name, snapshot: own }, body: { start } };
+      await withCenter(options, async (client) => {
+        const { state: was } = await snapshotOf(client, name, own);
+        const isOn = start ?? was === 'poweredOn';
+        const asked = { params: { vm: name, snapshot: own }, body: { start: isOn } };
         const task = await client.call('revertToSnapshot', asked);
-        if (!wait) return task;
+        if (!wait) return show(json, task, () => `${name} goes back to ${own}.`);
         await waitForTask(client, task);
-        const is = start ? 'poweredOn' : 'suspended';
-        return waitForVm(client, name, ({ state }) => state === is);
+        const is = isOn ? 'poweredOn' : was === 'poweredOn' ? 'suspended' : 'poweredOff';
+        const reverted = await waitForVm(client, name, ({ state }) => state === is);
+        show(json, reverted, () => `${name} ${words[is]} ${own}, on ${reverted.host}.`);
       });
-      const what = start ? 'runs on from' : 'is suspended at';
-      show(json, reverted, () =>
-        wait ? `${name} ${what} ${own}, on ${reverted.host}.` : `${name} goes back to ${own}.`,
-      );
     });
 
   centerOptions(snapshot.command('delete'))
@@ -158,19 +149,25 @@ function registerSnapshot(vm: Command): void {
     });
 }
 
+const words = {
+  poweredOn: 'runs on from',
+  suspended: 'is suspended at',
+  poweredOff: 'is powered off, as at',
+} as const;
+
 async function snapshotOf(client: Client, vm: string, name: string): Promise<SnapshotView> {
   const all = await client.call('listSnapshots', { params: { vm } });
-  const found = all.find((snapshot) => snapshot.name === name);
+  const found = all.find((snapshot) => snapshot.name === name || snapshot.id === name);
   if (found !== undefined) return found;
   throw new UmbraError(
     'snapshot-unknown',
-    `the snapshot ${name} has been deleted meanwhile`,
+    `${vm} has no snapshot "${name}"`,
     `See umbra vm snapshot list ${vm}.`,
   );
 }
 
-const row = ({ name, createdAt, host, hostConnected, bytes }: SnapshotView) => [
-  ...[name, createdAt, hostConnected ? host : `${host} (not responding)`, mebibytes(bytes)],
+const row = ({ name, createdAt, state, host, hostConnected, bytes }: SnapshotView) => [
+  ...[name, createdAt, state, hostConnected ? host : `${host} (not responding)`, mebibytes(bytes)],
 ];
 
 function consentMissing(vm: string, snapshot: string): UmbraError {

@@ -79,6 +79,14 @@ export function wasmEngine(options: Partial<TranslatorOptions>): WasmEngineMaker
   return (layout, host) => new WasmEngine(layout, host, { ...defaultTranslation, ...options });
 }
 
+/** Engines that translate what has been landed on so often, however long that took. */
+export function eagerEngine(
+  hotLandings: number,
+  options: Partial<TranslatorOptions> = {},
+): WasmEngineMaker {
+  return wasmEngine({ hotInstructionsMax: Number.POSITIVE_INFINITY, hotLandings, ...options });
+}
+
 type WasmEngineMaker = (layout: Layout, host: EngineHost) => WasmEngine;
 
 /** What a word of a landing can count to. */
@@ -137,7 +145,9 @@ export class WasmEngine implements Engine {
     this.#translator.beginRun(budget);
     this.#view.setUint32(run.stopRequest.at, 0, true);
     this.#view.setUint32(run.budgetHeld.at, 0, true);
-    return this.#exports.run(budget);
+    const left = this.#exports.run(budget);
+    this.#translator.endRun(budget - left);
+    return left;
   }
 
   noteStore(page: number): void {

@@ -81,6 +81,7 @@ export class HostDaemon {
       exportsFolder: join(member.dataDirectory, 'exports'),
       credentials: member.credentials,
       arbiterUrls: () => this.#arbiterUrls(),
+      leaderUrl: () => member.leaderUrl,
       isBusy: (vm) => this.#vms.isOccupied(vm),
       tell: (message) => this.#tell(message),
     });
@@ -123,6 +124,7 @@ export class HostDaemon {
 
   async close(): Promise<void> {
     clearInterval(this.#clock);
+    this.#states.abandonUploads();
     await this.#vms.close();
     this.#uplink?.close();
     await this.#member.close();
@@ -138,6 +140,7 @@ export class HostDaemon {
       hello: () => this.#hello(),
       onMessage: (message) => this.#receive(message),
       onConnected: () => this.#sayClock(),
+      onDisconnected: () => this.#states.abandonUploads(),
       onTrunk: (peer, up) => {
         if (peer.kind === 'host') this.#vms.trunk(peer.id, up);
       },
@@ -237,6 +240,9 @@ export class HostDaemon {
       case 'snapshot':
         this.#order(message.vm, { kind: 'snapshot', id: message.id, name: message.name });
         break;
+      case 'snapshotDisks':
+        this.#states.snapshotDisks(message);
+        break;
       case 'deleteSnapshot':
         void this.#states.deleteSnapshot(message);
         break;
@@ -249,7 +255,11 @@ export class HostDaemon {
       case 'export':
         this.#states.export(message);
         break;
+      case 'sendArchive':
+        this.#states.sendArchive(message);
+        break;
       case 'welcome':
+        this.#vms.sayConsoles();
         void this.#states.tellAll();
         break;
       case 'peers':
@@ -291,6 +301,7 @@ export class HostDaemon {
   async #forget(vm: string): Promise<void> {
     if (!idPattern.test(vm)) return;
     await this.#vms.forget(vm);
+    await this.#states.idle(vm);
     try {
       await rm(this.#folderOf(vm), { recursive: true, force: true });
     } catch (error) {

@@ -44,6 +44,7 @@ export interface MemberHandlers {
   readonly hello: () => HelloMessage;
   readonly onMessage: (message: CenterMessage) => void;
   readonly onConnected?: () => void;
+  readonly onDisconnected?: () => void;
   readonly onTrunk?: (peer: Peer, up: boolean) => void;
   readonly onAnnounced?: (announcement: TrunkAnnouncement, now: number) => void;
   /** The files of the credentials have changed. */
@@ -167,7 +168,10 @@ export class Member {
         log.info('the center is there');
         handlers.onConnected?.();
       },
-      onDisconnected: (why) => log.warn(why.message),
+      onDisconnected: (why) => {
+        log.warn(why.message);
+        handlers.onDisconnected?.();
+      },
       onRefused: handlers.onRefused,
     });
     this.#renewal = new Renewal({
@@ -194,6 +198,11 @@ export class Member {
 
   get connected(): boolean {
     return this.#link?.connected === true;
+  }
+
+  /** The center that gives the orders; undefined while there is no connection to one. */
+  get leaderUrl(): string | undefined {
+    return this.#link?.url;
   }
 
   send(message: Parameters<AgentLink['send']>[0]): void {

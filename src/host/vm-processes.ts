@@ -99,6 +99,11 @@ export class VmProcesses {
     for (const slot of this.#slots.values()) slot.order({ kind: 'standing', standing });
   }
 
+  /** To a center that may be another one. */
+  sayConsoles(): void {
+    for (const slot of this.#slots.values()) slot.sayConsole();
+  }
+
   /** The arbiter answers there from now on. */
   arbiters(urls: readonly string[]): void {
     for (const slot of this.#slots.values()) slot.order({ kind: 'arbiters', urls });

@@ -5,6 +5,7 @@
 import type { FromVm, ToVm, VmLaunch } from './vm/protocol.ts';
 
 let launch: VmLaunch | undefined;
+let said = Buffer.alloc(0);
 const tell = (message: FromVm): void => {
   process.send!(message);
 };
@@ -56,7 +57,13 @@ process.on('message', (message: ToVm) => {
       process.exit(0);
       break;
     case 'consoleInput':
+      said = Buffer.concat([said, Buffer.from(message.bytes, 'base64')]);
       tell({ kind: 'console', offset: '0', bytes: message.bytes });
+      break;
+    case 'sayConsole':
+      // What it says by itself meanwhile is in what it was asked for.
+      tell({ kind: 'console', offset: '1', bytes: 'bm90IHlldA==' });
+      tell({ kind: 'console', offset: '0', bytes: said.toString('base64'), isTail: true });
       break;
   }
 });

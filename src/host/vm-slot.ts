@@ -59,6 +59,8 @@ export class VmSlot {
   #status: VmStatus;
   #waiting: ToVm[] = [];
   #lastOrder = 'start';
+  /** What is said on the console waits for the end of what was said before, and is in it. */
+  #consoleHeld = false;
   /** What the process said of itself before it went. */
   #failure: { code: string; text: string } | undefined;
 
@@ -90,6 +92,16 @@ export class VmSlot {
       this.#dismissed = true;
       this.#kill.set(nowUs() + LEAVE_US_MAX);
     }
+  }
+
+  /**
+   * A center is there that may not have heard what the console has shown: first the end of that, then
+   * what comes.
+   */
+  sayConsole(): void {
+    if (this.#vacant || this.#child === undefined) return;
+    this.#consoleHeld = true;
+    this.#send({ kind: 'sayConsole' });
   }
 
   /** Ends the process; a protected VM goes on elsewhere. */
@@ -154,6 +166,8 @@ export class VmSlot {
         this.#owner.tell({ kind: 'report', vm, report: message.report });
         break;
       case 'console':
+        if (message.isTail) this.#consoleHeld = false;
+        if (this.#consoleHeld || message.bytes === '') break;
         this.#owner.tell({ kind: 'console', vm, offset: message.offset, bytes: message.bytes });
         break;
       case 'failed':

@@ -5,11 +5,13 @@
  * From: orders of the center. To: reports named by the work: `work-progress`, `work-done`,
  * `work-failed`; and the list of snapshots whenever it changes.
  */
+import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CenterMessage, DaemonMessage, SnapshotInfo } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
+import { ArchiveUpload } from './archive-upload.ts';
 import { Trust } from './trust.ts';
 import { ArbiterClient } from './vm/arbiter-client.ts';
 import { KnowledgeFile } from './vm/knowledge-file.ts';
@@ -17,14 +19,16 @@ import type { Credentials } from './vm/protocol.ts';
 import { StartAsk } from './vm/start-ask.ts';
 import {
   disownFolder,
+  listSavedStates,
   listSnapshots,
+  placeDisks,
   removeFolder,
   savedFolder,
   snapshotFolder,
   snapshotsFolder,
 } from './vm/state-folder.ts';
-import { cloneDisks, prepareRevert } from './vm/state-work.ts';
-import { exportVm } from './vm/vm-archive.ts';
+import { cloneDisks, prepareRevert, snapshotDisks } from './vm/state-work.ts';
+import { exportFailed, exportVm, writeArchive } from './vm/vm-archive.ts';
 
 type Order<K extends CenterMessage['kind']> = Extract<CenterMessage, { kind: K }>;
 type Tell = (message: DaemonMessage) => void;
@@ -39,6 +43,8 @@ export interface VmStatesOptions {
   readonly exportsFolder: string;
   readonly credentials: Credentials;
   readonly arbiterUrls: () => readonly string[];
+  /** Of the center that gives the orders. */
+  readonly leaderUrl: () => string | undefined;
   /** Whether a process of the VM is here, or about to be. */
   readonly isBusy: (vm: string) => boolean;
   readonly tell: Tell;
@@ -47,6 +53,7 @@ export interface VmStatesOptions {
 export class VmStates {
   readonly #options: VmStatesOptions;
   readonly #works = new Map<string, Promise<void>>();
+  readonly #uploads = new Set<ArchiveUpload>();
 
   constructor(options: VmStatesOptions) {
     this.#options = options;
@@ -79,8 +86,8 @@ export class VmStates {
   async tellSnapshots(vm: string): Promise<void> {
     const found = await listSnapshots(this.#folder(vm));
     const snapshots = found.map(
-      ({ id, name = id, count, savedAtMs, bytes, vm: spec }): SnapshotInfo => {
-        return { id, name, count, savedAtMs, bytes, vm: spec };
+      ({ id, name = id, count, savedAtMs, bytes, vm: spec, isOff }): SnapshotInfo => {
+        return { id, name, count, savedAtMs, bytes, vm: spec, ...(isOff && { isOff }) };
       },
     );
     this.#options.tell({ kind: 'snapshots', vm, snapshots });
@@ -96,13 +103,25 @@ export class VmStates {
     await this.tellSnapshots(vm);
   }
 
+  /** Of a VM that is off. */
+  snapshotDisks({ vm, id, name }: Order<'snapshotDisks'>): void {
+    this.#work(vm.id, id, async () => {
+      if (!isId(id)) throw new Error('malformed names');
+      await this.#settleDisks(vm.id);
+      const folder = this.#folder(vm.id);
+      await snapshotDisks(vm, folder, { id, name }, this.#progress(vm.id, id));
+      // Whoever waits for it finds it in the list.
+      await this.tellSnapshots(vm.id);
+    });
+  }
+
   revert({ vm, snapshot, saved, fenced }: Order<'revert'>): void {
     this.#work(vm, saved, async () => {
       const folder = this.#folder(vm);
       if (!isId(snapshot) || !isId(saved)) throw new Error('malformed names');
-      await prepareRevert(folder, snapshot, saved, this.#progress(vm, saved));
+      const state = await prepareRevert(folder, snapshot, saved, this.#progress(vm, saved));
       try {
-        await this.#askRevert(vm, saved, fenced);
+        await this.#ask(vm, `revert-${saved}`, (ask) => ask.revert(saved, fenced));
       } catch (error) {
         // Another center may just have granted it: what the record does not name goes with the
         // next start here.
@@ -110,12 +129,15 @@ export class VmStates {
         if (isCertain) await disownFolder(savedFolder(folder, saved));
         throw error;
       }
+      // The VM is off, and these are its disks; a machine's stay with it until it goes on.
+      if (state.isOff) await placeDisks(savedFolder(folder, saved), folder, state.vm.disks.length);
     });
   }
 
   clone({ vm, snapshot, newVm, work }: Order<'clone'>): void {
     const act = async () => {
       if (!isId(newVm)) throw new Error('malformed names');
+      if (snapshot === undefined) await this.#settleDisks(vm.id);
       const from = { vm, directory: this.#folder(vm.id), snapshot };
       await cloneDisks(from, this.#folder(newVm), this.#progress(vm.id, work));
     };
@@ -129,10 +151,34 @@ export class VmStates {
       if (!/^[a-z0-9][A-Za-z0-9.-]{0,200}$/.test(file)) throw new Error('malformed names');
       const { exportsFolder } = this.#options;
       const path = join(exportsFolder, file);
+      await this.#settleDisks(vm.id);
       await mkdir(exportsFolder, { recursive: true, mode: 0o700 });
       await exportVm(vm, this.#folder(vm.id), path, this.#progress(vm.id, work));
-      return path;
+      return { file: path };
     });
+  }
+
+  sendArchive({ vm, work }: Order<'sendArchive'>): void {
+    this.#work(vm.id, work, async () => {
+      const { credentials, leaderUrl } = this.#options;
+      const url = leaderUrl();
+      if (url === undefined) throw exportFailed(vm.name, new Error('the center is away'));
+      await this.#settleDisks(vm.id);
+      const upload = new ArchiveUpload(url, work, credentials);
+      this.#uploads.add(upload);
+      upload.once('close', () => this.#uploads.delete(upload));
+      try {
+        await writeArchive(vm, this.#folder(vm.id), upload, this.#progress(vm.id, work));
+      } catch (cause) {
+        throw exportFailed(vm.name, cause as Error);
+      }
+      return upload.sum();
+    });
+  }
+
+  /** The center that wanted them has gone, or this daemon goes. */
+  abandonUploads(): void {
+    for (const upload of this.#uploads) upload.destroy();
   }
 
   #folder(vm: string): string {
@@ -162,11 +208,10 @@ export class VmStates {
     this.#works.set(vm, over);
   }
 
-  /** @param work may give the file that has been made */
+  /** @param work may give what the report shall say of what has been made */
   async #settle(vm: string, id: string, work: Promise<unknown>): Promise<void> {
     try {
-      const file = await work;
-      this.#report(vm, { kind: 'work-done', id, ...(typeof file === 'string' && { file }) });
+      this.#report(vm, { kind: 'work-done', id, ...((await work) as object | undefined) });
     } catch (error) {
       const { code, message, remedy } = failureOf(error);
       this.#report(vm, { kind: 'work-failed', id, code, text: message, remedy });
@@ -181,15 +226,26 @@ export class VmStates {
     }
   }
 
-  async #askRevert(vm: string, saved: string, fenced: boolean): Promise<void> {
+  /** Where a crash came between going back to disks alone and their being in their place. */
+  async #settleDisks(vm: string): Promise<void> {
+    const folder = this.#folder(vm);
+    const states = await listSavedStates(folder);
+    if (!states.some(({ isOff }) => isOff)) return;
+    const { saved } = await this.#ask(vm, `look-${randomUUID()}`, (ask) => ask.read());
+    const state = states.find(({ id }) => saved?.host === this.#options.hostId && id === saved.id);
+    if (state?.isOff)
+      await placeDisks(savedFolder(folder, state.id), folder, state.vm.disks.length);
+  }
+
+  /** @param process its own name: no copy of this host is meant by what is asked */
+  async #ask<T>(vm: string, process: string, act: (ask: StartAsk) => Promise<T>): Promise<T> {
     const { hostId, credentials, arbiterUrls } = this.#options;
     const known = await KnowledgeFile.open(this.#folder(vm), () => {});
     const access = { urls: arbiterUrls(), trust: new Trust(credentials) };
     const client = new ArbiterClient(access, known, (reply) => ask.replied(reply));
-    // Its own name: no copy of this host is meant by what it asks.
-    const ask = new StartAsk(client, vm, { host: hostId, process: `revert-${saved}` });
+    const ask = new StartAsk(client, vm, { host: hostId, process });
     try {
-      await ask.revert(saved, fenced);
+      return await act(ask);
     } finally {
       client.close();
       await known.close();

@@ -2,55 +2,80 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FlowControl } from './flow-control.ts';
 
-/** A primary that wants to run all the time, before a shadow of a fixed relative speed. */
-function follow(
-  shadowSpeed: number,
-  seconds: number,
-): { lag: number; worst: number; share: number } {
+const second = 1_000_000;
+
+/**
+ * A primary that wants to run all the time, before a shadow of a relative speed that may change.
+ * Batches leave every 5 ms, acknowledgements every 10, and timers are late.
+ */
+function follow(shadowSpeed: (now: number) => number, seconds: number) {
   const flow = new FlowControl();
   const sent: { at: number; work: number }[] = [];
-  let now = 0;
-  let lag = 0;
-  let worst = 0;
-  let ran = 0;
-  for (; now < seconds * 1_000_000; now += 1000) {
-    flow.update(lag, now);
-    if (flow.restUntil(now) <= now) {
-      sent.push({ at: now, work: 1000 });
-      ran += 1000;
-      flow.ran(now, now + 1000);
+  let [executed, told] = [0, 0];
+  let [lag, worst, ran, awake] = [0, 0, 0, 0];
+  const shares: number[] = [];
+  for (let now = 0; now < seconds * second; now += 250) {
+    flow.update(lag, told, now);
+    if (awake <= now && flow.restUntil(now) <= now) {
+      flow.ran(now, now + 250);
+      ran += 250;
+      const rest = flow.restUntil(now + 250) - now - 250;
+      if (rest > 0) awake = now + 250 + Math.ceil(rest / 1000) * 1000 + 200;
     }
-    for (let work = 1000 * shadowSpeed; work > 0 && sent.length > 0; ) {
-      const done = Math.min(work, sent[0]!.work);
-      sent[0]!.work -= done;
-      work -= done;
-      if (sent[0]!.work <= 0) sent.shift();
-    }
-    lag = sent.length > 0 ? now - sent[0]!.at : 0;
+    if (now % 5_000 === 0) sent.push({ at: now, work: flow.work });
+    executed = Math.min(sent.at(-1)!.work, executed + 250 * shadowSpeed(now));
+    while (sent.length > 1 && sent[0]!.work <= executed) sent.shift();
+    if (now % 10_000 === 0) told = executed;
+    lag = sent[0]!.work > told ? now - sent[0]!.at : 0;
     worst = Math.max(worst, lag);
+    if (now % second === 0) shares.push(ran);
   }
-  return { lag, worst, share: ran / now };
+  shares.push(ran);
+  return {
+    lag,
+    worst,
+    share: ran / (seconds * second),
+    inSecond: (at: number) => (shares[at + 1]! - shares[at]!) / second,
+  };
 }
 
 test('a shadow as fast as its primary costs nothing', () => {
-  assert.ok(follow(1, 10).share > 0.99);
+  const { share } = follow(() => 1, 10);
+  assert.ok(share > 0.99, `${share}`);
 });
 
 test('a slower shadow is followed down, near the target and far from the limit', () => {
   for (const speed of [0.95, 0.8, 0.5, 0.2]) {
-    const { lag, worst, share } = follow(speed, 30);
-    assert.ok(worst < 1_000_000, `speed ${speed}: lag of ${worst} us`);
-    assert.ok(lag < 100_000, `speed ${speed}: ends with a lag of ${lag} us`);
+    const { lag, worst, share } = follow(() => speed, 30);
+    assert.ok(worst < 0.7 * second, `speed ${speed}: lag of ${worst} us`);
+    assert.ok(lag < 150_000, `speed ${speed}: ends with a lag of ${lag} us`);
     assert.ok(share > speed * 0.85, `speed ${speed}: only ${share} of the time used`);
   }
 });
 
+test('a shadow that was slow at first is given all soon after', () => {
+  const { inSecond } = follow((now) => (now < 3 * second ? 0.1 : 1), 6);
+  assert.ok(inSecond(2) > 0.07, `${inSecond(2)} of the time used while the shadow does 0.1`);
+  assert.ok(inSecond(4) > 0.9, `${inSecond(4)} used a second after the shadow became fast`);
+});
+
+test('a hiccup of the shadow costs little', () => {
+  const { share } = follow((now) => (now % second < 50_000 ? 0 : 1.2), 10);
+  assert.ok(share > 0.9, `${share}`);
+});
+
+test('a guest that waited has its full share when it wakes', () => {
+  const flow = new FlowControl();
+  for (let now = 0; now < second; now += 10_000) flow.update(0, 0, now);
+  assert.equal(flow.share, 1);
+});
+
 test('at a second the primary stops, and goes on afterwards', () => {
   const flow = new FlowControl();
-  flow.update(0, 0);
-  flow.update(1_000_000, 10_000);
+  flow.update(0, 0, 0);
+  flow.update(second, 0, 10_000);
   assert.equal(flow.share, 0);
   assert.ok(flow.restUntil(10_000) > 10_000);
-  for (let now = 20_000; now < 5_000_000; now += 10_000) flow.update(0, now);
+  for (let now = 20_000; now < 5 * second; now += 10_000) flow.update(0, now, now);
   assert.equal(flow.share, 1);
 });

@@ -15,8 +15,9 @@ export class LogSender {
   #link: Link | undefined;
   #retained: Batch[] = [];
   #retainedBytes = 0;
-  /** Batches not yet executed, with the time at which they were sent. */
-  #unexecuted: { lastPosition: number; sentAt: Micros }[] = [];
+  /** Batches not yet executed, with the time at which they were sent and the work done by then. */
+  #unexecuted: { lastPosition: number; sentAt: Micros; work: Micros }[] = [];
+  #executedWork: Micros = 0;
   #sentAt: Micros = 0;
   #lastPosition: number;
   #acknowledged: number;
@@ -37,6 +38,11 @@ export class LogSender {
 
   get executedPosition(): number {
     return this.#executed;
+  }
+
+  /** What `send` was told with the last batch that the shadow has executed. */
+  get executedWork(): Micros {
+    return this.#executedWork;
   }
 
   get lastPosition(): number {
@@ -61,10 +67,11 @@ export class LogSender {
     return oldest === undefined ? 0 : now - oldest.sentAt;
   }
 
-  send(batch: Batch, releasedPosition: number, now: Micros): void {
+  /** @param work for how long the primary has executed, for flow control */
+  send(batch: Batch, releasedPosition: number, work: Micros, now: Micros): void {
     this.#retained.push(batch);
     this.#retainedBytes += batch.entries.length + 64;
-    this.#unexecuted.push({ lastPosition: batch.lastPosition, sentAt: now });
+    this.#unexecuted.push({ lastPosition: batch.lastPosition, sentAt: now, work });
     this.#lastPosition = batch.lastPosition;
     this.#transmit(batch.firstPosition, batch.entries, releasedPosition, now);
   }
@@ -89,7 +96,8 @@ export class LogSender {
     }
     this.#retained.splice(0, received);
     const pending = this.#unexecuted.findIndex((sent) => sent.lastPosition > this.#executed);
-    this.#unexecuted.splice(0, pending < 0 ? this.#unexecuted.length : pending);
+    const executed = this.#unexecuted.splice(0, pending < 0 ? this.#unexecuted.length : pending);
+    this.#executedWork = executed.at(-1)?.work ?? this.#executedWork;
   }
 
   canResume(received: number): boolean {

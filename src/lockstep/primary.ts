@@ -26,6 +26,7 @@ const never = Number.POSITIVE_INFINITY;
 /** Frames that wait for the machine; a network card's ring is not longer. */
 const framesWaitingMax = 1024;
 const batchBytesMax = 64 * 1024;
+const shareWhileStarting = 0.5;
 
 /** What a copy is, whatever its role. */
 export interface CopyOptions {
@@ -109,8 +110,7 @@ export class Primary implements Guarded {
     const started = this.#ports.clock.now();
     const wake = this.protection.tick(started);
     if (this.ended !== undefined) return never;
-    const { session, phase, lag } = this.protection;
-    this.#flow.update(session?.ready ? lag : 0, started, phase === 'starting' ? 0.5 : 0);
+    this.#keepTo(started);
     if (this.#mayRun(started)) {
       this.#takeInputs(started);
       this.#run(started);
@@ -120,6 +120,14 @@ export class Primary implements Guarded {
     if (this.#flushDue(now)) this.flush(now);
     if (this.#stop === 'off' && this.#saidAll()) this.protection.stop('stopped', now);
     return this.ended !== undefined ? never : Math.min(wake, this.#nextRun(now), this.#nextFlush());
+  }
+
+  /** A shadow that starts must not stop the machine; one that follows is not left behind. */
+  #keepTo(now: Micros): void {
+    const { session, phase, lag } = this.protection;
+    if (session?.ready !== true) return this.#flow.reset();
+    const floor = phase === 'starting' ? shareWhileStarting : 0;
+    this.#flow.update(lag, session.sender.executedWork, now, floor);
   }
 
   // --- inputs --------------------------------------------------------------------------------
@@ -292,7 +300,7 @@ export class Primary implements Guarded {
   #sendBatch(now: Micros): void {
     const batch = this.recorder.take();
     if (batch === undefined) return;
-    this.protection.send(batch, now);
+    this.protection.send(batch, this.#flow.work, now);
     this.#ports.recording?.(batch.firstPosition, batch.entries);
   }
 

@@ -220,8 +220,9 @@ export class Protection {
   }
 
   /** A batch of the log, to the shadow if there is one. */
-  send(batch: Batch, now: Micros): void {
-    this.#session?.sender.send(batch, this.#released(), now);
+  /** @param work for how long the primary has executed */
+  send(batch: Batch, work: Micros, now: Micros): void {
+    this.#session?.sender.send(batch, this.#released(), work, now);
   }
 
   #acknowledged(session: ShadowSession): void {

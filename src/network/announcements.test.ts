@@ -11,6 +11,7 @@ import {
 import { ARP_REPLY, ARP_REQUEST, buildArp, parseArp } from './frames/arp.ts';
 import { ETHERTYPE_ARP, ETHERTYPE_RARP, etherType, sourceMac } from './frames/ethernet.ts';
 import { buildUnsolicitedAdvertisement, parseNeighbour } from './frames/ipv6.ts';
+import { buildGroupReport } from './frames/mld.ts';
 import { buildUdp } from './frames/udp.ts';
 import { formatIpv6, MAC_BROADCAST, parseIpv4Text, sameBytes } from './wire.ts';
 
@@ -68,6 +69,9 @@ test('learns from ARP and neighbour discovery, and announces what it learned', (
   const arp = parseArp(frames[1]!)!;
   assert.deepEqual([arp.senderMac, arp.senderIp, arp.targetIp], [guest, address, address]);
   assert.equal(formatIpv6(parseNeighbour(frames[2]!)!.target), 'fe80::5054:ff:feaa:bbcc');
+  // Bridges that snoop learn behind which port neighbours' questions are to go.
+  assert.deepEqual(frames[3], buildGroupReport(guest, [linkLocal]));
+  assert.equal(frames.length, 4);
 });
 
 test('the source of packets counts only while the guest has not spoken for an address', () => {

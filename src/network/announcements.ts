@@ -4,7 +4,8 @@
  * The learner is fed with the frames that the guest sends (on a shadow: with those it computed and
  * dropped), so that an announcement needs nothing from the guest. The announcer then gives the
  * frames of five rounds: gratuitous ARP (RFC 5227), RARP, unsolicited neighbour advertisement
- * (RFC 4861, 7.2.6). They leave through the VM's own port, as if the guest had sent them.
+ * (RFC 4861, 7.2.6), and a report of the groups in which neighbours ask for its IPv6 addresses
+ * (RFC 3810). They leave through the VM's own port, as if the guest had sent them.
  *
  * Invariant: an address is announced only if the guest itself spoke for it: as the sender of an
  * ARP message or of a neighbour advertisement, or as a packet's source where nothing better is
@@ -27,6 +28,7 @@ import {
   NEIGHBOUR_ADVERTISEMENT,
   parseNeighbour,
 } from './frames/ipv6.ts';
+import { buildGroupReport } from './frames/mld.ts';
 import type { VmAddresses } from './trunk.ts';
 import { copyBytes, type Ipv4, type Mac, read32, sameBytes } from './wire.ts';
 
@@ -179,6 +181,7 @@ export function announcementFrames(addresses: readonly VmAddresses[]): Uint8Arra
     buildRarp(mac),
     ...ipv4.map((address) => buildGratuitousArp(mac, address)),
     ...ipv6.map((address) => buildUnsolicitedAdvertisement(mac, address)),
+    ...(ipv6.length > 0 ? [buildGroupReport(mac, ipv6)] : []),
   ]);
 }
 

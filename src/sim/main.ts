@@ -28,7 +28,7 @@ if (
   !['toy', 'riscv'].includes(values.machine)
 ) {
   console.error(
-    'usage: npm run sim -- --seed N [--minutes M | --seeds COUNT] [--machine riscv] [--trace]',
+    'usage: npm run sim -- --seed N [--minutes M | --seeds COUNT] [--machine riscv] [--trace] [--keep-going]',
   );
   process.exit(2);
 }

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Browser } from 'playwright-core';
-import { eventually, RealCluster } from '../system/real-cluster.fixture.ts';
+import { eventually, type GuestCluster, guestCluster } from '../system/guest-cluster.fixture.ts';
 import { consoleByteAt } from '../system/vm-guest.fixture.ts';
 import {
   assertAccessible,
@@ -20,12 +20,13 @@ import {
 const password = 'correct horse battery';
 
 describe('the console', { skip: noBrowser }, () => {
-  let cluster: RealCluster;
+  let guests: GuestCluster;
   let browser: Browser;
   let watched: Watched;
 
   before(async () => {
-    [cluster, browser] = await Promise.all([RealCluster.start(), launch()]);
+    [guests, browser] = await Promise.all([guestCluster(), launch()]);
+    const { cluster } = guests;
     const { client } = cluster;
     for (const [name, role] of [
       ['olga', 'administrator'],
@@ -33,16 +34,17 @@ describe('the console', { skip: noBrowser }, () => {
     ] as const) {
       await client.call('createUser', { body: { name, role, password } });
     }
-    await cluster.startHost('a');
-    await cluster.startHost('b');
-    await cluster.protectedVm('a');
+    await cluster.daemon('host', 'a');
+    await cluster.daemon('host', 'b');
+    await guests.protectedVm('a');
     watched = await open(browser, client.wire.url);
   });
   after(async () => {
     await browser?.close();
-    await cluster?.close();
+    await guests?.close();
   });
 
+  const client = () => guests.cluster.client;
   const page = () => watched.page;
   const accessible = async (where: string) => {
     await assertAccessible(page(), where);
@@ -92,7 +94,7 @@ describe('the console', { skip: noBrowser }, () => {
       (await rows.textContent())?.includes(expected),
     );
     await accessible('serial console');
-    await cluster.client.call('testFailover', { params: { vm: 'web' } });
+    await client().call('testFailover', { params: { vm: 'web' } });
     await page().getByText('Live on b.').waitFor();
     const before = await rows.textContent();
     await eventually('more of it', async () => (await rows.textContent()) !== before);
@@ -123,10 +125,13 @@ describe('the console', { skip: noBrowser }, () => {
     await page().getByRole('link', { name: 'Hosts', exact: true }).click();
     await page().getByLabel('Filter hosts').fill('b');
     await accessible('hosts');
-    const body = { password };
-    await cluster.client.call('setUserPassword', { params: { user: 'olga' }, body });
     await page().getByRole('button', { name: 'Join a host' }).click();
-    await page().getByRole('button', { name: 'Make a join token' }).click();
+    const make = page().getByRole('button', { name: 'Make a join token' });
+    await make.waitFor();
+    const body = { password };
+    await client().call('setUserPassword', { params: { user: 'olga' }, body });
+    // The live view may have asked for the password already: this goes under its dialogue.
+    await make.dispatchEvent('click');
     const again = page().getByRole('dialog', { name: 'Log in again' });
     await again.getByLabel('Password of olga').fill(password);
     await again.getByRole('button', { name: 'Log in' }).click();
@@ -139,7 +144,7 @@ describe('the console', { skip: noBrowser }, () => {
   });
 
   test('a viewer sees, and is told why nothing can be pressed', async () => {
-    const { page: own, failures } = await open(browser, cluster.client.wire.url, {
+    const { page: own, failures } = await open(browser, client().wire.url, {
       viewport: { width: 820, height: 1180 },
     });
     await logIn(own, 'vera', password);

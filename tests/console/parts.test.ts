@@ -1,9 +1,14 @@
 /** The console's parts that need no browser: the live store, health, words, checks of forms. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { ConsolePlace } from '../../src/api/console-messages.ts';
 import { endpoints } from '../../src/api/endpoints.ts';
 import type { LiveChanges, LiveState } from '../../src/api/live.ts';
+
 import { type Measured, measuredNames } from '../../src/api/measurements.ts';
+import type { SessionView } from '../../src/api/people.ts';
+import { UmbraError } from '../../src/api/problems.ts';
+
 import type { EventView, FtStatusView, HostView, VmView } from '../../src/api/views.ts';
 import { EventLog } from '../../src/console/live/events.ts';
 import { healthOf } from '../../src/console/live/health.ts';
@@ -17,6 +22,7 @@ import { roleChanges } from '../../src/console/pages/vm/tabs/fault-tolerance/rol
 import { ifPrimaryWereLost } from '../../src/console/pages/vm/tabs/fault-tolerance/what-if.ts';
 import { fieldErrors } from '../../src/console/parts/field-errors.ts';
 import { bytes, count, duration } from '../../src/console/parts/units.ts';
+import { Session } from '../../src/console/session/session.ts';
 
 const ft = (changes: Partial<FtStatusView> = {}): FtStatusView => ({
   ...{ vm: 'web', state: 'running', reason: null, generation: 2 },
@@ -114,6 +120,42 @@ test('events are kept once each, whatever comes twice', () => {
     log.value.map(({ sequence }) => sequence),
     [1, 2, 3],
   );
+});
+
+test('a console shows each byte once, over reconnections and power-ons', () => {
+  const place = new ConsolePlace();
+  const shown = (offset: number, text: string, powerOn = 1): string => {
+    const fresh = place.take({ offset: String(offset), powerOn }, Buffer.from(text));
+    return `${fresh.offset} ${Buffer.from(fresh.bytes)}`;
+  };
+  assert.equal(shown(0, 'abc'), '0 abc');
+  assert.equal(shown(0, 'abcde'), '3 de', 'another center tells it from the beginning');
+  assert.equal(shown(1, 'bc'), '5 ', 'nothing new');
+  assert.equal(shown(8, 'ij'), '8 ij', 'what nobody has any more is passed over');
+  assert.equal(shown(0, 'xy', 2), '0 xy', 'powered on while nobody was there to say so');
+  place.restart();
+  assert.equal(shown(0, 'z', 3), '0 z');
+});
+
+test('a session is asked for once, however late its former sockets are refused', async () => {
+  const session = new Session();
+  const kind = () => session.value.kind;
+  const why = new UmbraError('credentials-refused', 'they are worth nothing', 'Log in.');
+  const view = (csrfToken: string): SessionView => ({
+    ...{ name: 'olga', kind: 'session', role: 'administrator', csrfToken, expires: null },
+  });
+  const [first, second] = [view('1'), view('2')];
+  session.opened(first);
+  const waits = [session.renewed(why, first), session.renewed(why, first)];
+  assert.equal(kind(), 'interrupted');
+  session.opened(second);
+  await Promise.all(waits);
+  await session.renewed(why, first);
+  assert.equal(kind(), 'open', 'this one is new');
+  const again = session.renewed(why, second);
+  assert.equal(kind(), 'interrupted');
+  session.nobody();
+  await assert.rejects(again, why);
 });
 
 test('health: each VM that runs counts once, and the worst is said', () => {

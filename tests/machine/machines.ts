@@ -6,7 +6,12 @@
 import assert from 'node:assert/strict';
 import type { SeededRandom } from '../../src/base/random.ts';
 import { type VirtMachineMaker, virtMachineMaker } from '../../src/board/virt.ts';
-import { makeWasmEngine, type WasmEngine, wasmEngine } from '../../src/engine/wasm-engine.ts';
+import {
+  eagerEngine,
+  makeWasmEngine,
+  type WasmEngine,
+  wasmEngine,
+} from '../../src/engine/wasm-engine.ts';
 import type { Input } from '../../src/machine/effects.ts';
 import type { Engine, EngineMaker } from '../../src/machine/engine.ts';
 import type { Machine, MachineMaker } from '../../src/machine/machine.ts';
@@ -64,8 +69,7 @@ export function forgetfulEngine(random: SeededRandom, codePages: number): Engine
  * being dropped; ahead of some runs everything that was translated goes.
  */
 export function translatingEngine(random: SeededRandom): EngineMaker {
-  const make = wasmEngine({
-    hotLandings: random.between(1, 4),
+  const make = eagerEngine(random.between(1, 4), {
     codeBytesMax: random.pick([4_000, 40_000, 400_000]),
     codeBytesPerRun: random.pick([0, 4_000]),
     codeBytesPerModule: random.pick([0, 0, 4_000]),

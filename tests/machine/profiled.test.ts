@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { virtMachineMaker } from '../../src/board/virt.ts';
-import { makeWasmEngine, wasmEngine } from '../../src/engine/wasm-engine.ts';
+import { eagerEngine, makeWasmEngine, wasmEngine } from '../../src/engine/wasm-engine.ts';
 import { Profile } from '../../src/host/local/profile.ts';
 import { ProfiledMachine } from '../../src/host/local/profiled-machine.ts';
 import { SymbolTable } from '../../src/host/local/symbols.ts';
@@ -18,7 +18,7 @@ test('turmoil is the same under a profiler, on one hart and on several', () => {
     const hartCount = 1 + (seed % 3);
     const run = scenario(seed, hartCount, 60, 400);
     const profile = new Profile(hartCount, nameless);
-    const eager = wasmEngine({ hotLandings: 1, codeBytesPerModule: 0, observe: profile });
+    const eager = eagerEngine(1, { codeBytesPerModule: 0, observe: profile });
     const machine = new ProfiledMachine(guestMaker(run.guest, eager).powerOn(), profile);
     agree(seed, 'under a profiler', plain(run), drive(machine, run.events));
     for (const path of profile.paths) for (const frame of path) frames.add(frame);

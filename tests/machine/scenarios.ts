@@ -1,7 +1,7 @@
 /** The ways to run a guest in turmoil that must all come out the same; for tests and the soak. */
 import assert from 'node:assert/strict';
 import { SeededRandom } from '../../src/base/random.ts';
-import { makeInterpreter, wasmEngine } from '../../src/engine/wasm-engine.ts';
+import { eagerEngine, makeInterpreter } from '../../src/engine/wasm-engine.ts';
 import { hart, hartStateBytes } from '../../src/isa/hart-state.ts';
 import type { Machine } from '../../src/machine/machine.ts';
 import { runningHart } from './difference.ts';
@@ -57,7 +57,7 @@ export const variants: Readonly<Record<string, (run: Run, random: SeededRandom) 
     drive(guestMaker(guest, makeInterpreter).powerOn(), events),
 
   'translated at the second landing, at once': ({ guest, events }) => {
-    const eager = wasmEngine({ hotLandings: 1, codeBytesPerModule: 0 });
+    const eager = eagerEngine(1, { codeBytesPerModule: 0 });
     return drive(guestMaker(guest, eager).powerOn(), events);
   },
 

@@ -8,7 +8,7 @@
 import { parseArgs } from 'node:util';
 import { SeededRandom } from '../../src/base/random.ts';
 import { makeReferenceEngine } from '../../src/engine/reference.ts';
-import { makeInterpreter, wasmEngine } from '../../src/engine/wasm-engine.ts';
+import { eagerEngine, makeInterpreter } from '../../src/engine/wasm-engine.ts';
 import { firstDifference } from './difference.ts';
 import { loopGuest } from './loops.ts';
 import { drive, guestMaker, sliced, translatingEngine } from './machines.ts';
@@ -26,7 +26,7 @@ function loops(seed: number, random: SeededRandom): void {
   const guest = loopGuest(new SeededRandom(seed));
   const events = turmoilEvents(new SeededRandom(seed, 1), 40, random.between(20, 2000));
   const expected = drive(guestMaker(guest, makeInterpreter).powerOn(), events);
-  const eager = wasmEngine({ hotLandings: 2, codeBytesPerModule: 0, codeBytesPerRun: 1 << 30 });
+  const eager = eagerEngine(2, { codeBytesPerModule: 0, codeBytesPerRun: 1 << 30 });
   for (const [name, engine] of [
     ['loops, translated at once', eager],
     ['loops, translated and dropped', translatingEngine(random)],

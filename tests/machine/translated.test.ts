@@ -7,7 +7,12 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { SeededRandom } from '../../src/base/random.ts';
 import { makeReferenceEngine } from '../../src/engine/reference.ts';
-import { makeInterpreter, type WasmEngine, wasmEngine } from '../../src/engine/wasm-engine.ts';
+import {
+  eagerEngine,
+  makeInterpreter,
+  type WasmEngine,
+  wasmEngine,
+} from '../../src/engine/wasm-engine.ts';
 import { assemble } from '../../src/isa/assemble.ts';
 import type { EngineMaker } from '../../src/machine/engine.ts';
 import { Assembler, x } from './assembler.ts';
@@ -17,7 +22,7 @@ import { turmoilEvents } from './turmoil.ts';
 
 const { a0, a1, ra, s0, s1, t0, t1, t2, zero } = x;
 const ramBase = 0x8000_0000;
-const eager = wasmEngine({ hotLandings: 2, codeBytesPerModule: 0, codeBytesPerRun: 1 << 30 });
+const eager = eagerEngine(2, { codeBytesPerModule: 0, codeBytesPerRun: 1 << 30 });
 
 /** x10 to x17 behind so many instructions, and what the translator made. */
 function run(
@@ -179,14 +184,29 @@ test('straight code longer than a region is translated to its end', () => {
   const code = loop(s0, 400).label('again');
   for (let n = 0; n < 2000; n++) code.op('addi', { rd: a0, rs1: a0, imm: 1 });
   code.op('addi', { rd: s0, rs1: s0, imm: -1 }).op('jal', { imm: -4 * 2001 });
-  const make = wasmEngine({
-    hotLandings: 50,
-    codeBytesPerModule: 0,
-    codeBytesPerRun: 1 << 30,
-  });
+  const make = eagerEngine(50, { codeBytesPerModule: 0, codeBytesPerRun: 1 << 30 });
   const passes = 60n;
   const { made } = run(code.finish(), 2002n * passes, make);
   assert.ok(made >= 8, `${made} regions for 2000 instructions in ${passes} passes`);
+});
+
+test('code that comes by often but seldom stays interpreted', () => {
+  const make = wasmEngine({
+    hotLandings: 20,
+    hotInstructionsMax: 200,
+    codeBytesPerModule: 0,
+    codeBytesPerRun: 1 << 30,
+  });
+  // A loop of so many instructions, landed on once in each pass.
+  const madeOf = (instructions: number): number => {
+    const code = loop(s0, 400).label('again');
+    for (let n = 2; n < instructions; n++) code.op('addi', { rd: a0, rs1: a0, imm: 1 });
+    code.op('addi', { rd: s0, rs1: s0, imm: -1 });
+    code.op('jal', { imm: -4 * (instructions - 1) });
+    return run(code.finish(), BigInt(instructions) * 100n, make, 50n).made;
+  };
+  assert.ok(madeOf(100) > 0, 'a loop of 100 instructions was not translated');
+  assert.equal(madeOf(300), 0, 'a loop of 300 instructions was translated');
 });
 
 test('a page edge inside an instruction of a loop', () => {

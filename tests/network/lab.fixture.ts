@@ -110,6 +110,14 @@ export class Machine {
     return table.find((row) => row.mac === mac && row.state !== 'permanent')?.ifname;
   }
 
+  /** The bridge's ports behind which somebody listens to a group, by snooping. */
+  portsOfGroup(group: string): string[] {
+    const [table] = JSON.parse(this.run('bridge', '-j', 'mdb', 'show')) as {
+      mdb: { grp: string; port: string }[];
+    }[];
+    return (table?.mdb ?? []).filter(({ grp }) => grp === group).map(({ port }) => port);
+  }
+
   /** The MAC that this machine uses for a neighbour now. */
   neighbour(address: string): string | undefined {
     const rows = JSON.parse(this.ip('-j', 'neigh', 'show', 'to', address)) as { lladdr?: string }[];

@@ -1,44 +1,54 @@
 /**
- * A whole cluster as processes on loopback, each started by the command that a user would type: a
- * center, a gateway and hosts. Ended by id.
+ * A whole cluster as processes on loopback, as the demo has it (cli/demo/processes.ts), with what
+ * tests do to one. Each process is started by the command that a user would type.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, symlinkSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { Client } from '../../src/api/client.ts';
-import { readPersonCredentials } from '../../src/api/credentials.ts';
-import type { FtStatusView } from '../../src/api/views.ts';
+import type { Client } from '../../src/api/client.ts';
+import type { FtStatusView, HostView } from '../../src/api/views.ts';
 import { answersPing, freePort } from '../../src/cli/demo/ports.ts';
-import { imagesFolder } from '../../src/images/image.ts';
+import { type DaemonStart, DemoCluster } from '../../src/cli/demo/processes.ts';
 import { imagesHome, temporaryFolder } from './umbra.fixture.ts';
 
 const program = resolve(import.meta.dirname, '../../src/cli/main.ts');
+/** A daemon that ends in order has ended its VM processes before, which may take a while each. */
+const stopMsMax = 40_000;
+
+export interface ClusterOptions {
+  /** How many hosts: host1, host2, ... */
+  readonly hosts?: number;
+  /** true if not given. */
+  readonly gateway?: boolean;
+  /** Of `umbra center start`. */
+  readonly center?: readonly string[];
+  /** UMBRA_HOME with the images; by default the one that all tests share. */
+  readonly home?: string;
+  /** Called before anything runs. */
+  readonly prepare?: (cluster: ProcessCluster) => void;
+}
 
 export class ProcessCluster {
   readonly #folder = temporaryFolder();
-  readonly #home: string;
-  readonly #processes = new Map<string, ChildProcess>();
+  readonly #demo: DemoCluster;
+  readonly #centerOptions: readonly string[];
   /** What daemons find in their environment beside this process's own, by their names. */
   readonly environments = new Map<string, NodeJS.ProcessEnv>();
-  #client: Client | undefined;
-  #url = '';
 
-  private constructor() {
-    this.#home = join(this.#folder.path, 'home');
-    mkdirSync(this.#home);
-    symlinkSync(imagesFolder(imagesHome), imagesFolder(this.#home));
+  private constructor({ center = [], home = imagesHome }: ClusterOptions) {
+    this.#demo = new DemoCluster(this.#folder.path, home, program);
+    this.#centerOptions = center;
   }
 
-  /** @param prepare called before anything runs */
-  static async start(
-    hosts: number,
-    prepare: (cluster: ProcessCluster) => void = () => {},
-  ): Promise<ProcessCluster> {
-    const cluster = new ProcessCluster();
+  static async start(options: ClusterOptions = {}): Promise<ProcessCluster> {
+    const { hosts = 0, gateway = true, prepare = () => {} } = options;
+    const cluster = new ProcessCluster(options);
     try {
       prepare(cluster);
       await cluster.startCenter();
-      await cluster.daemon('gateway', 'gateway', ['--publish-address', '127.0.0.1']);
+      if (gateway) await cluster.daemon('gateway', 'gateway', ['--publish-address', '127.0.0.1']);
       for (let number = 1; number <= hosts; number++) await cluster.daemon('host', `host${number}`);
     } catch (error) {
       await cluster.close();
@@ -48,26 +58,21 @@ export class ProcessCluster {
   }
 
   get client(): Client {
-    return this.#client!;
+    return this.#demo.client;
   }
 
   folderOf(name: string): string {
-    return join(this.#folder.path, name);
+    return this.#demo.folderOf(name);
+  }
+
+  /** What its daemon has written, and the center, in the file of each. */
+  logOf(name: string): string {
+    return readFileSync(this.#demo.logOf(name), 'utf8');
   }
 
   /** Again at the same address, if it was there before. */
-  async startCenter(): Promise<void> {
-    const data = this.folderOf('center');
-    const listen = this.#url === '' ? '127.0.0.1:0' : new URL(this.#url).host;
-    this.#spawn('center', ['center', 'start', '--data', data, '--listen', listen]);
-    await this.until('the center', async () => {
-      const { url, ca, token } = readPersonCredentials(join(data, 'admin.json'));
-      this.#client?.close();
-      this.#client = new Client(url, { ca, token });
-      await this.#client.call('health');
-      this.#url = url;
-      return true;
-    });
+  startCenter(): Promise<void> {
+    return this.#demo.startCenter(this.#centerOptions);
   }
 
   /**
@@ -78,21 +83,30 @@ export class ProcessCluster {
     kind: 'host' | 'gateway',
     name: string,
     options: readonly string[] = [],
-    node?: string,
+    { node, tokenBy = 'environment' }: { node?: string } & Pick<DaemonStart, 'tokenBy'> = {},
   ): Promise<void> {
+    const environment = { ...this.environments.get(name), ...(node && { UMBRA_NODE: node }) };
     const { token } = await this.client.call('createJoinToken', { body: {} });
-    const data = this.folderOf(name);
-    const args = ['--join', this.#url, '--token', token, '--data', data, '--name', name];
-    this.#spawn(name, [kind, 'start', ...args, ...options], node);
-    await this.until(name, async () => {
-      const all = await this.client.call('listHosts');
-      return all.some((host) => host.name === name && host.state !== 'notResponding');
-    });
+    await this.#demo.startDaemon(kind, name, options, { environment, token, tokenBy });
+    const command = readFileSync(`/proc/${this.processOf(name).pid}/cmdline`, 'utf8');
+    assert.ok(!command.includes(token.split('.')[0]!), 'everybody can read arguments');
+  }
+
+  processOf(name: string): ChildProcess {
+    return this.#demo.processes.get(name)!;
+  }
+
+  async host(name: string): Promise<HostView | undefined> {
+    return (await this.client.call('listHosts')).find((host) => host.name === name);
+  }
+
+  certificateOf(name: string): X509Certificate {
+    return new X509Certificate(readFileSync(join(this.folderOf(name), 'identity.pem')));
   }
 
   /** The daemon's process ends, and with it, if it is a host, its VM processes. */
   async kill(name: string): Promise<void> {
-    const child = this.#processes.get(name)!;
+    const child = this.processOf(name);
     const gone = new Promise((done) => child.once('exit', done));
     child.kill('SIGKILL');
     await gone;
@@ -140,44 +154,22 @@ export class ProcessCluster {
       }
       await new Promise((next) => setTimeout(next, 20));
     }
-    throw new Error(`waited ${ms} ms for ${what} in vain: ${last}\n${this.#tails()}`);
+    throw new Error(`waited ${ms} ms for ${what} in vain: ${last}\n${this.tails()}`);
   }
 
+  /** Every daemon is told to end, and does. */
   async close(): Promise<void> {
-    this.#client?.close();
-    const running = [...this.#processes.values()].filter(isRunning);
-    for (const child of running) child.kill('SIGTERM');
-    const limit = setTimeout(() => {
-      for (const child of running) child.kill('SIGKILL');
-    }, 5_000);
-    await Promise.all(
-      running.map((child) => isRunning(child) && new Promise((done) => child.once('exit', done))),
-    );
-    clearTimeout(limit);
+    const killed = await this.#demo.stop(stopMsMax);
+    const tails = killed.length === 0 ? '' : this.tails();
     this.#folder.remove();
+    assert.deepEqual(killed, [], `these did not end when they were told to:\n${tails}`);
   }
 
-  #tails(): string {
-    const tail = (name: string) =>
-      readFileSync(this.folderOf(`${name}.log`), 'utf8')
-        .split('\n')
-        .slice(-6);
-    return [...this.#processes.keys()].map((name) => [name, ...tail(name)].join('\n  ')).join('\n');
-  }
-
-  #spawn(name: string, args: readonly string[], node?: string): void {
-    const log = openSync(this.folderOf(`${name}.log`), 'a');
-    const child = spawn(process.execPath, [program, ...args], {
-      stdio: ['ignore', log, log],
-      env: {
-        ...{ ...process.env, UMBRA_HOME: this.#home, ...this.environments.get(name) },
-        ...(node && { UMBRA_NODE: node }),
-      },
-    });
-    closeSync(log);
-    this.#processes.set(name, child);
+  /** The last that each has written. */
+  tails(): string {
+    const tail = (name: string) => this.logOf(name).split('\n').slice(-6);
+    return [...this.#demo.processes.keys()]
+      .map((name) => [name, ...tail(name)].join('\n  '))
+      .join('\n');
   }
 }
-
-const isRunning = ({ exitCode, signalCode }: ChildProcess): boolean =>
-  exitCode === null && signalCode === null;

@@ -63,7 +63,7 @@ const missing = await imagesMissing('redis');
 describe('the life of a VM', missing === undefined ? {} : { skip: missing }, () => {
   let life: Life;
   before(async () => {
-    const cluster = await ProcessCluster.start(3);
+    const cluster = await ProcessCluster.start({ hosts: 3 });
     try {
       const port = await cluster.redis('redis', { ft: false, host: 'host1' });
       life = { cluster, client: await CounterClient.connect(port) };

@@ -196,7 +196,7 @@ const missing = await imagesMissing('redis-disk');
 
 describe('one thing breaks', missing === undefined ? {} : { skip: missing }, () => {
   before(async () => {
-    cluster = await ProcessCluster.start(3, (made) => {
+    const prepare = (made: ProcessCluster): void => {
       isSmallMounted = mountSmall(made.folderOf(smallHost));
       writeFileSync(clockFile, '+0\n');
       if (libfaketime === undefined) return;
@@ -206,7 +206,8 @@ describe('one thing breaks', missing === undefined ? {} : { skip: missing }, () 
         FAKETIME_CACHE_DURATION: '1',
         FAKETIME_DONT_FAKE_MONOTONIC: '1',
       });
-    });
+    };
+    cluster = await ProcessCluster.start({ hosts: 3, prepare });
     const { append } = await loadImage(imagesHome, 'redis-disk');
     const image = { image: 'redis-disk', append: `${append} appendonly=yes` };
     port = await cluster.redis(vm, { ft: true, host: 'host1', ...image });

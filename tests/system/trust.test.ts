@@ -6,17 +6,18 @@ import assert from 'node:assert/strict';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { eventually, RealCluster } from './real-cluster.fixture.ts';
+import { eventually, guestCluster } from './guest-cluster.fixture.ts';
 
 const seconds = 6;
 
 test('a protected pair survives renewals, a failover after them, and a long absence', async (t) => {
-  const cluster = await RealCluster.start('--certificate-seconds', String(seconds));
+  const guest = await guestCluster('--certificate-seconds', String(seconds));
+  const { cluster } = guest;
   try {
-    for (const name of ['a', 'b', 'c']) await cluster.startHost(name);
-    await cluster.protectedVm('a');
-    const before = await cluster.ft();
-    const { console, seen } = cluster.watch();
+    for (const name of ['a', 'b', 'c']) await cluster.daemon('host', name);
+    await guest.protectedVm('a');
+    const before = await guest.ft();
+    const { console, seen } = guest.watch();
     const first = cluster.certificateOf('a');
 
     await t.test('renewals disturb nothing', async () => {
@@ -26,7 +27,7 @@ test('a protected pair survives renewals, a failover after them, and a long abse
         return serials.size >= 10;
       });
       assert.ok(Date.now() > first.validToDate.getTime(), 'all that it began with has ended');
-      const { state, generation, primary, shadow } = await cluster.ft();
+      const { state, generation, primary, shadow } = await guest.ft();
       assert.deepEqual([state, generation], ['running', before.generation]);
       assert.deepEqual([primary?.pid, shadow?.pid], [before.primary?.pid, before.shadow?.pid]);
       assert.ok(seen() > 1_000);
@@ -35,68 +36,73 @@ test('a protected pair survives renewals, a failover after them, and a long abse
     await t.test('the shadow claims, and another host protects it, with what is new', async () => {
       await cluster.killHost('a');
       const live = await eventually('a failover', async () => {
-        const ft = await cluster.ft();
+        const ft = await guest.ft();
         return ft.primary?.host !== 'a' && ft.state === 'running' ? ft : undefined;
       });
       assert.equal(live.primary?.host, before.shadow?.host);
       const more = seen() + 500;
       await eventually('the console goes on', () => seen() > more);
-      assert.equal((await cluster.ft()).divergences, 0);
+      assert.equal((await guest.ft()).divergences, 0);
     });
 
     await t.test('the center is away until all certificates have ended', async () => {
-      const { primary, shadow } = await cluster.ft();
-      console.close();
-      cluster.signal('center', 'SIGKILL');
+      const { primary, shadow } = await guest.ft();
+      cluster.processOf('center').kill('SIGKILL');
       const pair = [primary!.host, shadow!.host];
       await eventually('the end of the certificates', () =>
         pair.every((name) => Date.now() > cluster.certificateOf(name).validToDate.getTime()),
       );
       // The daemon of the shadow's host cannot renew now: its VM process claims with what it has.
-      cluster.signal(shadow!.host, 'SIGSTOP');
+      cluster.processOf(shadow!.host).kill('SIGSTOP');
       const { vmPids } = { vmPids: [primary!.pid!] };
       await cluster.startCenter();
-      cluster.signal(primary!.host, 'SIGKILL');
+      cluster.processOf(primary!.host).kill('SIGKILL');
       for (const pid of vmPids) process.kill(pid, 'SIGKILL');
       await eventually('a claim with a certificate that has ended', async () => {
-        const { primary: now, generation } = await cluster.ft();
+        const { primary: now, generation } = await guest.ft();
         return now?.host === shadow!.host && generation > before.generation;
       });
       assert.ok(Date.now() > cluster.certificateOf(shadow!.host).validToDate.getTime());
-      cluster.signal(shadow!.host, 'SIGCONT');
+      cluster.processOf(shadow!.host).kill('SIGCONT');
       await eventually('it comes back and renews', async () => {
         const isThere = (await cluster.host(shadow!.host))?.state === 'connected';
         return isThere && Date.now() < cluster.certificateOf(shadow!.host).validToDate.getTime();
       });
       const events = await cluster.client.call('listEvents', { query: {} });
       assert.ok(events.some(({ kind }) => kind === 'certificate-ended'));
-      const again = cluster.watch();
+      // Whoever watched has missed nothing of it.
+      const further = seen() + 500;
+      await eventually('the console goes on', () => seen() > further);
+      console.close();
+      const again = guest.watch();
       await eventually('the guest runs', () => again.seen() > 500);
       again.console.close();
     });
   } finally {
-    t.diagnostic(cluster.log.slice(-4_000));
-    await cluster.close();
+    t.diagnostic(cluster.tails());
+    await guest.close();
   }
 });
 
 test('the host of a primary is revoked: its shadow goes live, and it says no more', async (t) => {
-  const cluster = await RealCluster.start();
+  const guest = await guestCluster();
+  const { cluster } = guest;
   try {
-    await cluster.startHost('a', 'input');
-    for (const name of ['b', 'c']) await cluster.startHost(name);
-    await cluster.protectedVm('a');
-    const { console, seen } = cluster.watch();
-    const { shadow } = await cluster.ft();
+    for (const name of ['a', 'b', 'c']) {
+      await cluster.daemon('host', name, [], { tokenBy: name === 'a' ? 'input' : 'environment' });
+    }
+    await guest.protectedVm('a');
+    const { console, seen } = guest.watch();
+    const { shadow } = await guest.ft();
     await eventually('the guest runs', () => seen() > 200);
 
     await t.test("keys, disks, logs and sockets are their user's alone", () => {
-      for (const name of ['a', shadow!.host]) checkModes(cluster.dataOf(name));
+      for (const name of ['a', shadow!.host]) checkModes(cluster.folderOf(name));
     });
 
     await cluster.client.call('revokeHost', { params: { host: 'a' } });
     const live = await eventually('a failover', async () => {
-      const ft = await cluster.ft();
+      const ft = await guest.ft();
       return ft.primary?.host !== 'a' && ft.state === 'running' ? ft : undefined;
     });
     assert.equal(live.primary?.host, shadow!.host);
@@ -104,12 +110,12 @@ test('the host of a primary is revoked: its shadow goes live, and it says no mor
     await eventually('the console goes on', () => seen() > more);
     assert.equal(live.divergences, 0);
     // Nothing is left for an honest daemon to do.
-    await eventually('its daemon ends', () => cluster.exitCode('a') === 1);
-    assert.match(cluster.log, /a: .*its certificate has been revoked/);
+    await eventually('its daemon ends', () => cluster.processOf('a').exitCode === 1);
+    assert.match(cluster.logOf('a'), /its certificate has been revoked/);
     console.close();
   } finally {
-    t.diagnostic(cluster.log.slice(-4_000));
-    await cluster.close();
+    t.diagnostic(cluster.tails());
+    await guest.close();
   }
 });
 

@@ -101,16 +101,16 @@ test('from x86-64 to ARM64 and back, two CPUs, one connection', {
   skip,
   timeout: 300_000,
 }, async (t) => {
-  const cluster = await ProcessCluster.start(0);
+  const cluster = await ProcessCluster.start();
   try {
     const slow = cluster.folderOf('node-x64');
     const words = [process.execPath, ...slowClock].map((word) => `'${word}'`).join(' ');
     writeFileSync(slow, `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o755 });
-    const x86 = (): Promise<void> => cluster.daemon('host', 'x86', [], slow);
+    const x86 = (): Promise<void> => cluster.daemon('host', 'x86', [], { node: slow });
     const slowArm = writeArmNode(cluster.folderOf(''), ...slowClock);
     await x86();
     const port = await cluster.redis(vm, { cpus: 2, ft: false, host: 'x86' });
-    await cluster.daemon('host', 'arm', [], slowArm);
+    await cluster.daemon('host', 'arm', [], { node: slowArm });
     const client = await CounterClient.connect(port, '127.0.0.1', pauseMs);
     const scene = new Scene(cluster, client, t);
     await cluster.client.call('turnFtOn', { params: { vm } });

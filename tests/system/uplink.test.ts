@@ -99,6 +99,9 @@ test(
     });
     assert.equal(hosts.portOf(mac), tapOf(now));
     assert.equal(desk.neighbour(address6()), mac, 'told by a neighbour advertisement');
+    // A bridge that snoops sends neighbours' questions where somebody has asked for them.
+    const group = `ff02::1:ff00:${number.toString(16)}`;
+    assert.ok(hosts.portsOfGroup(group).includes(tapOf(now)), 'told by a report of its groups');
     assert.ok(desk.pings(address6()));
     client.close();
     await startHost(lost);

@@ -3,12 +3,14 @@
  * is vm-suspend.test.ts's and vm-snapshot.test.ts's business; here it is who knows what.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
+import { zstdDecompressSync } from 'node:zlib';
 import pino from 'pino';
+import type { ArchiveSum } from '../../src/api/archive.ts';
 import type { SnapshotView } from '../../src/api/state-endpoints.ts';
 import type { TaskView } from '../../src/api/tasks.ts';
 import type { VmView } from '../../src/api/views.ts';
@@ -132,6 +134,7 @@ test('snapshots: taken, listed, gone back to, deleted', { timeout: 180_000 }, as
   const { host } = await show('one');
   assert.equal(first.host, host);
   assert.ok(first.hostConnected && first.bytes > 0);
+  assert.equal(first.state, 'poweredOn');
   await json('vm', 'snapshot', 'create', 'one', 'second');
   const again = await run('vm', 'snapshot', 'create', 'one', 'first');
   assert.match(again.stderr, /has a snapshot "first" already/);
@@ -154,7 +157,7 @@ test('snapshots: taken, listed, gone back to, deleted', { timeout: 180_000 }, as
     ],
   );
   const table = await run('vm', 'snapshot', 'list', 'one');
-  assert.match(table.stdout, /NAME +TAKEN +HOST +SIZE\nfirst +\d{4}-.*\nsecond /);
+  assert.match(table.stdout, /NAME +TAKEN +STATE +HOST +SIZE\nfirst +\d{4}-.*\nsecond /);
   assert.equal((await run('vm', 'snapshot', 'delete', 'one', 'second')).code, 0);
   const left = readdirSync(join(center.folder, host!, 'vms', (await show('one')).id, 'snapshots'));
   assert.deepEqual(left, [first.id]);
@@ -195,6 +198,15 @@ test('a VM that is off is exported, resized, and runs with what it has got', asy
   const file = String(result?.['file']);
   assert.match(file, new RegExp(`/${host}/exports/one-[0-9TZ-]+\\.tar\\.zst$`));
   assert.ok(readFileSync(file).length > 0);
+  // The same through the center, to where the command runs.
+  const own = join(center.folder, 'one.tar.zst');
+  const { bytes, sha256 } = await json<ArchiveSum>('vm', 'export', 'one', '--to', own);
+  const archive = readFileSync(own);
+  const sum = createHash('sha256').update(archive).digest('hex');
+  assert.deepEqual([bytes, sha256], [archive.length, sum]);
+  const extract = ['--extract', '--to-stdout', '--file', '-', 'disk-0.raw'];
+  const disk = execFileSync('tar', extract, { input: zstdDecompressSync(archive) });
+  assert.ok(disk.equals(await diskOf('one', host!)));
   const shrinks = await run('vm', 'resize', 'one', '--disk', '0=512');
   assert.match(shrinks.stderr, /it cannot get 4096/);
   await json('vm', 'resize', 'one', '--memory', '20M', '--cpus', '2', '--disk', '0=1M');
@@ -213,6 +225,43 @@ test('a VM that is off is exported, resized, and runs with what it has got', asy
   await isProtected('one');
   for (const name of ['red', 'blue']) assert.equal((await diskOf('one', name)).length, diskBytes);
   await json('vm', 'stop', 'one');
+});
+
+test('a VM that is off has snapshots of its disks, and goes back to them', {
+  timeout: 180_000,
+}, async () => {
+  const taken = await json<SnapshotView>('vm', 'snapshot', 'create', 'one', 'asleep');
+  const { state, host, memoryBytes } = taken;
+  assert.equal(state, 'poweredOff');
+  const asleep = await diskOf('one', host);
+  await json('vm', 'resize', 'one', '--memory', '24M');
+  await json('vm', 'start', 'one');
+  await isProtected('one');
+  const isOther = async () => ((await diskOf('one', host)).equals(asleep) ? undefined : true);
+  await until('the guest has written', isOther, waitMs);
+  await json('vm', 'suspend', 'one');
+  const back = await json<VmView>('vm', 'snapshot', 'revert', 'one', 'asleep', '--yes');
+  assert.deepEqual([back.state, back.host, back.memoryBytes], ['poweredOff', host, memoryBytes]);
+  assert.ok((await diskOf('one', host)).equals(asleep));
+  // What it is now can be copied, like what it was then, and taken again.
+  const copies = [['four'], ['five', '--snapshot', 'asleep']];
+  for (const [name, ...from] of copies) {
+    const copy = await json<VmView>('vm', 'clone', 'one', name!, ...from);
+    assert.ok((await diskOf(name!, copy.host!)).equals(asleep), name);
+  }
+  await json('vm', 'snapshot', 'create', 'one', 'again');
+  const seen = (await kinds('one')).length;
+  const started = await json<VmView>('vm', 'start', 'one');
+  assert.deepEqual([started.state, started.host], ['poweredOn', host]);
+  await isProtected('one');
+  const since = (await kinds('one')).slice(seen);
+  assert.ok(since.includes('vm-powered-on') && !since.includes('vm-resumed'), String(since));
+  // While it runs, too, it goes back to being off; or is powered on from there.
+  const on = await json<VmView>('vm', 'snapshot', 'revert', 'one', 'again', '--yes', '--start');
+  assert.equal(on.state, 'poweredOn');
+  const off = await json<VmView>('vm', 'snapshot', 'revert', 'one', 'asleep', '--yes');
+  assert.equal(off.state, 'poweredOff');
+  assert.ok((await diskOf('one', host)).equals(asleep));
 });
 
 test("a VM from a kernel and a disk of one's own", { timeout: 120_000 }, async () => {

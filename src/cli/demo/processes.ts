@@ -1,6 +1,6 @@
 /**
- * A cluster as separate processes on loopback, for the demo and for benches: a center, a gateway and
- * hosts, each started with the same commands that a user would type, and ended by id.
+ * A cluster as separate processes on loopback, for the demo, benches and tests: a center, a gateway
+ * and hosts, each started with the same commands that a user would type, and ended by id.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -23,6 +23,17 @@ interface Daemon {
   readonly name: string;
   process: ChildProcess;
 }
+
+export interface DaemonStart {
+  /** Beside this process's own. */
+  readonly environment?: NodeJS.ProcessEnv | undefined;
+  /** By default one is made. */
+  readonly token?: string;
+  /** How it is given its token; never as an argument, which everybody can read. */
+  readonly tokenBy?: 'environment' | 'input';
+}
+
+const stopMsMax = 3_000;
 
 export class DemoCluster {
   readonly #folder: string;
@@ -68,14 +79,26 @@ export class DemoCluster {
     return join(this.#folder, `${name}.log`);
   }
 
+  /** A daemon's folder of data. */
+  folderOf(name: string): string {
+    return join(this.#folder, name);
+  }
+
+  /** Of all that was started, under its name; the last one if it was started again. */
+  get processes(): ReadonlyMap<string, ChildProcess> {
+    return new Map([...this.#daemons].map(([name, daemon]) => [name, daemon.process]));
+  }
+
+  /** Again at the same address, if it was there before. */
   async startCenter(options: readonly string[] = []): Promise<void> {
-    const data = join(this.#folder, 'center');
-    const args = ['center', 'start', '--data', data, '--listen', '127.0.0.1:0'];
-    this.#spawn('center', [...args, ...options]);
+    const data = this.folderOf('center');
+    const listen = this.#url === '' ? '127.0.0.1:0' : new URL(this.#url).host;
+    this.#spawn('center', ['center', 'start', '--data', data, '--listen', listen, ...options]);
     const admin = join(data, 'admin.json');
     await this.until('the center', () => existsSync(admin) && readFileSync(admin).length > 0);
     const credentials = readPersonCredentials(admin);
     this.#url = credentials.url;
+    this.#client?.close();
     this.#client = new Client(credentials.url, { ca: credentials.ca, token: credentials.token });
     await this.until('the center', () => this.#answers());
   }
@@ -84,15 +107,23 @@ export class DemoCluster {
   async startDaemon(
     kind: 'host' | 'gateway',
     name: string,
-    options: readonly string[],
+    options: readonly string[] = [],
+    { environment = {}, tokenBy = 'environment', ...given }: DaemonStart = {},
   ): Promise<void> {
-    const { token } = await this.client.call('createJoinToken', { body: {} });
-    const data = join(this.#folder, name);
-    const args = ['--join', this.#url, '--data', data, '--name', name];
-    this.#spawn(name, [kind, 'start', ...args, ...options], { UMBRA_JOIN_TOKEN: token });
+    const { token } = given.token
+      ? { token: given.token }
+      : await this.client.call('createJoinToken', { body: {} });
+    const args = [kind, 'start', '--join', this.#url, '--data', this.folderOf(name)];
+    const all = [...args, '--name', name, ...options];
+    if (tokenBy === 'environment') {
+      this.#spawn(name, all, { ...environment, UMBRA_JOIN_TOKEN: token });
+    } else {
+      const child = this.#spawn(name, [...all, '--token', '-'], environment, 'pipe');
+      child.stdin!.write(`${token}\n`);
+    }
     await this.until(name, async () => {
       const hosts = await this.client.call('listHosts');
-      return hosts.some((host) => host.name === name && host.state === 'connected');
+      return hosts.some((host) => host.name === name && host.state !== 'notResponding');
     });
   }
 
@@ -140,21 +171,28 @@ export class DemoCluster {
     for (const { process: child } of this.#daemons.values()) child.kill('SIGKILL');
   }
 
-  /** Ends every process of the cluster, frozen ones too. */
-  async stop(): Promise<void> {
+  /**
+   * Ends every process of the cluster, frozen ones too.
+   * @returns whose daemons did not end by themselves within `msMax`, and were killed
+   */
+  async stop(msMax = stopMsMax): Promise<readonly string[]> {
     this.#client?.close();
     this.signal([...this.#frozen], 'SIGCONT');
     for (const { process: child } of this.#daemons.values()) {
       child.kill('SIGCONT');
       child.kill('SIGTERM');
     }
-    const deadline = performance.now() + 3_000;
+    const deadline = performance.now() + msMax;
+    const killed: string[] = [];
     for (const { name, process: child } of this.#daemons.values()) {
       while (!this.hasEnded(name) && performance.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
-      if (!this.hasEnded(name)) child.kill('SIGKILL');
+      if (this.hasEnded(name)) continue;
+      child.kill('SIGKILL');
+      killed.push(name);
     }
+    return killed;
   }
 
   async #answers(): Promise<boolean> {
@@ -166,15 +204,21 @@ export class DemoCluster {
     }
   }
 
-  #spawn(name: string, args: readonly string[], more: NodeJS.ProcessEnv = {}): void {
+  #spawn(
+    name: string,
+    args: readonly string[],
+    more: NodeJS.ProcessEnv = {},
+    input: 'ignore' | 'pipe' = 'ignore',
+  ): ChildProcess {
     mkdirSync(this.#folder, { recursive: true });
     const log = openSync(this.logOf(name), 'a');
     const child = spawn(process.execPath, [this.#program, ...args], {
-      stdio: ['ignore', log, log],
+      stdio: [input, log, log],
       env: { ...process.env, UMBRA_HOME: this.#home, ...more },
     });
     closeSync(log);
     this.#daemons.set(name, { name, process: child });
+    return child;
   }
 }
 

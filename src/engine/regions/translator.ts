@@ -36,6 +36,11 @@ import { type KnownBits, Specialiser } from './specialise.ts';
 export interface TranslatorOptions {
   /** Landings at a place after which it is translated; Infinity: never. */
   readonly hotLandings: number;
+  /**
+   * Instructions executed for each of these landings, at most: what is landed on more seldom stays
+   * interpreted. Infinity: a number of landings is enough.
+   */
+  readonly hotInstructionsMax: number;
   /** WebAssembly code kept, in bytes. */
   readonly codeBytesMax: number;
   /** WebAssembly code made during one run, in bytes, and more in long ones; the rest is put off. */
@@ -58,7 +63,8 @@ export interface EngineObserver {
 }
 
 export const defaultTranslation: TranslatorOptions = {
-  hotLandings: 10_000,
+  hotLandings: 8_000,
+  hotInstructionsMax: 5_000,
   codeBytesMax: 24 << 20,
   codeBytesPerRun: 6_000,
   codeBytesPerModule: 64_000,
@@ -127,6 +133,10 @@ export class Translator {
   #made = 0;
   /** Entries whose regions have been found unfit too often. */
   readonly #general = new Set<string>();
+  /** Instructions executed in all runs so far. */
+  #executed = 0;
+  /** `#executed` when an entry has last had so many landings, by its name. */
+  readonly #landed = new Map<string, number>();
   /** Entries at which a straight line goes on behind a region. */
   readonly #expected = new Set<string>();
 
@@ -174,7 +184,8 @@ export class Translator {
       this.#compile();
       return;
     }
-    if (this.#bytesLeft < 0) return;
+    if (!this.#isDense(name) || this.#bytesLeft < 0) return;
+    this.#landed.delete(name);
     this.#options.observe?.begin('translate');
     const pending = this.#translate(this.#general.has(name) ? [] : this.#knownBits());
     this.#options.observe?.end();
@@ -184,6 +195,16 @@ export class Translator {
     this.#bytesLeft -= pending.emitted.body.bytes.length;
     const goesOn = this.#expected.delete(name);
     if (goesOn || this.#pendingBytes >= this.#options.codeBytesPerModule) this.#compile();
+  }
+
+  /** Whether the landings at an entry have been close together. The first time nothing is known. */
+  #isDense(name: string): boolean {
+    const { hotInstructionsMax, hotLandings } = this.#options;
+    if (hotInstructionsMax === Number.POSITIVE_INFINITY || this.#expected.has(name)) return true;
+    const since = this.#landed.get(name);
+    if (this.#landed.size > rememberedMax) this.#landed.clear();
+    this.#landed.set(name, this.#executed);
+    return since !== undefined && this.#executed - since <= hotLandings * hotInstructionsMax;
   }
 
   #translate(known: readonly KnownBits[]): Pending | undefined {
@@ -213,6 +234,11 @@ export class Translator {
   /** A run of so many instructions begins. */
   beginRun(budget: number): void {
     this.#bytesLeft = this.#options.codeBytesPerRun * (1 + budget / shortRun);
+  }
+
+  /** A run has ended. */
+  endRun(executed: number): void {
+    this.#executed += executed;
   }
 
   /** Compiles what has been emitted, and puts it in force where its pages are still the same. */

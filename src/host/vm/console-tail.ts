@@ -5,7 +5,8 @@
  * keeps the end of what its machine says and says it on go-live. Whoever watches shows each byte
  * once, by its offset (center/console-log.ts).
  */
-const keptBytesMax = 64 * 1024;
+/** As much as a center shows of the past. */
+const keptBytesMax = 256 * 1024;
 
 export class ConsoleTail {
   readonly #say: (offset: bigint, bytes: Uint8Array) => void;
@@ -35,8 +36,14 @@ export class ConsoleTail {
     if (fresh.length > 0) this.#say(this.#next - BigInt(fresh.length), fresh);
   }
 
+  /** The end of what was said. */
+  get kept(): { readonly offset: bigint; readonly bytes: Uint8Array } {
+    return { offset: this.#next - BigInt(this.#kept.length), bytes: this.#kept };
+  }
+
   /** This copy is live now: what may have been lost with the other one, again. */
   sayKept(): void {
-    if (this.#kept.length > 0) this.#say(this.#next - BigInt(this.#kept.length), this.#kept);
+    const { offset, bytes } = this.kept;
+    if (bytes.length > 0) this.#say(offset, bytes);
   }
 }

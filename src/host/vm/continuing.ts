@@ -82,18 +82,32 @@ export async function readSaved(
   return readMachine(path, state.machineBytes, maker);
 }
 
+/** The start has been granted, and the state is one of a VM that was off: its disks in their place. */
+export async function powerOnFrom(
+  state: SavedState,
+  directory: string,
+  maker: MachineMaker,
+): Promise<Continued> {
+  await remove(state, directory);
+  return { machine: maker.powerOn(), clock: new HostClock(0n, nowUs()), nextPosition: 1 };
+}
+
 /** The start has been granted: from here on the machine's future is this process. */
 export async function goOn(
   state: SavedState,
   directory: string,
   machine: Machine,
 ): Promise<Continued> {
-  const folder = savedFolder(directory, state.id);
-  await disownFolder(folder);
-  // Nobody waits for gigabytes to be given back.
-  abandonFolder(folder).catch(() => {});
+  await remove(state, directory);
   // The guest's clock follows the host's, also over the time in which there was no guest.
   const elapsedMs = Math.max(0, Date.now() - state.savedAtMs);
   const clock = new HostClock(BigInt(state.ticks) + BigInt(elapsedMs * ticksPerMs), nowUs());
   return { machine, clock, nextPosition: state.position + 1 };
+}
+
+async function remove({ id }: SavedState, directory: string): Promise<void> {
+  const folder = savedFolder(directory, id);
+  await disownFolder(folder);
+  // Nobody waits for gigabytes to be given back.
+  abandonFolder(folder).catch(() => {});
 }

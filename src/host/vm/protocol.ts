@@ -61,6 +61,8 @@ export type ToVm =
   /** From now on. */
   | { readonly kind: 'arbiters'; readonly urls: readonly string[] }
   | { readonly kind: 'consoleInput'; readonly bytes: string }
+  /** The center may be another one: the end of what the console has shown, once more. */
+  | { readonly kind: 'sayConsole' }
   /** Whether the trunk to a host is up: a shadow whose log and trunk both closed claims at once. */
   | { readonly kind: 'trunk'; readonly host: string; readonly up: boolean }
   /** Who is believed no more. */
@@ -71,7 +73,13 @@ export type ToVm =
 export type FromVm =
   | { readonly kind: 'status'; readonly status: VmStatus }
   | { readonly kind: 'report'; readonly report: Readonly<Record<string, unknown>> }
-  | { readonly kind: 'console'; readonly offset: string; readonly bytes: string }
+  /** `isTail`: what was asked for by `sayConsole`; empty where this copy is not live. */
+  | {
+      readonly kind: 'console';
+      readonly offset: string;
+      readonly bytes: string;
+      readonly isTail?: true;
+    }
   | {
       readonly kind: 'failed';
       readonly code: string;

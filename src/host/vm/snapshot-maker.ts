@@ -121,7 +121,7 @@ export class SnapshotMaker {
     const { vm, directory, report, note } = this.#options;
     const folder = snapshotFolder(directory, order.id);
     try {
-      await this.#needRoom();
+      await needRoom(directory, vm.disks.length);
       const path = await beginFolder(folder);
       if (primary.ended !== undefined) throw new Error(primary.ended.text);
       const paths = vm.disks.map((_, disk) => diskPath(path, disk));
@@ -175,13 +175,13 @@ export class SnapshotMaker {
     { id }: Order,
     abort: AbortController,
   ): Promise<void> {
-    const { vm, report } = this.#options;
+    const { vm, directory, report } = this.#options;
     const { signal } = abort;
     const bytesTotal = machineBytes + vm.disks.reduce((sum, { bytes }) => sum + bytes, 0);
     let machineDone = 0;
     let saidAt = performance.now();
     const look = setInterval(() => {
-      void this.#room().then((room) => {
+      void roomIn(directory).then((room) => {
         if (room < reserveBytes) abort.abort(noRoom());
       });
       if (performance.now() - saidAt < progressMs) return;
@@ -210,23 +210,6 @@ export class SnapshotMaker {
     }
   }
 
-  /** What the copies of the disks take at most must be there, and the VM's reserve. */
-  async #needRoom(): Promise<void> {
-    const { vm, directory } = this.#options;
-    let needed = reserveBytes;
-    for (const disk of vm.disks.keys()) {
-      needed += (await stat(diskPath(directory, disk))).blocks * 512;
-    }
-    const room = await this.#room();
-    if (room < needed)
-      throw noRoom(`it takes ${mebibytes(needed)}, and ${mebibytes(room)} are free`);
-  }
-
-  async #room(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#options.directory);
-    return bavail * bsize;
-  }
-
   #failed({ id }: Order, error: unknown): void {
     const why = error as Error;
     const known = why instanceof UmbraError;
@@ -235,6 +218,24 @@ export class SnapshotMaker {
     this.#options.note(`snapshot ${id} failed: ${message}`);
     this.#options.report({ kind: 'snapshot-failed', id, code, text: message, remedy });
   }
+}
+
+/**
+ * What the copies of the disks take at most must be there, and the VMs' reserve.
+ * @throws UmbraError `snapshot-no-room`
+ */
+export async function needRoom(directory: string, disks: number): Promise<void> {
+  let needed = reserveBytes;
+  for (let disk = 0; disk < disks; disk++) {
+    needed += (await stat(diskPath(directory, disk))).blocks * 512;
+  }
+  const room = await roomIn(directory);
+  if (room < needed) throw noRoom(`it takes ${mebibytes(needed)}, and ${mebibytes(room)} are free`);
+}
+
+async function roomIn(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory);
+  return bavail * bsize;
 }
 
 const mebibytes = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)} MiB`;

@@ -3,7 +3,7 @@
  * (`state.json`), and where its disks are not those of the VM, its disks.
  *
  *   VM/saved-ID/        what the arbiter's record names: the next start continues from it
- *   VM/snapshots/ID/    a snapshot; always with disks
+ *   VM/snapshots/ID/    a snapshot; always with disks, and with disks alone if the VM was off
  *
  * Such a folder is whole or not there. It is written under another name, every file and the folder
  * itself made durable, then renamed. Removing begins with the rename back, so what is found under
@@ -18,6 +18,7 @@ import { UmbraError } from '../../base/errors.ts';
 
 const folderFormat = 1;
 const unfinished = '.unfinished';
+const savedPrefix = 'saved-';
 
 export interface SavedState {
   readonly format: number;
@@ -34,6 +35,8 @@ export interface SavedState {
   /** The host's clock in the guest's ticks at the moment of saving, and that moment (Unix, ms). */
   readonly ticks: string;
   readonly savedAtMs: number;
+  /** The VM was powered off: there is no machine, and who goes on from here powers it on. */
+  readonly isOff?: true;
   /** Whether the disks are here, too, as `disk-N.raw`. */
   readonly hasDisks: boolean;
   /** Size of the machine's file. */
@@ -45,7 +48,8 @@ export interface SavedState {
 export const snapshotsFolder = (vmFolder: string): string => join(vmFolder, 'snapshots');
 export const snapshotFolder = (vmFolder: string, id: string): string =>
   join(snapshotsFolder(vmFolder), id);
-export const savedFolder = (vmFolder: string, id: string): string => join(vmFolder, `saved-${id}`);
+export const savedFolder = (vmFolder: string, id: string): string =>
+  join(vmFolder, savedPrefix + id);
 export const machinePath = (folder: string): string => join(folder, 'machine.zst');
 export const diskPath = (folder: string, disk: number): string => join(folder, `disk-${disk}.raw`);
 
@@ -70,7 +74,7 @@ export async function finishFolder(
     bytes += (await file.stat()).blocks * 512;
     await file.close();
   }
-  const { size: machineBytes } = await stat(machinePath(path));
+  const machineBytes = state.isOff ? 0 : (await stat(machinePath(path))).size;
   const whole: SavedState = { format: folderFormat, ...state, machineBytes, bytes };
   const file = await open(join(path, 'state.json'), 'wx', 0o600);
   await file.writeFile(`${JSON.stringify(whole, null, 2)}\n`);
@@ -119,15 +123,23 @@ export async function readFolder(folder: string): Promise<SavedState | undefined
 
 /** Snapshots of a VM on this host, oldest first; what cannot be read is passed over. */
 export async function listSnapshots(vmFolder: string): Promise<SavedState[]> {
-  const parent = snapshotsFolder(vmFolder);
-  if (!existsSync(parent)) return [];
+  const found = await statesIn(snapshotsFolder(vmFolder), '');
+  return found.sort((a, b) => a.savedAtMs - b.savedAtMs);
+}
+
+/** What could be named by the arbiter's record. */
+export const listSavedStates = (vmFolder: string): Promise<SavedState[]> =>
+  statesIn(vmFolder, savedPrefix);
+
+async function statesIn(folder: string, prefix: string): Promise<SavedState[]> {
+  if (!existsSync(folder)) return [];
   const found: SavedState[] = [];
-  for (const name of await readdir(parent)) {
-    if (name.endsWith(unfinished)) continue;
-    const state = await readFolder(join(parent, name)).catch(() => undefined);
+  for (const name of await readdir(folder)) {
+    if (name.endsWith(unfinished) || !name.startsWith(prefix)) continue;
+    const state = await readFolder(join(folder, name)).catch(() => undefined);
     if (state !== undefined) found.push(state);
   }
-  return found.sort((a, b) => a.savedAtMs - b.savedAtMs);
+  return found;
 }
 
 /**
@@ -138,7 +150,7 @@ export async function tidyFolders(vmFolder: string, named: string | undefined): 
   for (const name of await readdir(vmFolder)) {
     const path = join(vmFolder, name);
     if (name.endsWith(unfinished)) await rm(path, { recursive: true, force: true });
-    else if (name.startsWith('saved-') && name !== `saved-${named}`) await removeFolder(path);
+    else if (name.startsWith(savedPrefix) && name !== savedPrefix + named) await removeFolder(path);
   }
   const parent = snapshotsFolder(vmFolder);
   if (!existsSync(parent)) return;

@@ -1,6 +1,7 @@
 /**
- * What a host does with the states of a VM that does not run on it: reverts to a snapshot, copies
- * disks for a new VM. Nothing here touches the VM's own disks; what is made is whole or not there.
+ * What a host does with the states of a VM that does not run on it: takes a snapshot of its disks,
+ * reverts to one, copies disks for a new VM. Nothing here touches the VM's own disks; what is made is
+ * whole or not there.
  */
 import { existsSync } from 'node:fs';
 import { copyFile, link, mkdir, open, rename, rm } from 'node:fs/promises';
@@ -8,6 +9,7 @@ import { dirname } from 'node:path';
 import type { VmSpec } from '../../api/agent.ts';
 import { UmbraError } from '../../base/errors.ts';
 import { DiskSnapshot } from './disk-snapshot.ts';
+import { needRoom } from './snapshot-maker.ts';
 import {
   abandonFolder,
   beginFolder,
@@ -26,6 +28,31 @@ export type Progress = (bytesDone: number, bytesTotal: number) => void;
 
 const lookMs = 250;
 
+/** A snapshot of a VM that is off: its disks, and what it is. */
+export async function snapshotDisks(
+  vm: VmSpec,
+  directory: string,
+  { id, name }: { readonly id: string; readonly name: string },
+  progress: Progress,
+): Promise<SavedState> {
+  const folder = snapshotFolder(directory, id);
+  const copies = (to: string) =>
+    vm.disks.map(({ bytes }, disk) => ({
+      ...{ source: diskPath(directory, disk), path: diskPath(to, disk), bytes },
+    }));
+  try {
+    await needRoom(directory, vm.disks.length);
+    await copyDisks(copies(await beginFolder(folder)), progress);
+    return await finishFolder(folder, {
+      ...{ id, name, vm, configuration: '', position: 0, count: '0', ticks: '0' },
+      ...{ savedAtMs: Date.now(), hasDisks: true, isOff: true },
+    });
+  } catch (error) {
+    await abandonFolder(folder).catch(() => {});
+    throw error;
+  }
+}
+
 /**
  * A saved state like the snapshot, with disks of its own. The arbiter decides afterwards whether it
  * is what the VM is from now on; until then nothing has changed.
@@ -42,9 +69,8 @@ export async function prepareRevert(
   try {
     const path = await beginFolder(folder);
     // The machine's file is never written again: both may have the same one.
-    await link(machinePath(source), machinePath(path)).catch(() =>
-      copyFile(machinePath(source), machinePath(path)),
-    );
+    const machine = [machinePath(source), machinePath(path)] as const;
+    if (!state.isOff) await link(...machine).catch(() => copyFile(...machine));
     const copies = state.vm.disks.map(({ bytes }, disk) => ({
       source: diskPath(source, disk),
       path: diskPath(path, disk),
@@ -118,7 +144,9 @@ async function copyDisks(copies: readonly DiskCopy[], progress: Progress): Promi
   let before = 0;
   for (const { source, path, bytes } of copies) {
     const file = await open(source, 'r');
-    const copy = new DiskSnapshot({ source, file, bytes, path, before: [] });
+    // One that was grown and not started since is as long as it was; so is its copy.
+    const length = Math.min(bytes, (await file.stat()).size);
+    const copy = new DiskSnapshot({ source, file, bytes: length, path, before: [] });
     const look = setInterval(() => progress(before + copy.bytesDone, total), lookMs);
     try {
       await copy.copied;

@@ -2,11 +2,13 @@
  * A VM as one file: a tar archive, compressed by zstd, of `vm.json` (what the center says it is) and
  * `disk-N.raw`, its disks in full. `tar --zstd -xf` takes it apart anywhere.
  *
- * The archive is whole or not there: it is written under another name, made durable, then renamed.
+ * An archive in a file is whole or not there: it is written under another name, made durable, then
+ * renamed. One that is sent is whole when its sender has said so (host/archive-upload.ts).
  */
 import { createWriteStream, existsSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { constants, createZstdCompress } from 'node:zlib';
 import { pack } from 'tar-stream';
@@ -17,6 +19,7 @@ import type { Progress } from './state-work.ts';
 
 const pieceBytes = 1024 * 1024;
 
+/** Into a file on this host. @throws UmbraError `no-room-on-host`, `export-failed` */
 export async function exportVm(
   vm: VmSpec,
   directory: string,
@@ -24,24 +27,39 @@ export async function exportVm(
   progress: Progress,
 ): Promise<void> {
   const unfinished = `${path}.unfinished`;
-  const total = vm.disks.reduce((sum, { bytes }) => sum + bytes, 0);
-  const archive = pack();
-  const params = { [constants.ZSTD_c_compressionLevel]: 3, [constants.ZSTD_c_checksumFlag]: 1 };
   try {
-    const written = pipeline(
-      archive,
-      createZstdCompress({ params }),
-      createWriteStream(unfinished, { flags: 'wx', mode: 0o600, flush: true }),
-    );
-    written.catch(() => {});
-    const filled = fill(archive, vm, directory, (done) => progress(done, total));
-    await Promise.all([filled, written]);
+    const file = createWriteStream(unfinished, { flags: 'wx', mode: 0o600, flush: true });
+    await writeArchive(vm, directory, file, progress);
     await rename(unfinished, path);
     await syncFolder(dirname(path));
   } catch (cause) {
-    archive.destroy();
     await rm(unfinished, { force: true }).catch(() => {});
     throw exportFailed(vm.name, cause as Error);
+  }
+}
+
+/**
+ * As fast as the target takes it; the target has ended when this resolves, and is destroyed when it
+ * rejects. @throws what the target, or the disk, has said
+ */
+export async function writeArchive(
+  vm: VmSpec,
+  directory: string,
+  target: Writable,
+  progress: Progress,
+): Promise<void> {
+  const total = vm.disks.reduce((sum, { bytes }) => sum + bytes, 0);
+  const archive = pack();
+  const params = { [constants.ZSTD_c_compressionLevel]: 3, [constants.ZSTD_c_checksumFlag]: 1 };
+  const written = pipeline(archive, createZstdCompress({ params }), target);
+  written.catch(() => {});
+  try {
+    const filled = fill(archive, vm, directory, (done) => progress(done, total));
+    await Promise.all([filled, written]);
+  } catch (cause) {
+    archive.destroy();
+    await written.catch(() => {});
+    throw cause;
   }
 }
 
@@ -104,7 +122,8 @@ async function addDisk(
   await Promise.race([added, failed]);
 }
 
-function exportFailed(name: string, cause: Error): UmbraError {
+export function exportFailed(name: string, cause: Error): UmbraError {
+  if (cause instanceof UmbraError) return cause;
   const full = (cause as NodeJS.ErrnoException).code === 'ENOSPC';
   return new UmbraError(
     full ? 'no-room-on-host' : 'export-failed',

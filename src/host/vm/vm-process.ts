@@ -24,7 +24,7 @@ import { Trust } from '../trust.ts';
 import { ArbiterClient } from './arbiter-client.ts';
 import { prepareVm } from './configuration.ts';
 import { ConsoleTail } from './console-tail.ts';
-import { type Continued, findSaved, goOn, readSaved } from './continuing.ts';
+import { type Continued, findSaved, goOn, powerOnFrom, readSaved } from './continuing.ts';
 import { Driver } from './driver.ts';
 import { EpochProbe } from './epoch-probe.ts';
 import { type DiskFile, FileDisks } from './file-disk.ts';
@@ -124,6 +124,7 @@ export class VmProcess {
     if (message.kind === 'dismiss') return this.#end();
     if (message.kind === 'arbiters') return this.#arbiter?.moved(message.urls);
     if (message.kind === 'renewed') return this.#renew();
+    if (message.kind === 'sayConsole') return this.#sayConsole();
     if (message.kind === 'standing') {
       this.#trust?.learn(message.standing);
       this.#log?.enforce();
@@ -262,9 +263,11 @@ export class VmProcess {
       const clock = new HostClock(0n, nowUs());
       return this.#live(options, { machine: maker.powerOn(), clock, nextPosition: 1 }, record);
     }
-    const saved = await readSaved(state, directory, maker);
+    const saved = state.isOff ? undefined : await readSaved(state, directory, maker);
     const record = await this.#startAsk.start(before, { ...order, restore: state.id });
-    const continued = await goOn(state, directory, saved);
+    const continued = saved
+      ? await goOn(state, directory, saved)
+      : await powerOnFrom(state, directory, maker);
     this.#journal.note(`continues from ${state.id} at count ${state.count}`);
     const primary = this.#live(options, continued, record);
     primary.protection.hasContinued();
@@ -349,6 +352,13 @@ export class VmProcess {
       traffic: this.#traffic,
     });
     this.#tell({ kind: 'status', status });
+  }
+
+  #sayConsole(): void {
+    const isLive = this.#copy?.primary !== undefined;
+    const { offset, bytes } = isLive ? this.#console.kept : { offset: 0n, bytes: new Uint8Array() };
+    const text = Buffer.from(bytes).toString('base64');
+    this.#tell({ kind: 'console', offset: String(offset), bytes: text, isTail: true });
   }
 
   #failed(code: string, message: string, remedy: string): void {

@@ -7,7 +7,7 @@ import { foldChecksum, type Mac, read16, sumWords, write16, write32, writeMac } 
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV6, writeEthernet } from './ethernet.ts';
 
 export const IPV6_HEADER_BYTES = 40;
-const NEXT_ICMPV6 = 58;
+export const NEXT_ICMPV6 = 58;
 export const NEIGHBOUR_SOLICITATION = 135;
 export const NEIGHBOUR_ADVERTISEMENT = 136;
 const OPTION_TARGET_LINK_ADDRESS = 2;
@@ -37,7 +37,11 @@ export function isUnicastIpv6(address: Uint8Array): boolean {
 }
 
 /** The ICMPv6 checksum covers a pseudo-header of addresses, length and next header. */
-function icmpv6Checksum(frame: Uint8Array, payloadStart: number, payloadEnd: number): number {
+export function icmpv6Checksum(
+  frame: Uint8Array,
+  payloadStart: number,
+  payloadEnd: number,
+): number {
   const header = ETHERNET_HEADER_BYTES;
   let sum = sumWords(frame, header + 8, header + 40);
   sum += payloadEnd - payloadStart + NEXT_ICMPV6;

@@ -56,8 +56,7 @@ export default function Console({ vm }: TabProps) {
           terminal.write('\r\n\x1b[2m[powered on]\x1b[0m\r\n');
           return;
         }
-        const bytes = bytesOf(message.bytes);
-        const fresh = place.take(BigInt(message.offset), bytes);
+        const fresh = place.take(message, bytesOf(message.bytes));
         if (fresh.bytes.length > 0) terminal.write(fresh.bytes);
       },
     });
