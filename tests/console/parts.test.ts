@@ -145,6 +145,7 @@ test('a session is asked for once, however late its former sockets are refused',
     ...{ name: 'olga', kind: 'session', role: 'administrator', csrfToken, expires: null },
   });
   const [first, second] = [view('1'), view('2')];
+  const kind = () => session.value.kind;
   session.opened(first);
   const waits = [session.renewed(why, first), session.renewed(why, first)];
   assert.equal(kind(), 'interrupted');
