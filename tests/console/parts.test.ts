@@ -139,7 +139,6 @@ test('a console shows each byte once, over reconnections and power-ons', () => {
 
 test('a session is asked for once, however late its former sockets are refused', async () => {
   const session = new Session();
-  const kind = () => session.value.kind;
   const why = new UmbraError('credentials-refused', 'they are worth nothing', 'Log in.');
   const view = (csrfToken: string): SessionView => ({
     ...{ name: 'olga', kind: 'session', role: 'administrator', csrfToken, expires: null },

@@ -120,10 +120,12 @@ export default function Charts({ vm }: TabProps) {
           <p className="u-quiet">Both copies kept their roles in this time.</p>
         ) : (
           <ul>
-            {[...marks].reverse().map(({ sequence, time, kind, text, cause }) => (
+            {[...marks].reverse().map(({ sequence, time, kind, text, cause, facts }) => (
               <li key={sequence}>
                 <Status tone={kind === 'failover' ? 'bad' : 'warn'} text={sentence(text)} />
-                {cause !== undefined && <span className="u-dim">{cause}</span>}
+                <span className="u-dim">
+                  {[cause, ...facts].filter((each) => each !== undefined).join(', ')}
+                </span>
                 <Time at={new Date(time).toISOString()} />
               </li>
             ))}
