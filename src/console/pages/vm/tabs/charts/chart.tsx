@@ -159,7 +159,7 @@ function optionsOf(row: ChartRow, at: HTMLElement, latest: Latest): Omit<uPlot.O
       y: { range: (_, __, top) => [0, Math.max(row.topMin, (top ?? 0) * 1.08)] },
     },
     axes: [
-      { ...axis, space: 90, size: 26, values: (_, ticks) => ticks.map(timeOf) },
+      { ...axis, space: 70, size: 26, values: (_, ticks) => ticks.map(timeOf) },
       {
         ...axis,
         ...{ space: 32, size: axisWidthPx, gap: 6 },
@@ -206,7 +206,8 @@ function drawMarks(plot: uPlot, marks: readonly Mark[], at: HTMLElement): void {
     ctx.strokeStyle = tint;
     ctx.fillStyle = tint;
     ctx.lineWidth = 1.5 * ratio;
-    if (kind === 'lost') ctx.setLineDash([4 * ratio, 3 * ratio]);
+    // What was drawn before may have left its dashes.
+    ctx.setLineDash(kind === 'lost' ? [4 * ratio, 3 * ratio] : []);
     ctx.beginPath();
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);

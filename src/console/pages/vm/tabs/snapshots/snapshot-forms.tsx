@@ -113,7 +113,7 @@ function Asked(props: {
           <Button variant="default" onClick={onClose}>
             Cancel
           </Button>
-          <Button type="submit" loading={form.isBusy} {...(isDangerous && { color: 'red' })}>
+          <Button type="submit" loading={form.isBusy} {...(isDangerous && { color: 'red.9' })}>
             {verb}
           </Button>
         </Group>
