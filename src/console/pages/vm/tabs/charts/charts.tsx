@@ -6,7 +6,7 @@ import { SegmentedControl } from '@mantine/core';
 import { useMemo, useState } from 'react';
 import { Empty } from '../../../../parts/empty.tsx';
 import { Panel } from '../../../../parts/page.tsx';
-import { Problem, sentence } from '../../../../parts/problem.tsx';
+import { Problem } from '../../../../parts/problem.tsx';
 import { Status } from '../../../../parts/status.tsx';
 import { Time } from '../../../../parts/time.tsx';
 import { bytes, duration, exactTime, megabits, percent } from '../../../../parts/units.ts';
@@ -122,7 +122,7 @@ export default function Charts({ vm }: TabProps) {
           <ul>
             {[...marks].reverse().map(({ sequence, time, kind, text, cause, facts }) => (
               <li key={sequence}>
-                <Status tone={kind === 'failover' ? 'bad' : 'warn'} text={sentence(text)} />
+                <Status tone={kind === 'failover' ? 'bad' : 'warn'} text={text} />
                 <span className="u-dim">
                   {[cause, ...facts].filter((each) => each !== undefined).join(', ')}
                 </span>

@@ -8,7 +8,7 @@ import { type Column, DataTable } from '../../../../parts/data-table.tsx';
 import { Empty } from '../../../../parts/empty.tsx';
 import { eventTone } from '../../../../parts/event-rows.tsx';
 import { Facts } from '../../../../parts/page.tsx';
-import { Problem, sentence } from '../../../../parts/problem.tsx';
+import { Problem } from '../../../../parts/problem.tsx';
 import { Status } from '../../../../parts/status.tsx';
 import { Time } from '../../../../parts/time.tsx';
 import { exactTime } from '../../../../parts/units.ts';
@@ -82,7 +82,7 @@ const columns = (open: (event: EventView) => void): readonly Column<EventView>[]
     ...{ key: 'text', head: 'What happened', width: 'minmax(14rem, 1fr)' },
     cell: (event) => (
       <button type="button" className="u-plain-button" tabIndex={-1} onClick={() => open(event)}>
-        {sentence(event.text)}
+        {event.text}
       </button>
     ),
   },
@@ -98,7 +98,7 @@ function Event({ event, onClose }: { readonly event: EventView; readonly onClose
       ] as const,
   );
   return (
-    <Modal opened onClose={onClose} title={sentence(text)} size="lg">
+    <Modal opened onClose={onClose} title={text} size="lg">
       <Facts facts={[['Number', sequence], ['Time', exactTime(time)], ['Kind', kind], ...facts]} />
     </Modal>
   );

@@ -7,10 +7,10 @@ import { useCluster, useList } from '../../../../live/hooks.ts';
 import { Action } from '../../../../parts/action.tsx';
 import { type Column, DataTable } from '../../../../parts/data-table.tsx';
 import { Empty } from '../../../../parts/empty.tsx';
-import { Problem, sentence } from '../../../../parts/problem.tsx';
+import { Problem } from '../../../../parts/problem.tsx';
 import { Status } from '../../../../parts/status.tsx';
 import { Time } from '../../../../parts/time.tsx';
-import { duration } from '../../../../parts/units.ts';
+import { capital, duration } from '../../../../parts/units.ts';
 import { isUnderWay, taskTones } from '../../../../shell/tasks-drawer.tsx';
 import type { TabProps } from '../../define-tab.ts';
 import '../vm-tabs.css';
@@ -61,7 +61,7 @@ const took = ({ created, started, ended }: TaskView): number | null =>
 const columns: readonly Column<TaskView>[] = [
   {
     ...{ key: 'kind', head: 'Task', width: 'minmax(11rem, 1.2fr)' },
-    cell: ({ kind }) => sentence(kind.replaceAll('-', ' ')),
+    cell: ({ kind }) => capital(kind),
     sort: ({ kind }) => kind,
   },
   {
@@ -75,7 +75,7 @@ const columns: readonly Column<TaskView>[] = [
           animated
         />
       ) : (
-        <Status tone={taskTones[task.state]} text={sentence(task.state)} />
+        <Status tone={taskTones[task.state]} text={capital(task.state)} />
       ),
     sort: ({ state }) => state,
   },
@@ -103,7 +103,7 @@ const columns: readonly Column<TaskView>[] = [
 function Outcome({ task }: { readonly task: TaskView }) {
   const { client } = useCluster();
   const { id, error, message, isCancellable } = task;
-  const text = error === null ? message : `${error.detail} ${error.remedy}`;
+  const text = error === null ? message || resultOf(task) : `${error.detail} ${error.remedy}`;
   return (
     <span className="u-outcome-cell">
       <span title={text}>{text}</span>
@@ -117,4 +117,10 @@ function Outcome({ task }: { readonly task: TaskView }) {
       )}
     </span>
   );
+}
+
+/** Such as `snapshot nightly`. Ids are nobody's words. */
+function resultOf({ result = {} }: TaskView): string {
+  const told = Object.entries(result).filter(([name]) => name !== 'id');
+  return told.map(([name, value]) => `${name} ${value}`).join(', ');
 }
