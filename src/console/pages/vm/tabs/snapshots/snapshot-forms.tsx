@@ -28,8 +28,9 @@ export function TakeSnapshot({ vm, onClose }: OfVm) {
   return (
     <Asked title="Take a snapshot" verb="Take it" {...{ form, onClose }}>
       <p>
-        {vm.name} runs on meanwhile. Its memory and disks of one moment are written by its host{' '}
-        {vm.host}, and its shadow is not touched.
+        {vm.state === 'poweredOff'
+          ? `The disks of ${vm.name} are copied on a host that has them.`
+          : `${vm.name} runs on meanwhile. Its memory and disks of one moment are written by its host ${vm.host}, and its shadow is not touched.`}
       </p>
       <TextInput
         label="Name"
@@ -46,7 +47,7 @@ export function TakeSnapshot({ vm, onClose }: OfVm) {
 export function RevertToSnapshot({ vm, snapshot, onClose }: OfSnapshot) {
   const { client } = useCluster();
   const isOn = vm.state !== 'poweredOff' && vm.state !== 'suspended';
-  const [start, setStart] = useState(isOn);
+  const [start, setStart] = useState(isOn && snapshot.state === 'poweredOn');
   const form = useApiForm('revertToSnapshot', { start }, async (body) => {
     const params = { vm: vm.name, snapshot: snapshot.name };
     await client.call('revertToSnapshot', { params, body });
@@ -60,7 +61,7 @@ export function RevertToSnapshot({ vm, snapshot, onClose }: OfSnapshot) {
         given up; take a snapshot first if that may be needed.
       </p>
       <Checkbox
-        label="And let it go on from there"
+        label={snapshot.state === 'poweredOn' ? 'And let it go on from there' : 'And power it on'}
         checked={start}
         onChange={(event) => setStart(event.currentTarget.checked)}
       />

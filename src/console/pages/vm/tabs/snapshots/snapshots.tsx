@@ -47,9 +47,9 @@ export default function Snapshots({ vm }: TabProps) {
   const why =
     missing !== undefined
       ? `For people of the role ${missing}.`
-      : vm.state === 'poweredOn'
+      : vm.state === 'poweredOn' || vm.state === 'poweredOff'
         ? undefined
-        : 'A snapshot has the memory of a VM that runs: power it on first.';
+        : 'It is taken of a VM that is powered on, or off.';
   const take = (
     <Dimmed why={why}>
       {(dim) => (
@@ -74,8 +74,8 @@ export default function Snapshots({ vm }: TabProps) {
       {data?.length === 0 && (
         <div className="u-wide">
           <Empty title="No snapshots yet" action={take}>
-            A snapshot is the VM at one moment, memory and disks, taken while it runs. It can go
-            back to it and go on from there, or another VM can be made of its disks.
+            A snapshot is the VM at one moment: memory and disks while it runs, or the disks of one
+            that is off. The VM can go back to it, or another VM can be made of its disks.
           </Empty>
         </div>
       )}
@@ -95,7 +95,7 @@ export default function Snapshots({ vm }: TabProps) {
 
 function Snapshot({ vm, snapshot }: { readonly vm: VmView; readonly snapshot: SnapshotView }) {
   const { client } = useCluster();
-  const { name, host, hostConnected, createdAt, memoryBytes } = snapshot;
+  const { name, host, hostConnected, createdAt, memoryBytes, state } = snapshot;
   const [asks, setAsks] = useState<'revert' | 'clone' | undefined>();
   const away = hostConnected ? undefined : `${host} is not responding, and it is there alone.`;
   const close = () => setAsks(undefined);
@@ -107,7 +107,9 @@ function Snapshot({ vm, snapshot }: { readonly vm: VmView; readonly snapshot: Sn
         <Time at={createdAt} />
         <span className="u-dim">
           {bytes(snapshot.bytes)} on <Link href={`/hosts/${host}`}>{host}</Link>
-          {`, memory ${bytes(memoryBytes)}, at count ${count(snapshot.count)}`}
+          {state === 'poweredOn'
+            ? `, with ${bytes(memoryBytes)} of memory, at count ${count(snapshot.count)}`
+            : ', powered off: disks alone'}
         </span>
         {!hostConnected && <Status tone="warn" text={`${host} is not responding`} />}
       </div>
