@@ -34,6 +34,17 @@ const VmStatus = Type.Object({
   lastFingerprint: Type.Optional(Type.Object({ position: Count, count: Decimal })),
   cpuMicros: Type.Optional(Type.Number({ minimum: 0 })),
   residentBytes: Type.Optional(Type.Number({ minimum: 0 })),
+  network: Type.Optional(
+    Type.Object({
+      bytesReceived: Count,
+      bytesSent: Count,
+      framesReceived: Count,
+      framesSent: Count,
+    }),
+  ),
+  disk: Type.Optional(
+    Type.Object({ bytesRead: Count, bytesWritten: Count, reads: Count, writes: Count }),
+  ),
   ended: Type.Optional(Type.Object({ kind: Type.String(), text: Type.String() })),
 });
 

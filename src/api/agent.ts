@@ -257,6 +257,20 @@ export interface VmStatus {
   /** Of the whole process since its start; what it holds of the host's memory. */
   readonly cpuMicros?: number;
   readonly residentBytes?: number;
+  /** Totals of the process since its start: frames of the guest, with their headers. */
+  readonly network?: {
+    readonly bytesReceived: number;
+    readonly bytesSent: number;
+    readonly framesReceived: number;
+    readonly framesSent: number;
+  };
+  /** And what the guest has asked of its disks. */
+  readonly disk?: {
+    readonly bytesRead: number;
+    readonly bytesWritten: number;
+    readonly reads: number;
+    readonly writes: number;
+  };
   /** Why it ended. */
   readonly ended?: { readonly kind: string; readonly text: string };
 }

@@ -12,7 +12,9 @@
  */
 import Type, { type Static, type TObject, type TSchema } from 'typebox';
 import { ArbiterAsk, ArbiterReply } from './arbiter-schema.ts';
+import { imageEndpoints } from './images.ts';
 import { lifecycleEndpoints } from './lifecycle-endpoints.ts';
+import { measurementEndpoints } from './measurements.ts';
 import {
   ApiTokenView,
   AuditView,
@@ -331,6 +333,8 @@ export const endpoints = {
   },
   ...stateEndpoints,
   ...lifecycleEndpoints,
+  ...measurementEndpoints,
+  ...imageEndpoints,
   listEvents: {
     method: 'GET',
     path: '/events',

@@ -107,6 +107,8 @@ export const VmView = Type.Object({
   imageDigest: Type.String(),
   cpus: Type.Integer(),
   memoryBytes: Type.Integer(),
+  /** Replicated: each copy's host has a file of each. */
+  disks: Type.Array(Type.Object({ bytes: Type.Integer() })),
   mac: Type.String(),
   /** Absent: none. */
   vlan: Type.Optional(Type.Integer()),

@@ -29,18 +29,20 @@ import { Images } from './images.ts';
 import { beginsOff, Inventory, type Vm } from './inventory.ts';
 import { LeaderMemory } from './leader-memory.ts';
 import { Maintenance } from './maintenance.ts';
+import { Measurements } from './measurements.ts';
 import { cancelMove } from './migration.ts';
 import { type News, newsOf } from './news.ts';
 import type { HostState, Limits, Load } from './placement.ts';
 import { type Command, needOf, type Plan, plan, type Situation } from './protection.ts';
 import type { CopyRates } from './rates.ts';
 import { askWhatIsKnown } from './recovery.ts';
+import { divergenceOf, wentLiveOf } from './report-words.ts';
 import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
 import { Tasks } from './tasks.ts';
 import { forgetLostClone, keepSnapshots, reverted, revertedTo } from './vm-states.ts';
-import { hasWishes, isProtected, settle } from './wishes.ts';
+import { hasWishes, isProtected, settle, shadowLossCause } from './wishes.ts';
 
 export interface ClusterOptions {
   readonly store: Store;
@@ -79,6 +81,7 @@ export class Cluster implements AgentListener {
   readonly alarms: Alarms;
   readonly ha: Ha;
   readonly maintenance: Maintenance;
+  readonly measurements = new Measurements(this);
   #memory = new LeaderMemory();
   readonly #tick: NodeJS.Timeout;
   #leads = false;
@@ -122,6 +125,7 @@ export class Cluster implements AgentListener {
     this.evaluateAll();
     this.maintenance.look();
     this.#memory.rates.tidy(performance.now());
+    this.measurements.look(performance.now());
     this.#lookAtAlarms();
   }
 
@@ -145,6 +149,7 @@ export class Cluster implements AgentListener {
     this.#leads = false;
     this.ha.clear();
     this.maintenance.close();
+    this.measurements.clear();
     this.tasks.resign();
     this.agents.close();
     this.#forget();
@@ -306,7 +311,10 @@ export class Cluster implements AgentListener {
       this.events.add('ft-need-shadow', text, { vm: name, host, reason });
     } else if (kind === 'hand-over-refused') {
       this.#memory.refusedHandOvers.set(vm.spec.id, String(report['text']));
-    } else if (!['went-live', 'protected', 'ended'].includes(kind)) {
+    } else if (kind === 'went-live') {
+      const { text, ...story } = wentLiveOf(name, host, report);
+      this.events.add('ft-went-live', text, { vm: name, host, ...story });
+    } else if (!['protected', 'ended'].includes(kind)) {
       const text = typeof report['text'] === 'string' ? `: ${report['text']}` : '';
       this.events.add('ft-report', `${name} on ${host}: ${kind}${text}`, data);
     }
@@ -397,11 +405,11 @@ export class Cluster implements AgentListener {
       }
       case 'shadowLost': {
         const shadow = this.nameOf(news.shadow);
-        const isAsked =
-          vm.restartShadow || vm.moveShadowTo !== undefined || vm.moveTo !== undefined;
-        if (!isAsked && isProtected(vm)) this.#avoidFor(id, news.shadow);
+        const cause = shadowLossCause(vm);
+        if (cause === 'lost') this.#avoidFor(id, news.shadow);
         const text = `${name} has no shadow any more on ${shadow}`;
-        this.events.add('ft-shadow-lost', text, { ...data, host: this.nameOf(news.host), shadow });
+        const host = this.nameOf(news.host);
+        this.events.add('ft-shadow-lost', text, { ...data, host, shadow, cause });
         break;
       }
       case 'failedOver': {
@@ -777,21 +785,4 @@ export function powerOnInputs(): { readonly epochOffset: string; readonly random
     epochOffset: String(BigInt(Date.now()) * 1_000_000n),
     randomSeed: randomBytes(32).toString('hex'),
   };
-}
-
-/** Which entry, both values, and what led to it, in words and as data. */
-function divergenceOf(
-  name: string,
-  report: Readonly<Record<string, unknown>>,
-): { readonly text: string } & Readonly<Record<string, unknown>> {
-  const { position, count, expected, actual, recent } = (report['divergence'] ?? {}) as Record<
-    string,
-    unknown
-  >;
-  const lastEntries = Array.isArray(recent) ? recent.map(String) : [];
-  const last = lastEntries.length === 0 ? '' : `; the entries before it: ${lastEntries.join(', ')}`;
-  const text =
-    `the shadow of ${name} computed something else and was stopped: at entry ${position}, ` +
-    `count ${count}, the primary had ${expected}, the shadow ${actual}${last}`;
-  return { text, position, count, expected, actual, lastEntries };
 }

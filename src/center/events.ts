@@ -54,6 +54,7 @@ export type EventKind =
   | 'ft-need-shadow'
   | 'ft-primary-failover'
   | 'ft-test-failover'
+  | 'ft-went-live'
   | 'ft-divergence'
   | 'ft-report'
   | 'ha-host-failed'

@@ -1,4 +1,4 @@
-/** `umbra vm create|list|show|start|stop|reset|delete|console|migrate|events`; more in vm-state.ts. */
+/** `umbra vm create|list|show|start|stop|reset|delete|console|migrate|events|measurements`; more in vm-state.ts. */
 import { type Command, Option } from 'commander';
 import type { PublishedPort } from '../api/agent.ts';
 import type { VmView } from '../api/views.ts';
@@ -8,6 +8,7 @@ import { createFromOwn, diskOption } from './own-files.ts';
 import { centerOptions, fields, ifVersion, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory, parsePublish } from './values.ts';
 import { haWords, registerHa } from './vm-ha.ts';
+import { registerMeasurements } from './vm-measurements.ts';
 import { registerMigrate } from './vm-migrate.ts';
 import { registerVmState } from './vm-state.ts';
 import { noWait, waitForVm } from './wait.ts';
@@ -23,6 +24,7 @@ export function registerVm(program: Command): void {
   registerPower(vm);
   registerVmState(vm);
 
+  registerMeasurements(vm);
   registerMigrate(vm);
   registerHa(vm);
 

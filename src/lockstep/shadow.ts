@@ -22,7 +22,7 @@ import type { Machine, MachineMaker, Restore } from '../machine/machine.ts';
 import { type Member, type Operation, type Reply, sameMember, type VmRecord } from './arbiter.ts';
 import { DiskLedger, type DiskShape } from './disk-ledger.ts';
 import type { Entry } from './entries.ts';
-import { goLive } from './go-live.ts';
+import { goLive, type Lost } from './go-live.ts';
 import { LogReceiver } from './log-receiver.ts';
 import { Membership } from './membership.ts';
 import {
@@ -85,6 +85,8 @@ export class Shadow {
   readonly #watch: PrimaryWatch;
   #ready = false;
   #consented = false;
+  /** Why and when this copy last decided that it is to go live. */
+  #lost: Lost | undefined;
   #blockedOnDisk = false;
   /** Shared disks: they have been asked for, and are there, or there are none. */
   #taking = false;
@@ -429,6 +431,11 @@ export class Shadow {
         const due = this.#consented ? now : lostAt;
         if (now < due) return due;
         this.#phase = 'draining';
+        this.#lost = {
+          cause: this.#consented ? 'handed-over' : this.#watch.cause,
+          heardAt,
+          decidedAt: now,
+        };
         return now;
       }
       case 'draining':
@@ -517,6 +524,7 @@ export class Shadow {
       clock: this.#clock,
       entropyOwed: this.#entropyOwed,
       nextCopyRequest: this.#target.nextRequest,
+      lost: this.#lost!,
     };
     this.primary = goLive(this.#options, this.#ports, estate, now);
     this.#send({ kind: 'claimed', generation: this.#membership.record.generation });

@@ -4,12 +4,20 @@ import { describe, test } from 'node:test';
 import { ConsolePlace } from '../../src/api/console-messages.ts';
 import { endpoints } from '../../src/api/endpoints.ts';
 import type { LiveChanges, LiveState } from '../../src/api/live.ts';
+
+import { type Measured, measuredNames } from '../../src/api/measurements.ts';
 import type { SessionView } from '../../src/api/people.ts';
 import { UmbraError } from '../../src/api/problems.ts';
+
 import type { EventView, FtStatusView, HostView, VmView } from '../../src/api/views.ts';
 import { EventLog } from '../../src/console/live/events.ts';
 import { healthOf } from '../../src/console/live/health.ts';
 import { LiveStore } from '../../src/console/live/store.ts';
+import {
+  MeasurementLog,
+  measurementOf,
+  nothingMeasured,
+} from '../../src/console/pages/vm/tabs/charts/measurement-log.ts';
 import { roleChanges } from '../../src/console/pages/vm/tabs/fault-tolerance/role-changes.ts';
 import { ifPrimaryWereLost } from '../../src/console/pages/vm/tabs/fault-tolerance/what-if.ts';
 import { fieldErrors } from '../../src/console/parts/field-errors.ts';
@@ -29,7 +37,7 @@ const ha = { restart: true, priority: 'medium', state: 'on', watchdogSeconds: nu
 
 const vm = (id: string, changes: Partial<VmView> = {}): VmView => ({
   ...{ id, name: id, number: 1, version: 1, state: 'poweredOn', image: 'tiny', imageDigest: '' },
-  ...{ cpus: 1, memoryBytes: 2 ** 27, mac: '', host: 'a', ports: [], obstacle: null },
+  ...{ cpus: 1, memoryBytes: 2 ** 27, mac: '', disks: [], host: 'a', ports: [], obstacle: null },
   ...{ migration: null, ft: ft(), datastore: null, ha, ...changes },
 });
 
@@ -40,13 +48,15 @@ const host = (name: string, changes: Partial<HostView> = {}): HostView => ({
   ...changes,
 });
 
+const nothingKept = {} as Record<Measured, (number | null)[]>;
 const nothing = { hosts: [], vms: [], alarms: [], tasks: [], vmFigures: [], hostFigures: [] };
 const state = (parts: Partial<LiveState>): LiveState => ({
-  ...{ kind: 'state', version: '1', epoch: 1, capacity: { shortage: null }, ...nothing },
+  ...{ kind: 'state', version: '1', epoch: 1, capacity: { shortage: null }, unixMs: 0 },
+  ...nothing,
   ...parts,
 });
 const changes = (parts: Partial<LiveChanges>): LiveChanges => ({
-  ...{ kind: 'changes', gone: [], ...nothing, ...parts },
+  ...{ kind: 'changes', gone: [], unixMs: 0, ...nothing, ...parts },
 });
 
 describe('the live store', () => {
@@ -89,6 +99,8 @@ describe('the live store', () => {
     const stop = store.watch('vmFigures/a', () => told++);
     const figures = {
       ...{ vm: 'a', primary: null, shadow: null, lagMs: 3, logMbitPerSecond: 1, logBytesSent: 1 },
+      ...{ receivedMbitPerSecond: null, sentMbitPerSecond: null },
+      ...{ readBytesPerSecond: null, writtenBytesPerSecond: null },
       ...{ gate: null, fingerprintsCompared: 1, lastFingerprint: null, divergences: 0 },
     };
     store.apply(changes({ vmFigures: [figures] }));
@@ -173,28 +185,54 @@ test('what the loss of the primary would mean', () => {
   assert.equal(said(vm('web', { state: 'poweredOff', ft: ft({ primary: null }) })).tone, 'off');
 });
 
-test('role changes name their cause, as far as events tell', () => {
-  const at = (sequence: number, kind: string, second: number): EventView => ({
-    ...{ sequence, kind, text: kind, data: {} },
-    time: new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString(),
+test('role changes tell their cause and cost as the copies told them, and no guess', () => {
+  let sequence = 0;
+  const at = (kind: string, data: Record<string, unknown> = {}): EventView => ({
+    ...{ sequence: ++sequence, kind, text: kind, data },
+    time: new Date(Date.UTC(2026, 0, 1, 0, 0, sequence)).toISOString(),
   });
   const found = roleChanges([
-    at(1, 'vm-powered-on', 0),
-    at(2, 'ft-shadow-started', 5),
-    at(3, 'ft-test-failover', 10),
-    at(4, 'ft-primary-failover', 11),
-    at(5, 'ft-primary-failover', 50),
-    at(6, 'alarm-raised', 51),
+    at('vm-powered-on'),
+    at('ft-shadow-started'),
+    at('ft-test-failover'),
+    at('ft-primary-failover', { generation: 3 }),
+    at('ft-went-live', { generation: 3, cause: 'handed-over', detectionMs: 0, interruptionMs: 12 }),
+    at('ft-shadow-lost', { generation: 4, cause: 'restart' }),
+    at('ft-went-live', {
+      ...{ generation: 5, cause: 'silent', detectionMs: 700, interruptionMs: 731, resent: 2 },
+    }),
+    at('ft-primary-failover', { generation: 5 }),
+    at('alarm-raised'),
+    at('ft-primary-failover', { generation: 7 }),
   ]);
   assert.deepEqual(
-    found.map(({ kind, cause }) => [kind, cause]),
+    found.map(({ kind, cause, facts }) => [kind, cause, facts.join(', ')]),
     [
-      ['power', undefined],
-      ['protected', undefined],
-      ['failover', 'by a test failover'],
-      ['failover', 'after the primary was lost'],
+      ['power', undefined, ''],
+      ['protected', undefined, ''],
+      ['failover', 'by a test failover', 'interrupted for 12.0 ms'],
+      ['lost', 'a restart of the shadow was asked for', ''],
+      [
+        ...['failover', 'the primary was silent'],
+        'interrupted for 731 ms, noticed in 700 ms, 2 outputs sent again',
+      ],
+      ['failover', undefined, ''],
     ],
   );
+});
+
+test('measurements: what is kept, then each that comes, with a gap where there was none', () => {
+  const kept = Object.fromEntries(measuredNames.map((name) => [name, [1, 2]]));
+  const log = new MeasurementLog({ times: [1_000, 3_000], ...(kept as typeof nothingKept) });
+  assert.equal(log.add(3_200, nothingMeasured), false, 'too soon');
+  const now = { ...nothingMeasured, cpuPercent: 3 };
+  assert.ok(log.add(4_000, now));
+  assert.ok(log.add(60_000, now));
+  assert.deepEqual(log.times, [1_000, 3_000, 4_000, 4_001, 60_000]);
+  assert.deepEqual(log.column('cpuPercent'), [1, 2, 3, null, 3]);
+  log.add(904_000, now);
+  assert.deepEqual(log.times, [4_000, 4_001, 60_000, 60_001, 904_000], 'of a quarter of an hour');
+  assert.equal(measurementOf(undefined), undefined);
 });
 
 test('fields are checked by the very schema of the center', () => {

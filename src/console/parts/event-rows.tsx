@@ -14,7 +14,7 @@ export function EventRows({
   return (
     <ul className="u-events" data-of-one={isOfOne}>
       {events.map((event) => (
-        <li key={event.sequence} data-tone={toneOf(event)}>
+        <li key={event.sequence} data-tone={eventTone(event)}>
           <Time at={event.time} />
           {!isOfOne && <Subject data={event.data} />}
           <span className="u-grow">{event.text}</span>
@@ -36,7 +36,7 @@ const bad = new Set([
 ]);
 const notable = new Set(['ft-primary-failover', 'ft-shadow-lost', 'alarm-raised', 'vm-restarted']);
 
-function toneOf({ kind }: EventView): 'bad' | 'warn' | undefined {
+export function eventTone({ kind }: EventView): 'bad' | 'warn' | undefined {
   if (bad.has(kind)) return 'bad';
   return notable.has(kind) ? 'warn' : undefined;
 }

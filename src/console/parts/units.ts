@@ -64,3 +64,7 @@ export const exactTime = (time: string): string => exact.format(new Date(time));
 
 export const plural = (number: number, one: string, many = `${one}s`): string =>
   `${whole.format(number)} ${number === 1 ? one : many}`;
+
+/** @param words such as `take-snapshot` */
+export const capital = (words: string): string =>
+  words.charAt(0).toUpperCase() + words.slice(1).replaceAll('-', ' ');

@@ -38,7 +38,7 @@ export function TasksDrawer({
   );
 }
 
-const tones: Readonly<Record<TaskView['state'], Tone>> = {
+export const taskTones: Readonly<Record<TaskView['state'], Tone>> = {
   queued: 'off',
   running: 'busy',
   succeeded: 'good',
@@ -54,7 +54,7 @@ export function Task({ task }: { readonly task: TaskView }) {
   return (
     <li className="u-task">
       <div className="u-task-head">
-        <Status tone={tones[state]} text={kind.replaceAll('-', ' ')} title={state} />
+        <Status tone={taskTones[state]} text={kind.replaceAll('-', ' ')} title={state} />
         {vm !== null && <Link href={`/vms/${vm}`}>{vm}</Link>}
         {vm === null && host !== null && <Link href={`/hosts/${host}`}>{host}</Link>}
         <Time at={created} />

@@ -3,6 +3,7 @@ import type { VmStatus } from '../../api/agent.ts';
 import type { Copy } from '../../lockstep/copy.ts';
 import type { DelaySummary } from '../../lockstep/gate-delays.ts';
 import type { Report } from '../../lockstep/status.ts';
+import type { Traffic } from './traffic.ts';
 
 /** Facts that a copy does not know, or forgets when it changes its role. */
 export interface Surroundings {
@@ -14,11 +15,12 @@ export interface Surroundings {
   readonly fingerprintsCompared: number;
   readonly divergences: number;
   readonly watchdogSeconds: number | undefined;
+  readonly traffic: Traffic;
 }
 
 export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus {
   const { vm, process: name, logAddress, logPort } = around;
-  const { fingerprintsCompared, divergences, watchdogSeconds } = around;
+  const { fingerprintsCompared, divergences, watchdogSeconds, traffic } = around;
   const ended = copy?.ended;
   const status = copy?.status();
   const { user, system } = process.cpuUsage();
@@ -50,6 +52,7 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
     }),
     cpuMicros: user + system,
     residentBytes: process.memoryUsage.rss(),
+    ...traffic.totals,
     ...(ended && { ended: { kind: ended.kind, text: ended.text } }),
   };
 }

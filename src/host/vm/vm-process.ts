@@ -45,6 +45,7 @@ import { tidyFolders } from './state-folder.ts';
 import { plainReport, vmStatus } from './status.ts';
 import { Suspending } from './suspending.ts';
 import { SwitchConnection } from './switch-connection.ts';
+import { Traffic } from './traffic.ts';
 
 const blockHash = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest();
 const statusMs = 200;
@@ -59,6 +60,7 @@ export class VmProcess {
   readonly #journal = new Journal();
   #trust!: Trust;
   readonly #console: ConsoleTail;
+  readonly #traffic = new Traffic();
   #copy: Copy | undefined;
   #driver: Driver | undefined;
   #switch!: SwitchConnection;
@@ -232,6 +234,7 @@ export class VmProcess {
     });
     const onFrame = (frame: Uint8Array): void => {
       this.#copy?.frame(0, frame);
+      if (this.#copy?.primary !== undefined) this.#traffic.received(frame);
       this.#wake();
     };
     const ended = (): void => this.abandon();
@@ -366,7 +369,10 @@ export class VmProcess {
       clock: { now: nowUs },
       ...(bootClock !== undefined && { bootClock }),
       disks: {
-        submit: (origin, request) => this.#disks!.submit(origin, request),
+        submit: (origin, request) => {
+          if (origin === 'guest') this.#traffic.disk(request);
+          this.#disks!.submit(origin, request);
+        },
         take: (record, consented) => void this.#takeDisks(record, consented),
       },
       outputs: {
@@ -396,8 +402,10 @@ export class VmProcess {
   }
 
   #send(output: Output): void {
-    if (output.kind === 'frame') this.#switch.send(output.frame);
-    else if (output.kind === 'console') this.#console.write(output.offset, output.bytes);
+    if (output.kind === 'frame') {
+      this.#traffic.sent(output.frame);
+      this.#switch.send(output.frame);
+    } else if (output.kind === 'console') this.#console.write(output.offset, output.bytes);
   }
 
   // --- What is said of the copy
@@ -448,6 +456,7 @@ export class VmProcess {
       fingerprintsCompared: this.#fingerprintsCompared,
       divergences: this.#divergences,
       watchdogSeconds: this.#watchdog.seconds,
+      traffic: this.#traffic,
     });
     this.#tell({ kind: 'status', status });
   }

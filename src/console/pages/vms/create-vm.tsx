@@ -2,11 +2,16 @@
 import { Button, Checkbox, Group, Modal, NumberInput, Select, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { useLocation } from 'wouter';
+import type { ImageView } from '../../../api/images.ts';
 import { useCluster, useList } from '../../live/hooks.ts';
+import { useImages } from '../../live/images.ts';
 import { useApiForm } from '../../parts/form.tsx';
 import { toastDone } from '../../parts/toast.tsx';
 
 const mebibyte = 2 ** 20;
+
+const labelOf = ({ name, summary }: ImageView): string =>
+  summary === '' || summary === name ? name : `${name}: ${summary}`;
 
 export function CreateVm({ onClose }: { readonly onClose: () => void }) {
   const { client } = useCluster();
@@ -18,6 +23,8 @@ export function CreateVm({ onClose }: { readonly onClose: () => void }) {
   const [memory, setMemory] = useState<number | string>('');
   const [host, setHost] = useState<string | null>(null);
   const [isProtected, setProtected] = useState(hosts.length > 1);
+  const images = useImages();
+  const chosen = images?.find((each) => each.name === image);
   const [idempotencyKey] = useState(() => crypto.randomUUID());
 
   const body = {
@@ -43,11 +50,17 @@ export function CreateVm({ onClose }: { readonly onClose: () => void }) {
           onChange={(event) => setName(event.currentTarget.value)}
           {...field('name')}
         />
-        <TextInput
+        <Select
           label="Image"
-          description="As umbra image list names it at the center"
-          value={image}
-          onChange={(event) => setImage(event.currentTarget.value)}
+          description={
+            images?.length === 0
+              ? "There are none yet. On the center's machine: umbra image build redis"
+              : "In the store of the center's machine"
+          }
+          searchable
+          data={images?.map((each) => ({ value: each.name, label: labelOf(each) })) ?? []}
+          value={image === '' ? null : image}
+          onChange={(chosen) => setImage(chosen ?? '')}
           {...field('image')}
         />
         <Group grow align="flex-start">
@@ -61,7 +74,9 @@ export function CreateVm({ onClose }: { readonly onClose: () => void }) {
           />
           <NumberInput
             label="Memory (MiB)"
-            placeholder="as the image says"
+            placeholder={
+              chosen ? `${chosen.memoryBytes / mebibyte}, as it asks` : 'as the image says'
+            }
             value={memory}
             onChange={setMemory}
             {...field('memoryBytes')}
