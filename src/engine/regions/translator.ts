@@ -64,7 +64,7 @@ export interface EngineObserver {
 
 export const defaultTranslation: TranslatorOptions = {
   hotLandings: 8_000,
-  hotInstructionsMax: 5_000,
+  hotInstructionsMax: 20_000,
   codeBytesMax: 24 << 20,
   codeBytesPerRun: 6_000,
   codeBytesPerModule: 64_000,
