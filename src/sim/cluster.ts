@@ -177,11 +177,11 @@ export class Cluster {
     const own = `${epoch}-${generation + 1}-${process.member.process}`;
     const name = isUnfenced ? shared!.disks! : own;
     if (!isUnfenced) this.#shared.copy(shared!.disks!, name);
-    this.#useDisks(process, name);
+    this.#putDisksToUse(process, name);
     return name;
   }
 
-  #useDisks(process: Process, name: string): void {
+  #putDisksToUse(process: Process, name: string): void {
     process.shared = name;
     this.#shared.use(name, process);
   }
@@ -451,7 +451,7 @@ export class Cluster {
     if (record.state === 'live') {
       return { disks: this.#copyDisks(process, record), lapsed: leaseOf(record) };
     }
-    this.#useDisks(process, record.shared.disks!);
+    this.#putDisksToUse(process, record.shared.disks!);
     return {};
   }
 
