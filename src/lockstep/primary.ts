@@ -27,7 +27,8 @@ const never = Number.POSITIVE_INFINITY;
 /** Frames that wait for the machine; a network card's ring is not longer. */
 const framesWaitingMax = 1024;
 const batchBytesMax = 64 * 1024;
-const shareWhileStarting = 0.5;
+/** Less would stop a guest for its shadow; with more, a slow one never comes near a busy guest. */
+const shareWhileStarting = 0.15;
 
 /** What a copy is, whatever its role. */
 export interface CopyOptions {
