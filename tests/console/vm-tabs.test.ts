@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import type { Browser } from 'playwright-core';
 import { eventually, type GuestCluster, guestCluster } from '../system/guest-cluster.fixture.ts';
 import {
-  assertAccessible,
+  assertAccessibleInBoth,
   launch,
   logIn,
   noBrowser,
@@ -52,13 +52,7 @@ describe('a VM in depth', { skip: noBrowser }, () => {
   const client = () => guests.cluster.client;
   const page = () => watched.page;
   const tab = (name: string) => page().getByRole('tab', { name, exact: true }).click();
-  const accessible = async (where: string) => {
-    await assertAccessible(page(), where);
-    await page().emulateMedia({ colorScheme: 'dark' });
-    await assertAccessible(page(), `${where}, dark`);
-    await page().emulateMedia({ colorScheme: 'light' });
-    assert.deepEqual(watched.failures, [], where);
-  };
+  const accessible = (where: string) => assertAccessibleInBoth(watched, where);
 
   test('charts tell their values, move with the keyboard, and mark a failover', async () => {
     await page().goto('/vms/web/charts');

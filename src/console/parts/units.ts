@@ -2,6 +2,8 @@
 
 const whole = new Intl.NumberFormat('en');
 
+export const mebibyte = 2 ** 20;
+
 /** Binary units, three digits. @param bytes null: not known */
 export function bytes(value: number | null | undefined): string {
   if (value == null) return '–';

@@ -1,12 +1,11 @@
-import { Button, Group, Modal, NumberInput } from '@mantine/core';
+import { NumberInput } from '@mantine/core';
 import { useState } from 'react';
 import type { VmView } from '../../../../../api/views.ts';
 import { useCluster } from '../../../../live/hooks.ts';
 import { useApiForm } from '../../../../parts/form.tsx';
+import { FormDialog } from '../../../../parts/form-dialog.tsx';
 import { toastDone } from '../../../../parts/toast.tsx';
-import { bytes } from '../../../../parts/units.ts';
-
-const mebibyte = 2 ** 20;
+import { bytes, mebibyte } from '../../../../parts/units.ts';
 
 /** Never smaller than it is: the center refuses that, too. */
 export function GrowDisk(props: {
@@ -21,7 +20,7 @@ export function GrowDisk(props: {
   const wanted = Number(size) * mebibyte;
   const error = wanted > bytesNow ? undefined : `More than the ${bytes(bytesNow)} that it has.`;
   const body = { disks: [{ disk: number, bytes: wanted }] };
-  const { form, field, isBusy, problemView } = useApiForm(
+  const form = useApiForm(
     'resizeVm',
     body,
     async (checked) => {
@@ -37,29 +36,18 @@ export function GrowDisk(props: {
     { size: error },
   );
   return (
-    <Modal opened onClose={onClose} title={`Grow disk ${number}`}>
-      <form {...form} className="u-stack">
-        <p>
-          The files grow on each host when they are opened next. The guest sees a larger disk; its
-          partitions and file systems are its own to grow.
-        </p>
-        <NumberInput
-          label="New size (MiB)"
-          data-autofocus
-          value={size}
-          onChange={setSize}
-          {...field('size')}
-        />
-        {problemView}
-        <Group justify="flex-end" gap="xs">
-          <Button variant="default" onClick={onClose}>
-            Cancel
-          </Button>
-          <Button type="submit" loading={isBusy}>
-            Grow
-          </Button>
-        </Group>
-      </form>
-    </Modal>
+    <FormDialog title={`Grow disk ${number}`} verb="Grow" {...{ form, onClose }}>
+      <p>
+        The files grow on each host when they are opened next. The guest sees a larger disk; its
+        partitions and file systems are its own to grow.
+      </p>
+      <NumberInput
+        label="New size (MiB)"
+        data-autofocus
+        value={size}
+        onChange={setSize}
+        {...form.field('size')}
+      />
+    </FormDialog>
   );
 }

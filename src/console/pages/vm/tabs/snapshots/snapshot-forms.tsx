@@ -1,11 +1,12 @@
 /** What is asked before a snapshot is taken, gone back to, or made into another VM. */
-import { Button, Checkbox, Group, Modal, TextInput } from '@mantine/core';
-import { type ReactNode, useState } from 'react';
+import { Checkbox, TextInput } from '@mantine/core';
+import { useState } from 'react';
 import { useLocation } from 'wouter';
 import type { SnapshotView } from '../../../../../api/state-endpoints.ts';
 import type { VmView } from '../../../../../api/views.ts';
 import { useCluster } from '../../../../live/hooks.ts';
-import { type ApiForm, useApiForm } from '../../../../parts/form.tsx';
+import { useApiForm } from '../../../../parts/form.tsx';
+import { FormDialog } from '../../../../parts/form-dialog.tsx';
 import { Time } from '../../../../parts/time.tsx';
 import { toastDone } from '../../../../parts/toast.tsx';
 
@@ -26,7 +27,7 @@ export function TakeSnapshot({ vm, onClose }: OfVm) {
     onClose();
   });
   return (
-    <Asked title="Take a snapshot" verb="Take it" {...{ form, onClose }}>
+    <FormDialog title="Take a snapshot" verb="Take it" {...{ form, onClose }}>
       <p>
         {vm.state === 'poweredOff'
           ? `The disks of ${vm.name} are copied on a host that has them.`
@@ -40,7 +41,7 @@ export function TakeSnapshot({ vm, onClose }: OfVm) {
         onChange={(event) => setName(event.currentTarget.value)}
         {...form.field('name')}
       />
-    </Asked>
+    </FormDialog>
   );
 }
 
@@ -54,7 +55,12 @@ export function RevertToSnapshot({ vm, snapshot, onClose }: OfSnapshot) {
     onClose();
   });
   return (
-    <Asked title={`Revert to ${snapshot.name}`} verb="Revert" {...{ form, onClose }} isDangerous>
+    <FormDialog
+      title={`Revert to ${snapshot.name}`}
+      verb="Revert"
+      {...{ form, onClose }}
+      isDangerous
+    >
       <p>
         {vm.name} becomes what it was <Time at={snapshot.createdAt} />, on {snapshot.host}.
         {isOn && ' It is powered off at once, both copies.'} What its memory and disks have now is
@@ -65,7 +71,7 @@ export function RevertToSnapshot({ vm, snapshot, onClose }: OfSnapshot) {
         checked={start}
         onChange={(event) => setStart(event.currentTarget.checked)}
       />
-    </Asked>
+    </FormDialog>
   );
 }
 
@@ -80,7 +86,7 @@ export function CloneSnapshot({ vm, snapshot, onClose }: OfSnapshot) {
     go('/vms');
   });
   return (
-    <Asked title={`Clone ${snapshot.name}`} verb="Clone" {...{ form, onClose }}>
+    <FormDialog title={`Clone ${snapshot.name}`} verb="Clone" {...{ form, onClose }}>
       <p>
         A new VM with copies of the disks of {vm.name} as they were then. It is powered off, has an
         address of its own, and publishes no ports.
@@ -92,33 +98,6 @@ export function CloneSnapshot({ vm, snapshot, onClose }: OfSnapshot) {
         onChange={(event) => setName(event.currentTarget.value)}
         {...form.field('name')}
       />
-    </Asked>
-  );
-}
-
-function Asked(props: {
-  readonly title: string;
-  readonly verb: string;
-  readonly form: ApiForm;
-  readonly onClose: () => void;
-  readonly children: ReactNode;
-  readonly isDangerous?: boolean;
-}) {
-  const { title, verb, form, onClose, children, isDangerous = false } = props;
-  return (
-    <Modal opened onClose={onClose} title={title}>
-      <form {...form.form} className="u-stack">
-        {children}
-        {form.problemView}
-        <Group justify="flex-end" gap="xs">
-          <Button variant="default" onClick={onClose}>
-            Cancel
-          </Button>
-          <Button type="submit" loading={form.isBusy} {...(isDangerous && { color: 'red.9' })}>
-            {verb}
-          </Button>
-        </Group>
-      </form>
-    </Modal>
+    </FormDialog>
   );
 }
