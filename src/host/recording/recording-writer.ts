@@ -63,7 +63,7 @@ export class RecordingFolder {
   readonly #series: CheckpointSeries;
   readonly #startedAt = nowUs();
   #file: number | undefined;
-  #over = false;
+  #overAt: number | undefined;
   /** The machine where the last batch ended. */
   #ended: Moment;
   #segments: Part[] = [];
@@ -84,11 +84,15 @@ export class RecordingFolder {
     this.#ended = { position: 1, count: machine.count, time: machine.time };
   }
 
+  get #over(): boolean {
+    return this.#overAt !== undefined;
+  }
+
   get status(): RecordingStatus {
     const sum = (parts: readonly Part[]): number =>
       parts.reduce((all, { bytes }) => all + bytes, 0);
     const [logBytes, snapshotBytes] = [sum(this.#segments), sum(this.#snapshots)];
-    const seconds = (nowUs() - this.#startedAt) / 1e6;
+    const seconds = ((this.#overAt ?? nowUs()) - this.#startedAt) / 1e6;
     const written = logBytes + snapshotBytes + this.#removedBytes;
     const bytesPerSecond = seconds > 0 ? written / seconds : 0;
     return { logBytes, snapshotBytes, snapshots: this.#snapshots.length, seconds, bytesPerSecond };
@@ -254,7 +258,7 @@ export class RecordingFolder {
   }
 
   #end(): void {
-    this.#over = true;
+    this.#overAt ??= nowUs();
     if (this.#file !== undefined) closeSync(this.#file);
     this.#file = undefined;
     this.#series.end();
