@@ -1,6 +1,6 @@
 /**
- * `node tests/system/soak.ts [--minutes N] [--spinners N] [--nice N] [--json]`: a cluster under full
- * load to which nothing happens. Real processes with production timing: center, gateway, three
+ * `node tests/system/soak.ts [--minutes N] [--spinners N] [--nice N] [--pause MS] [--json]`: a
+ * cluster under full load to which nothing happens. Real processes with production timing: center, gateway, three
  * hosts, two protected VMs (one with two CPUs), each under a client that asks without pause, and
  * processes that only burn a CPU (one for each of this machine's, if not told).
  *
@@ -28,7 +28,6 @@ const kindsForbidden: readonly string[] = [
   'arbiter-new-epoch',
   'ha-host-failed',
   'ha-vm-restarted',
-  'vm-ended',
 ];
 
 export interface VmSoaked {
@@ -91,10 +90,10 @@ class Soaking {
     this.#client = client;
   }
 
-  static async start(stage: Stage, name: string, vcpus: number): Promise<Soaking> {
+  static async start(stage: Stage, name: string, vcpus: number, pauseMs: number): Promise<Soaking> {
     const vm = await stage.startRedis({ name, cpus: vcpus, ft: true });
     await vm.protected();
-    const client = await CounterClient.connect(vm.port);
+    const client = await CounterClient.connect(vm.port, undefined, pauseMs);
     await stage.cluster.until('the client to count', () => client.replies >= repliesFirst);
     return new Soaking(vm, vcpus, client);
   }
@@ -169,13 +168,24 @@ async function eventsBehind(stage: Stage, last: number): Promise<EventView[]> {
   }
 }
 
-async function soak({ minutes, spinners, nice }: Options): Promise<Soaked> {
+async function soak({ minutes, spinners, nice, pause }: Options): Promise<Soaked> {
   return onStage({ hosts: 3, images: ['redis'] }, async (stage) => {
-    const soaking = [await Soaking.start(stage, 'one', 1), await Soaking.start(stage, 'two', 2)];
+    const soaking = [
+      await Soaking.start(stage, 'one', 1, pause),
+      await Soaking.start(stage, 'two', 2, pause),
+    ];
     const burning = startSpinners(spinners, nice);
     console.error(`both protected; ${spinners} spinners: ${burning.map(({ pid }) => pid)}`);
     try {
-      const last = (await eventsBehind(stage, 0)).at(-1)!.sequence;
+      const events: Record<string, number> = {};
+      let last = (await eventsBehind(stage, 0)).at(-1)!.sequence;
+      const hear = async (): Promise<void> => {
+        for (const { sequence, kind, time, text } of await eventsBehind(stage, last)) {
+          last = sequence;
+          events[kind] = (events[kind] ?? 0) + 1;
+          console.error(`${time} ${kind}: ${text}`);
+        }
+      };
       for (const one of soaking) await one.begin();
       const before = cpuTimes();
       const loads: number[] = [];
@@ -183,6 +193,7 @@ async function soak({ minutes, spinners, nice }: Options): Promise<Soaked> {
       for (let look = 1; performance.now() < end; look++) {
         await sleep(lookMs);
         for (const one of soaking) await one.look();
+        await hear();
         if (look % looksPerLine !== 0) continue;
         loads.push(loadavg()[0]!);
         const left = Math.max(0, (end - performance.now()) / 60_000);
@@ -193,11 +204,7 @@ async function soak({ minutes, spinners, nice }: Options): Promise<Soaked> {
       const after = cpuTimes();
       const vms: VmSoaked[] = [];
       for (const one of soaking) vms.push(await one.end());
-      const events: Record<string, number> = {};
-      for (const { kind, time, text } of await eventsBehind(stage, last)) {
-        events[kind] = (events[kind] ?? 0) + 1;
-        console.error(`${time} ${kind}: ${text}`);
-      }
+      await hear();
       return {
         ...{ minutes, spinners, events, vms },
         cpuBusyShare: 1 - (after.idle - before.idle) / (after.all - before.all),
@@ -214,13 +221,15 @@ interface Options {
   readonly spinners: number;
   /** Of the spinners: 0 competes with the VMs for each moment, 19 takes what they leave. */
   readonly nice: number;
+  /** Milliseconds between a reply and the client's next request. */
+  readonly pause: number;
   readonly json: boolean;
 }
 
 function usage(problem: string): never {
   console.error(problem);
   console.error(
-    'usage: node tests/system/soak.ts [--minutes N] [--spinners N] [--nice N] [--json]',
+    'usage: node tests/system/soak.ts [--minutes N] [--spinners N] [--nice N] [--pause MS] [--json]',
   );
   process.exit(2);
 }
@@ -230,23 +239,27 @@ function parse(): Options {
     minutes: { type: 'string', default: '60' },
     spinners: { type: 'string', default: String(availableParallelism()) },
     nice: { type: 'string', default: '0' },
+    pause: { type: 'string', default: '0' },
     json: { type: 'boolean', default: false },
   } as const;
-  let values: { minutes: string; spinners: string; nice: string; json: boolean };
+  let values: { minutes: string; spinners: string; nice: string; pause: string; json: boolean };
   try {
     ({ values } = parseArgs({ options }));
   } catch (error) {
     return usage((error as Error).message);
   }
-  const [minutes, spinners, nice] = [values.minutes, values.spinners, values.nice].map(Number);
-  if (!(minutes! > 0)) return usage(`--minutes takes a positive number, not "${values.minutes}".`);
-  if (!Number.isInteger(spinners) || spinners! < 0) {
+  const { json } = values;
+  const [minutes, spinners] = [Number(values.minutes), Number(values.spinners)];
+  const [nice, pause] = [Number(values.nice), Number(values.pause)];
+  if (!(minutes > 0)) return usage(`--minutes takes a positive number, not "${values.minutes}".`);
+  if (!Number.isInteger(spinners) || spinners < 0) {
     return usage(`--spinners takes a number, not "${values.spinners}".`);
   }
-  if (!Number.isInteger(nice) || nice! < 0 || nice! > 19) {
+  if (!Number.isInteger(nice) || nice < 0 || nice > 19) {
     return usage(`--nice takes a number from 0 to 19, not "${values.nice}".`);
   }
-  return { minutes: minutes!, spinners: spinners!, nice: nice!, json: values.json };
+  if (!(pause >= 0)) return usage(`--pause takes milliseconds, not "${values.pause}".`);
+  return { minutes, spinners, nice, pause, json };
 }
 
 async function main(): Promise<void> {
