@@ -1,8 +1,8 @@
 /**
  * `node tests/system/soak.ts [--minutes N] [--spinners N] [--nice N] [--pause MS] [--json]`: a
- * cluster under full load to which nothing happens. Real processes with production timing: center, gateway, three
- * hosts, two protected VMs (one with two CPUs), each under a client that asks without pause, and
- * processes that only burn a CPU (one for each of this machine's, if not told).
+ * cluster under full load to which nothing happens. Real processes with production timing: center,
+ * gateway, three hosts, two protected VMs (one with two CPUs), each under a client that asks all the
+ * time, and processes that only burn a CPU (one for each of this machine's, if not told).
  *
  * No copy may go live, no epoch begin, no host be given up and no client be cut off: a host that is
  * late is not a host that is gone. Losing a shadow for want of a CPU is no failover, but the VM is
