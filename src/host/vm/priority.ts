@@ -4,12 +4,14 @@
  * has its full turn, since a primary waits for its shadow.
  *
  * Linux gives niceness by thread, and only a process with CAP_SYS_NICE may take it back; without it
- * nobody gives way.
+ * nobody gives way. What is given and taken back is counted from the daemon's own niceness, which is
+ * its operator's.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 
-const niceness = 5;
+const givenWay = 5;
+const nicenessMax = 19;
 /** capabilities(7) */
 const sysNice = 23n;
 
@@ -26,7 +28,7 @@ function mayTakeBack(): boolean {
 export function giveWay(pid: number | undefined): void {
   if (pid === undefined || !mayTakeBack()) return;
   try {
-    setPriority(pid, niceness);
+    setPriority(pid, Math.min(getPriority() + givenWay, nicenessMax));
   } catch {
     // It is gone already, or this system knows no priorities: then it has none.
   }
@@ -36,7 +38,8 @@ export function giveWay(pid: number | undefined): void {
 export function takeTurn(): void {
   if (!mayTakeBack()) return;
   try {
-    for (const thread of readdirSync('/proc/self/task')) setPriority(Number(thread), 0);
+    const niceness = getPriority(process.ppid);
+    for (const thread of readdirSync('/proc/self/task')) setPriority(Number(thread), niceness);
   } catch {
     // A thread that has ended meanwhile; the next call finds the rest.
   }
