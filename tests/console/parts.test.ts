@@ -12,27 +12,7 @@ import { roleChanges } from '../../src/console/pages/vm/tabs/fault-tolerance/rol
 import { ifPrimaryWereLost } from '../../src/console/pages/vm/tabs/fault-tolerance/what-if.ts';
 import { fieldErrors } from '../../src/console/parts/field-errors.ts';
 import { bytes, count, duration } from '../../src/console/parts/units.ts';
-
-const ft = (changes: Partial<FtStatusView> = {}): FtStatusView => ({
-  ...{ vm: 'web', state: 'running', reason: null, generation: 2 },
-  primary: { host: 'a', pid: 1 },
-  shadow: { host: 'b', pid: 2, lagMs: 0 },
-  ...{ logMbitPerSecond: null, shadowCpuPercent: null, shadowMemoryBytes: null },
-  ...{ logBytesSent: 0, fingerprintsCompared: 0, divergences: 0 },
-  ...changes,
-});
-
-const vm = (id: string, changes: Partial<VmView> = {}): VmView => ({
-  ...{ id, name: id, number: 1, version: 1, state: 'poweredOn', image: 'tiny', imageDigest: '' },
-  ...{ cpus: 1, memoryBytes: 2 ** 27, mac: '', host: 'a', ports: [], obstacle: null },
-  ...{ migration: null, ft: ft(), ...changes },
-});
-
-const host = (name: string, changes: Partial<HostView> = {}): HostView => ({
-  ...{ id: name, name, kind: 'host', state: 'connected', pid: 1, vmPids: [], addresses: [] },
-  ...{ cpus: 4, memoryBytes: 2 ** 32, memoryFreeBytes: 2 ** 31, version: '1', maintenance: null },
-  ...changes,
-});
+import { ft, host, vm } from './views.fixture.ts';
 
 const nothing = { hosts: [], vms: [], alarms: [], tasks: [], vmFigures: [], hostFigures: [] };
 const state = (parts: Partial<LiveState>): LiveState => ({
