@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { ConsolePlace } from '../../src/api/console-messages.ts';
 import { endpoints } from '../../src/api/endpoints.ts';
 import type { LiveChanges, LiveState } from '../../src/api/live.ts';
-import type { EventView, FtStatusView, HostView, VmView } from '../../src/api/views.ts';
+import type { EventView, VmView } from '../../src/api/views.ts';
 import { EventLog } from '../../src/console/live/events.ts';
 import { healthOf } from '../../src/console/live/health.ts';
 import { LiveStore } from '../../src/console/live/store.ts';
