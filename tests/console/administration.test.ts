@@ -89,7 +89,10 @@ describe('the pages', { skip: noBrowser }, () => {
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { level: 1, name: 'host2' }).waitFor();
     await page.getByRole('button', { name: 'Enter maintenance' }).click();
-    await page.getByRole('dialog').getByText(/copies would move|could not be moved/).waitFor();
+    await page
+      .getByRole('dialog')
+      .getByText(/copies would move|could not be moved/)
+      .waitFor();
     await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
   });
 

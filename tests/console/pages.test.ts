@@ -50,7 +50,9 @@ describe('the history of events', () => {
 describe('a host', () => {
   const vms = [
     vm('web'),
-    vm('mail', { ft: ft({ primary: { host: 'b', pid: 1 }, shadow: { host: 'a', pid: 2, lagMs: 0 } }) }),
+    vm('mail', {
+      ft: ft({ primary: { host: 'b', pid: 1 }, shadow: { host: 'a', pid: 2, lagMs: 0 } }),
+    }),
     vm('plain', { ft: ft({ state: 'notConfigured', shadow: null }) }),
     vm('old', { state: 'poweredOff', ft: ft({ state: 'enabled', primary: null, shadow: null }) }),
   ];

@@ -21,4 +21,3 @@ export const host = (name: string, changes: Partial<HostView> = {}): HostView =>
   ...{ cpus: 4, memoryBytes: 2 ** 32, memoryFreeBytes: 2 ** 31, version: '1', maintenance: null },
   ...changes,
 });
-

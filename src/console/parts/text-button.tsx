@@ -12,13 +12,7 @@ export function TextButton({
   readonly onClick: () => void;
 }) {
   return (
-    <button
-      type="button"
-      className="u-text-button"
-      data-tone={tone}
-      title={text}
-      onClick={onClick}
-    >
+    <button type="button" className="u-text-button" data-tone={tone} title={text} onClick={onClick}>
       {text}
     </button>
   );

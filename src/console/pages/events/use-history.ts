@@ -35,12 +35,14 @@ export function useHistory(vm: string | null): History {
       return { seen, events: await client.call('listEvents', { query }, { signal }) };
     },
     initialPageParam: 0,
-    getNextPageParam: ({ events }) =>
-      events.length < pageSize ? undefined : events[0]!.sequence,
+    getNextPageParam: ({ events }) => (events.length < pageSize ? undefined : events[0]!.sequence),
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 0,
   });
-  const { events, hasHole } = useMemo(() => withLive(data?.pages ?? [], live, vm), [data, live, vm]);
+  const { events, hasHole } = useMemo(
+    () => withLive(data?.pages ?? [], live, vm),
+    [data, live, vm],
+  );
   useEffect(() => {
     if (hasHole && !isFetching) void refetch();
   }, [hasHole, isFetching, refetch]);

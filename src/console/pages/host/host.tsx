@@ -88,7 +88,11 @@ function Alarms({ host }: { readonly host: string }) {
   );
 }
 
-function Resources({ host: { id, cpus, memoryBytes, memoryFreeBytes } }: { readonly host: HostView }) {
+function Resources({
+  host: { id, cpus, memoryBytes, memoryFreeBytes },
+}: {
+  readonly host: HostView;
+}) {
   const figures = useHostFigures(id);
   const aside = memoryBytes - memoryFreeBytes;
   return (

@@ -19,7 +19,8 @@ type Move = EvacuationView['moves'][number];
 
 export function MaintenanceAction({ host: { name, maintenance } }: { readonly host: HostView }) {
   const { client } = useCluster();
-  const set = (on: boolean) => client.call('setMaintenance', { params: { host: name }, body: { on } });
+  const set = (on: boolean) =>
+    client.call('setMaintenance', { params: { host: name }, body: { on } });
   return (
     <Permitted endpoint="setMaintenance">
       {maintenance === null ? (

@@ -23,8 +23,7 @@ export function usePreview(host: string): {
   }, [hosts, vms, host]);
   const { data, error } = useQuery({
     queryKey: ['maintenance', host, depends],
-    queryFn: ({ signal }) =>
-      client.call('previewMaintenance', { params: { host } }, { signal }),
+    queryFn: ({ signal }) => client.call('previewMaintenance', { params: { host } }, { signal }),
     placeholderData: keepPreviousData,
     gcTime: 0,
   });

@@ -122,9 +122,7 @@ const columnsOf = (open: (task: TaskView) => void): readonly Column<TaskView>[] 
 
 function UnderWay({ task: { kind, state, progress } }: { readonly task: TaskView }) {
   if (state === 'queued') return state;
-  return (
-    <Progress value={progress * 100} size="sm" animated aria-label={`Progress of ${kind}`} />
-  );
+  return <Progress value={progress * 100} size="sm" animated aria-label={`Progress of ${kind}`} />;
 }
 
 function Cancel({ task: { id, isCancellable } }: { readonly task: TaskView }) {

@@ -72,7 +72,13 @@ function Made({
 }) {
   return (
     // A click beside it would lose what cannot be shown again.
-    <Modal opened onClose={onClose} title={`API token ${name}`} size="lg" closeOnClickOutside={false}>
+    <Modal
+      opened
+      onClose={onClose}
+      title={`API token ${name}`}
+      size="lg"
+      closeOnClickOutside={false}
+    >
       <div className="u-stack">
         <p>This is shown once and kept nowhere. Whoever has it can do what its role may do.</p>
         <Code block className="u-command" tabIndex={0} aria-label="The token">

@@ -73,9 +73,7 @@ export default function Tokens() {
 const textOf = ({ name, role, user, id }: ApiTokenView): string =>
   `${name} ${role} ${user ?? ''} ${id}`.toLowerCase();
 
-const columnsOf = (
-  revoke: (id: string) => Promise<unknown>,
-): readonly Column<ApiTokenView>[] => [
+const columnsOf = (revoke: (id: string) => Promise<unknown>): readonly Column<ApiTokenView>[] => [
   {
     ...{ key: 'name', head: 'Name', width: 'minmax(9rem, 1.6fr)' },
     cell: ({ name, id }) => <span title={id}>{name}</span>,

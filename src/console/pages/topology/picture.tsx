@@ -135,7 +135,8 @@ function HostLink({
   const [, go] = useLocation();
   const { name } = host;
   const counts = `${plural(primaries, 'primary', 'primaries')}, ${plural(shadows, 'shadow')}`;
-  const missing = degraded.length > 0 ? `, ${degraded.length} without the shadow they should have` : '';
+  const missing =
+    degraded.length > 0 ? `, ${degraded.length} without the shadow they should have` : '';
   return (
     <a
       href={`/hosts/${name}`}
@@ -188,7 +189,12 @@ function Box({ node: { host, primaries, shadows, degraded, unprotected }, place 
       </text>
       <rect className="u-node-bar" x="12" y="50" width={inner} height="4" rx="2" />
       <rect className="u-node-used" x="12" y="50" width={inner * used} height="4" rx="2" />
-      <text className="u-node-text" data-tone={degraded.length > 0 ? 'bad' : undefined} x="12" y="67">
+      <text
+        className="u-node-text"
+        data-tone={degraded.length > 0 ? 'bad' : undefined}
+        x="12"
+        y="67"
+      >
         {degraded.length > 0
           ? `${degraded.length} lack their shadow`
           : unprotected.length > 0
