@@ -27,6 +27,10 @@ const benches: Readonly<Record<string, Known>> = {
     'with recording and without; each recording replayed',
     async () => (await import('./machine/record.ts')).record,
   ],
+  timeline: [
+    'seeking in a recording of a working Debian, and steps back',
+    async () => (await import('./machine/timeline.ts')).timeline,
+  ],
   debian: [
     'a Debian with systemd: memory and slices',
     async () => (await import('./machine/debian.ts')).debian,

@@ -31,9 +31,13 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'network',
     'images',
     'api',
+    'debug',
   ],
   center: ['base', 'api', 'lockstep'],
-  cli: ['base', 'api', 'board', 'host', 'center', 'images', 'network', 'lockstep', 'machine'],
+  cli: [
+    ...['base', 'api', 'board', 'host', 'center', 'images', 'network', 'lockstep', 'machine'],
+    'debug',
+  ],
   debug: ['base', 'isa', 'machine', 'lockstep'],
   console: ['api'],
 };

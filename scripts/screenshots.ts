@@ -29,6 +29,12 @@ const views: readonly View[] = [
   { name: 'vm-console', path: '/vms/web/console', ready: shows('Live on') },
   { name: 'vm-fault-tolerance', path: '/vms/web/fault-tolerance', ready: shows(/Mbit/) },
   { name: 'vm-fault-tolerance-off', path: '/vms/plain/fault-tolerance', ready: shows('Turn On') },
+  { name: 'vm-charts', path: '/vms/web/charts', ready: shows('Marked moments') },
+  { name: 'vm-snapshots', path: '/vms/web/snapshots', ready: shows('Revert') },
+  { name: 'vm-snapshots-none', path: '/vms/plain/snapshots', ready: shows('No snapshots yet') },
+  { name: 'vm-tasks', path: '/vms/web/tasks', ready: shows('Take snapshot') },
+  { name: 'vm-events', path: '/vms/web/events', ready: shows('What happened') },
+  { name: 'vm-disks-none', path: '/vms/plain/disks', ready: shows('has no disks') },
   { name: 'hosts', path: '/hosts', ready: shows('Connected') },
   { name: 'host', path: '/hosts/host2', ready: shows('would move') },
   { name: 'topology', path: '/topology', ready: shows('Who protects whom') },
@@ -43,6 +49,8 @@ const views: readonly View[] = [
 const many: readonly View[] = [
   { name: 'many-overview', path: '/', ready: shows('Recent events') },
   { name: 'many-vms', path: '/vms', ready: shows('1,000 VMs') },
+  { name: 'many-vm-charts', path: '/vms/web-2/charts', ready: shows('Marked moments') },
+  { name: 'many-vm-disks', path: '/vms/web-2/disks', ready: shows('Replicas') },
   { name: 'many-hosts', path: '/hosts', ready: shows('50 host') },
   { name: 'many-host', path: '/hosts/host7', ready: shows(/would move|not be moved/) },
   { name: 'many-topology', path: '/topology', ready: shows('Who protects whom') },
@@ -97,6 +105,7 @@ try {
       await client.call('createVm', { body: { name: 'plain', image: 'test' } });
       await client.call('testFailover', { params: { vm: 'web' } });
       await cluster.state('web', 'running');
+      await client.call('takeSnapshot', { params: { vm: 'web' }, body: { name: 'before-update' } });
       const { page } = await open(browser, client.wire.url);
       await page.goto('/');
       await page.getByLabel('User').waitFor();

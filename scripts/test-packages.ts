@@ -11,6 +11,7 @@ const packages: Readonly<Record<string, string>> = {
   'qemu-utils': '/usr/bin/qemu-img',
   'qemu-system-misc': '/usr/bin/qemu-system-riscv64',
   'gcc-riscv64-unknown-elf': '/usr/bin/riscv64-unknown-elf-gcc',
+  'gdb-multiarch': '/usr/bin/gdb-multiarch',
   opensbi: '/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin',
   'qemu-user-static': '/usr/bin/qemu-aarch64-static',
   'libc6-arm64-cross': '/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1',

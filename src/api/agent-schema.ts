@@ -26,6 +26,7 @@ const VmStatus = Type.Object({
   logBytesSent: Type.Number(),
   fingerprintsCompared: Count,
   divergences: Count,
+  watchdogSeconds: Type.Optional(Count),
   replica: Type.Optional(
     Type.Object({ bytesTotal: Count, bytesCompared: Count, bytesSent: Count }),
   ),
@@ -33,7 +34,27 @@ const VmStatus = Type.Object({
   lastFingerprint: Type.Optional(Type.Object({ position: Count, count: Decimal })),
   cpuMicros: Type.Optional(Type.Number({ minimum: 0 })),
   residentBytes: Type.Optional(Type.Number({ minimum: 0 })),
+  network: Type.Optional(
+    Type.Object({
+      bytesReceived: Count,
+      bytesSent: Count,
+      framesReceived: Count,
+      framesSent: Count,
+    }),
+  ),
+  disk: Type.Optional(
+    Type.Object({ bytesRead: Count, bytesWritten: Count, reads: Count, writes: Count }),
+  ),
   ended: Type.Optional(Type.Object({ kind: Type.String(), text: Type.String() })),
+});
+
+const Datastore = Type.Object({
+  name: Name,
+  id: Name,
+  path: Type.String({ maxLength: 4096 }),
+  canClone: Type.Boolean(),
+  bytesFree: Count,
+  bytesTotal: Count,
 });
 
 const VmSpec = Type.Object({
@@ -46,6 +67,7 @@ const VmSpec = Type.Object({
   memoryBytes: Count,
   mac: Name,
   append: Type.Optional(Type.String()),
+  datastore: Type.Optional(Type.Object({ name: Name, id: Name })),
   disks: Type.Array(
     Type.Object({
       bytes: Count,
@@ -80,6 +102,7 @@ export const DaemonMessageSchema = Type.Union([
     cpus: Count,
     memoryBytes: Count,
     vms: Type.Array(VmStatus),
+    datastores: Type.Optional(Type.Array(Datastore, { maxItems: 64 })),
   }),
   Type.Object({ kind: Type.Literal('status'), vms: Type.Array(VmStatus) }),
   Type.Object({ kind: Type.Literal('clock'), unixMs: Type.Number() }),

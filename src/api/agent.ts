@@ -14,8 +14,9 @@
  * what the newer one has added only where both have it (docs/upgrade.md).
  *
  * 2: `clock` from daemons, `removeReplica` to hosts.
+ * 3: `datastores` in the hello of hosts, and orders for VMs whose disks are there.
  */
-export const agentProtocolVersion = 2;
+export const agentProtocolVersion = 3;
 
 /** What two sides speak, or undefined if they are no neighbours. Version 0 never was. */
 export function commonAgentProtocol(
@@ -45,7 +46,9 @@ export interface VmSpec {
   readonly vlan?: number;
   /** Overrides the image's kernel command line. */
   readonly append?: string;
-  /** Bytes of each replicated disk; contents start as zeros or from the image's template. */
+  /** Where all its disks are; without one each host has a replica of its own. Since 3. */
+  readonly datastore?: { readonly name: string; readonly id: string };
+  /** Bytes of each disk; contents start as zeros or from the image's template. */
   readonly disks: readonly {
     readonly bytes: number;
     readonly template?: string;
@@ -55,6 +58,19 @@ export interface VmSpec {
   /** Power-on inputs: nanoseconds since the Unix epoch at tick 0 (decimal), and random bytes (hex). */
   readonly epochOffset: string;
   readonly randomSeed: string;
+}
+
+/** Storage that several hosts reach (host/datastores.ts), as one of them sees it. */
+export interface DatastoreInfo {
+  readonly name: string;
+  /** Of the storage itself: a name alone is not enough to be the same. */
+  readonly id: string;
+  /** On that host. */
+  readonly path: string;
+  /** Whether copies of files share their blocks there. */
+  readonly canClone: boolean;
+  readonly bytesFree: number;
+  readonly bytesTotal: number;
 }
 
 /** Ports that the gateway publishes for a VM. */
@@ -87,7 +103,8 @@ export type CenterMessage =
     }
   /**
    * Power on as the live copy, or go on from the saved state that the arbiter's record names.
-   * `fenced`: the copy that was live has certainly ended. `discardState`: without that state.
+   * `fenced`: the copy that was live has certainly ended. `discardState`: without that state. Of a
+   * VM on a datastore: the lease that its copy shall hold, and which one has ended (`leaseOf`).
    */
   | {
       readonly kind: 'start';
@@ -95,6 +112,8 @@ export type CenterMessage =
       readonly fenced: boolean;
       readonly acceptStale: boolean;
       readonly discardState?: boolean;
+      readonly leaseMs?: number;
+      readonly lapsed?: string;
     }
   /** Become the shadow of the copy that listens at this address. */
   | {
@@ -112,6 +131,8 @@ export type CenterMessage =
       readonly how: 'power-button' | 'power-off' | 'suspend';
     }
   | { readonly kind: 'reset'; readonly vm: string }
+  /** Reset its guest whenever that has not responded for so long; absent: never. Since 3. */
+  | { readonly kind: 'watchdog'; readonly vm: string; readonly seconds?: number }
   /** To the live copy's host. What comes of works is told by reports of their ids. */
   | {
       readonly kind: 'snapshot';
@@ -125,6 +146,7 @@ export type CenterMessage =
       readonly vm: VmSpec;
       readonly id: string;
       readonly name: string;
+      readonly disks?: string;
     }
   | { readonly kind: 'deleteSnapshot'; readonly vm: string; readonly snapshot: string }
   /**
@@ -137,6 +159,7 @@ export type CenterMessage =
       readonly snapshot: string;
       readonly saved: string;
       readonly fenced: boolean;
+      readonly lapsed?: string;
     }
   /** Disks for a new VM, from one that is off, or from its snapshot. */
   | {
@@ -145,6 +168,8 @@ export type CenterMessage =
       readonly snapshot?: string;
       readonly newVm: string;
       readonly work: string;
+      /** Of a VM on a datastore: the name of its disks there. */
+      readonly disks?: string;
     }
   /** Writes a VM that is off into an archive on this host, under that name. */
   | {
@@ -152,16 +177,27 @@ export type CenterMessage =
       readonly vm: VmSpec;
       readonly file: string;
       readonly work: string;
+      readonly disks?: string;
     }
   /**
    * Sends a VM that is off as an archive to the center that orders it, over a WebSocket of its own
    * (api/archive.ts). `work-done` names its bytes and its SHA-256.
    */
-  | { readonly kind: 'sendArchive'; readonly vm: VmSpec; readonly work: string }
+  | {
+      readonly kind: 'sendArchive';
+      readonly vm: VmSpec;
+      readonly work: string;
+      readonly disks?: string;
+    }
   /** End a shadow's process, or what is left of a copy that lost its claim. */
   | { readonly kind: 'dismiss'; readonly vm: string }
   /** The VM's disks on this host, where nothing of it runs, are of no use any more. Since 2. */
   | { readonly kind: 'removeReplica'; readonly vm: string }
+  /**
+   * The arbiter waits in this epoch for what the host knows of the VM, of which no process is there.
+   * Since 3.
+   */
+  | { readonly kind: 'register'; readonly vm: string; readonly epoch: number }
   /** The VM has been deleted: end whatever runs of it and remove its folder, disks included. */
   | { readonly kind: 'forget'; readonly vm: string }
   | { readonly kind: 'consoleInput'; readonly vm: string; readonly bytes: string }
@@ -206,6 +242,8 @@ export interface VmStatus {
   readonly logBytesSent: number;
   readonly fingerprintsCompared: number;
   readonly divergences: number;
+  /** The guest is watched, and reset when it has not responded for so long. */
+  readonly watchdogSeconds?: number;
   /** Of a shadow: how far its disks are known to equal the primary's, in bytes. */
   readonly replica?: {
     readonly bytesTotal: number;
@@ -219,6 +257,20 @@ export interface VmStatus {
   /** Of the whole process since its start; what it holds of the host's memory. */
   readonly cpuMicros?: number;
   readonly residentBytes?: number;
+  /** Totals of the process since its start: frames of the guest, with their headers. */
+  readonly network?: {
+    readonly bytesReceived: number;
+    readonly bytesSent: number;
+    readonly framesReceived: number;
+    readonly framesSent: number;
+  };
+  /** And what the guest has asked of its disks. */
+  readonly disk?: {
+    readonly bytesRead: number;
+    readonly bytesWritten: number;
+    readonly reads: number;
+    readonly writes: number;
+  };
   /** Why it ended. */
   readonly ended?: { readonly kind: string; readonly text: string };
 }
@@ -250,6 +302,8 @@ export type DaemonMessage =
       readonly cpus: number;
       readonly memoryBytes: number;
       readonly vms: readonly VmStatus[];
+      /** Since 3. */
+      readonly datastores?: readonly DatastoreInfo[];
     }
   | { readonly kind: 'status'; readonly vms: readonly VmStatus[] }
   /** The host's own clock, Unix milliseconds, every few seconds. Since 2. */

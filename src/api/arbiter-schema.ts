@@ -11,6 +11,17 @@ export const Member = Type.Object({ host: Name, process: Name });
 
 const SavedAt = Type.Object({ host: Name, id: Name });
 
+/** As `SharedDisks.disks`: it names a folder. */
+const DisksName = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9-]{0,99}$' });
+const LeaseMs = Type.Integer({ minimum: 2_000, maximum: 3_600_000 });
+const LeaseName = Type.String({ maxLength: 100 });
+const SharedDisks = Type.Object({
+  disks: Type.Optional(DisksName),
+  leaseMs: Type.Optional(LeaseMs),
+  partly: Type.Optional(Type.Boolean()),
+  renewals: Count,
+});
+
 export const ArbiterRecord = Type.Object({
   epoch: Count,
   generation: Count,
@@ -19,6 +30,7 @@ export const ArbiterRecord = Type.Object({
   eligibleShadow: Type.Optional(Member),
   currentReplicas: Type.Array(Name),
   saved: Type.Optional(SavedAt),
+  shared: Type.Optional(SharedDisks),
   claimId: Type.String({ maxLength: 400 }),
 });
 
@@ -31,17 +43,26 @@ export const ArbiterOperation = Type.Union([
     acceptStale: Type.Optional(Type.Boolean()),
     restore: Type.Optional(Name),
     discardState: Type.Optional(Type.Boolean()),
+    disks: Type.Optional(DisksName),
+    leaseMs: Type.Optional(LeaseMs),
+    lapsed: Type.Optional(LeaseName),
   }),
   Type.Object({ kind: kind('makeEligible'), shadow: Member }),
   Type.Object({ kind: kind('goAlone') }),
-  Type.Object({ kind: kind('claim') }),
+  Type.Object({ kind: kind('claim'), disks: Type.Optional(DisksName) }),
+  Type.Object({ kind: kind('renew') }),
   Type.Object({
     kind: kind('stop'),
     state: Type.Enum(['stopped', 'suspended']),
     currentReplicas: Type.Array(Name),
     saved: Type.Optional(Name),
   }),
-  Type.Object({ kind: kind('revert'), saved: Name, fenced: Type.Optional(Type.Boolean()) }),
+  Type.Object({
+    kind: kind('revert'),
+    saved: Name,
+    fenced: Type.Optional(Type.Boolean()),
+    lapsed: Type.Optional(LeaseName),
+  }),
   Type.Object({ kind: kind('read') }),
   Type.Object({
     kind: kind('register'),

@@ -12,7 +12,9 @@
  */
 import Type, { type Static, type TObject, type TSchema } from 'typebox';
 import { ArbiterAsk, ArbiterReply } from './arbiter-schema.ts';
+import { imageEndpoints } from './images.ts';
 import { lifecycleEndpoints } from './lifecycle-endpoints.ts';
+import { measurementEndpoints } from './measurements.ts';
 import {
   ApiTokenView,
   AuditView,
@@ -234,6 +236,9 @@ export const endpoints = {
         ),
         ports: Type.Optional(Type.Array(PublishedPortView)),
         host: Type.Optional(Type.String({ description: 'where to power it on' })),
+        datastore: Type.Optional(
+          Type.String({ description: 'where its disks are to be; by default on its hosts' }),
+        ),
         ft: Type.Optional(Type.Boolean()),
       },
       strict,
@@ -328,6 +333,8 @@ export const endpoints = {
   },
   ...stateEndpoints,
   ...lifecycleEndpoints,
+  ...measurementEndpoints,
+  ...imageEndpoints,
   listEvents: {
     method: 'GET',
     path: '/events',

@@ -5,7 +5,7 @@
 import Type from 'typebox';
 import type { Endpoint } from './endpoints.ts';
 import { AlarmView, EvacuationView, PrecheckReport } from './lifecycle-views.ts';
-import { FtStatusView, HostView, VmView } from './views.ts';
+import { FtStatusView, HaPriority, HostView, VmView } from './views.ts';
 
 const strict = { additionalProperties: false } as const;
 const Vm = Type.Object({ vm: Type.String({ minLength: 1 }) });
@@ -64,6 +64,28 @@ export const lifecycleEndpoints = {
     summary: 'Moves a running VM to another host without stopping it; answers when it is there.',
     params: Vm,
     body: Target,
+    reply: VmView,
+  },
+  setHa: {
+    method: 'POST',
+    path: '/vms/:vm/ha',
+    access: 'operator',
+    summary:
+      'Says whether and when a VM is restarted elsewhere, and whether a guest that hangs is reset.',
+    params: Vm,
+    body: Type.Object(
+      {
+        restart: Type.Optional(Type.Boolean()),
+        priority: Type.Optional(HaPriority),
+        watchdogSeconds: Type.Optional(
+          Type.Union([Type.Integer({ minimum: 5, maximum: 3600 }), Type.Null()], {
+            description:
+              'reset when the guest has not served its own timer for so long; null: never',
+          }),
+        ),
+      },
+      strict,
+    ),
     reply: VmView,
   },
   setMaintenance: {

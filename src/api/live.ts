@@ -35,6 +35,11 @@ export const VmFigures = Type.Object({
   lagMs: OrNull(Type.Number()),
   logMbitPerSecond: OrNull(Type.Number()),
   logBytesSent: Type.Integer(),
+  /** Of the guest's network card and disks; null: not known yet. */
+  receivedMbitPerSecond: OrNull(Type.Number()),
+  sentMbitPerSecond: OrNull(Type.Number()),
+  readBytesPerSecond: OrNull(Type.Number()),
+  writtenBytesPerSecond: OrNull(Type.Number()),
   /** How long outputs were held lately, in milliseconds, and how many are held; null: none were. */
   gate: OrNull(
     Type.Object({ medianMs: Type.Number(), p99Ms: Type.Number(), held: Type.Integer() }),
@@ -83,6 +88,7 @@ export const LiveState = Type.Object({
   ...views,
   ...figures,
   capacity: CapacityView,
+  unixMs: Type.Integer(),
 });
 export type LiveState = Static<typeof LiveState>;
 
@@ -93,6 +99,8 @@ export const LiveChanges = Type.Object({
   /** Ids of what is no more. */
   gone: Type.Array(Type.Object({ table: Type.Enum([...liveTables]), id: Type.String() })),
   capacity: Type.Optional(CapacityView),
+  /** The center's clock. One comes every second, also when nothing has changed. */
+  unixMs: Type.Integer(),
 });
 export type LiveChanges = Static<typeof LiveChanges>;
 

@@ -20,6 +20,19 @@ export const HostView = Type.Object({
   memoryBytes: Type.Integer(),
   memoryFreeBytes: Type.Integer(),
   version: Type.String(),
+  /** Storage that other hosts reach, too, as it was when the host connected. */
+  datastores: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      /** Of the storage itself: equal on all hosts that have the same. */
+      id: Type.String(),
+      path: Type.String(),
+      /** Whether copies of files share blocks there, so that a restart copies nothing. */
+      canClone: Type.Boolean(),
+      bytesFree: Type.Integer(),
+      bytesTotal: Type.Integer(),
+    }),
+  ),
   /** In maintenance: whether it is empty, and which copies are still there, each with why. */
   maintenance: OrNull(
     Type.Object({
@@ -70,6 +83,19 @@ export const FtStatusView = Type.Object({
 });
 export type FtStatusView = Static<typeof FtStatusView>;
 
+export const HaPriority = Type.Enum(['highest', 'high', 'medium', 'low', 'lowest']);
+
+export const HaView = Type.Object({
+  /** Whether it is restarted elsewhere if its host is lost. */
+  restart: Type.Boolean(),
+  /** Who is restarted first. */
+  priority: HaPriority,
+  /** `fromNextPowerOn`: the copy that runs holds no lease, by which it would end. */
+  state: Type.Enum(['on', 'fromNextPowerOn', 'off']),
+  /** Its guest is reset when it has not served its own timer for so long; null: never. */
+  watchdogSeconds: OrNull(Type.Integer()),
+});
+
 export const VmView = Type.Object({
   id: Type.String(),
   name: Type.String(),
@@ -81,11 +107,16 @@ export const VmView = Type.Object({
   imageDigest: Type.String(),
   cpus: Type.Integer(),
   memoryBytes: Type.Integer(),
+  /** Replicated: each copy's host has a file of each. */
+  disks: Type.Array(Type.Object({ bytes: Type.Integer() })),
   mac: Type.String(),
   /** Absent: none. */
   vlan: Type.Optional(Type.Integer()),
   /** Where it is live, or was last. */
   host: OrNull(Type.String()),
+  /** Where its disks are; null: on its hosts, each with a replica. */
+  datastore: OrNull(Type.String()),
+  ha: HaView,
   ports: Type.Array(
     Type.Object({
       protocol: Type.Enum(['tcp', 'udp']),

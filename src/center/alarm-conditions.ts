@@ -16,6 +16,8 @@ export interface VmFacts {
   readonly isReported: boolean;
   /** Its live copy has said that the arbiter does not answer it. */
   readonly isArbiterSilent: boolean;
+  /** Its host is lost, and why it cannot be restarted elsewhere. */
+  readonly cannotRestart?: string | undefined;
 }
 
 export interface HostFacts {
@@ -54,7 +56,7 @@ export function conditionsOf({ vms, hosts, shortage }: Facts): Condition[] {
 }
 
 function vmConditions(facts: VmFacts): Condition[] {
-  const { id: subject, name: vm, ft, isReported, isArbiterSilent } = facts;
+  const { id: subject, name: vm, ft, isReported, isArbiterSilent, cannotRestart } = facts;
   const found: Condition[] = [];
   if (ft.state === 'needShadow') {
     const why = ft.reason ?? 'other';
@@ -65,6 +67,11 @@ function vmConditions(facts: VmFacts): Condition[] {
   if (isArbiterSilent) {
     const text = `the live copy of ${vm} cannot reach the arbiter: its outputs are held`;
     found.push({ kind: 'arbiter-unreachable', subject, severity: 'red', text, vm });
+  }
+  if (cannotRestart !== undefined) {
+    const text = `HA virtual machine failover failed: ${vm} cannot be restarted: ${cannotRestart}`;
+    const common = { kind: 'ha-failover-failed', subject, severity: 'red' } as const;
+    found.push({ ...common, text, vm, holdMs: swingMs });
   }
   return found;
 }

@@ -22,6 +22,8 @@ export type AlarmKind =
   | 'host-not-responding'
   | 'host-clock-off'
   | 'capacity'
+  | 'ha-failover-failed'
+  | 'ha-guest-not-responding'
   | 'disk-failing';
 
 export type Severity = 'red' | 'yellow' | 'gray';

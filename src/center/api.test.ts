@@ -112,6 +112,10 @@ describe('whatever is sent', () => {
     center.addImage('tiny');
     ({ token } = center.admin);
     (await TestHost.join(center, 'a')).close();
+    const { inventory } = center.center.cluster;
+    const storage = { name: 'shared', id: 'one', path: '/mnt', canClone: true };
+    const datastores = [{ ...storage, bytesFree: 1, bytesTotal: 1 }];
+    inventory.putDaemon({ ...inventory.findDaemon('a'), datastores });
   });
   after(() => center.close());
 

@@ -15,15 +15,19 @@ import {
   forgetHost,
   newRecord,
   type Reply,
+  type SharedDisks,
   type VmRecord,
 } from '../lockstep/arbiter.ts';
 import type { ArbiterRecords } from './store/store.ts';
 
 export class Arbiter {
   readonly #records: ArbiterRecords;
+  readonly #hosts: () => readonly string[];
 
-  constructor(records: ArbiterRecords) {
+  /** @param hosts all that there are, by id */
+  constructor(records: ArbiterRecords, hosts: () => readonly string[] = () => []) {
     this.#records = records;
+    this.#hosts = hosts;
   }
 
   /** Before the first ask. `isNewCluster`: there has never been a store; nobody can know better. */
@@ -46,9 +50,16 @@ export class Arbiter {
     return entry?.recovery === undefined ? entry?.record : undefined;
   }
 
-  /** Before anybody can know of the VM. `currentReplicas`: where disks of it are already. */
-  async create(vm: string, currentReplicas: readonly string[] = []): Promise<void> {
-    await this.#change(vm, () => newRecord(this.epoch, currentReplicas));
+  /**
+   * Before anybody can know of the VM. `currentReplicas`: where disks of it are already; `shared`:
+   * they are on a datastore, there already if they have a name.
+   */
+  async create(
+    vm: string,
+    currentReplicas: readonly string[] = [],
+    shared?: SharedDisks,
+  ): Promise<void> {
+    await this.#change(vm, () => newRecord(this.epoch, currentReplicas, shared));
   }
 
   /** @returns false if it is live */
@@ -91,9 +102,12 @@ export class Arbiter {
    */
   async newEpoch(beyond = 0): Promise<void> {
     const epoch = Math.max(this.epoch + 1, beyond + 1, epochOfNow());
+    const hosts = this.#hosts();
     for (const vm of this.#records.vms()) {
       await this.#change(vm, (entry) =>
-        entry === undefined || entry.record.epoch >= epoch ? entry : beginEpoch(entry, epoch),
+        entry === undefined || entry.record.epoch >= epoch
+          ? entry
+          : beginEpoch(entry, epoch, hosts),
       );
     }
     await this.#records.beginEpoch(epoch);

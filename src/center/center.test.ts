@@ -207,11 +207,11 @@ describe('who may say what', () => {
     const old = await TestHost.join(center, 'old');
     await old.connect(0);
     assert.equal(old.refused?.code, 'protocol-version');
-    assert.match(old.refused!.message, /it speaks protocol 0, the center 2/);
+    assert.match(old.refused!.message, /it speaks protocol 0, the center 3/);
     old.close();
     const young = await TestHost.join(center, 'young');
-    await young.connect(4);
-    assert.match(young.refused!.message, /it speaks protocol 4, the center 2/);
+    await young.connect(5);
+    assert.match(young.refused!.message, /it speaks protocol 5, the center 3/);
     young.close();
   });
 

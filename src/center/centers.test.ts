@@ -203,6 +203,7 @@ describe('three centers', { skip: hasEtcd ? false : 'etcd-server is not installe
     const broken = await ask();
     broken.socket.send(bytes);
     const read = buffer(broken.reply);
+    read.catch(() => {});
     await client.call('cancelTask', { params: { task: broken.work } });
     await assert.rejects(read, { code: 'ECONNRESET' });
 

@@ -8,7 +8,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { agentProtocolVersion, type CenterMessage, type VmStatus } from '../api/agent.ts';
+import {
+  agentProtocolVersion,
+  type CenterMessage,
+  type DatastoreInfo,
+  type VmStatus,
+} from '../api/agent.ts';
 import { type AgentLink, connectAgent } from '../api/agent-link.ts';
 import { Client } from '../api/client.ts';
 import { type DaemonCredentials, readPersonCredentials } from '../api/credentials.ts';
@@ -120,8 +125,9 @@ export class TestCenter {
   }
 
   /** A host that is connected. */
-  async host(name: string): Promise<TestHost> {
+  async host(name: string, datastores: readonly DatastoreInfo[] = []): Promise<TestHost> {
     const host = await TestHost.join(this, name);
+    host.datastores = datastores;
     await host.connect();
     this.hosts.push(host);
     return host;
@@ -158,6 +164,8 @@ export class TestHost {
   readonly #client: Client;
   /** Where it looks for centers. */
   urls: () => readonly string[];
+  /** What it says that it reaches. */
+  datastores: readonly DatastoreInfo[] = [];
   /** By VM; what the host reports of it. */
   readonly copies = new Map<string, VmStatus>();
   #link: AgentLink | undefined;
@@ -206,6 +214,7 @@ export class TestHost {
         ...{ kind: 'hello', protocol, daemonKind, pid: process.pid, version: 'test' },
         ...{ trunkAddress: '127.0.0.1', trunkPort: 1, logAddress: '127.0.0.1' },
         ...{ cpus: 4, memoryBytes: 2 ** 32, vms: [...this.copies.values()] },
+        datastores: this.datastores,
       }),
       onMessage: (message) => this.heard.push(message),
       onRefused: (why) => {

@@ -23,22 +23,26 @@ import { shortage } from './capacity.ts';
 import type { ConsoleLog } from './console-log.ts';
 import { DaemonConnections } from './daemon-connections.ts';
 import { Events } from './events.ts';
+import { byPriority, defaultLeaseMs, Ha, haReported } from './ha.ts';
 import { HostWorks } from './host-works.ts';
 import { Images } from './images.ts';
 import { beginsOff, Inventory, type Vm } from './inventory.ts';
 import { LeaderMemory } from './leader-memory.ts';
 import { Maintenance } from './maintenance.ts';
+import { Measurements } from './measurements.ts';
 import { cancelMove } from './migration.ts';
 import { type News, newsOf } from './news.ts';
 import type { HostState, Limits, Load } from './placement.ts';
 import { type Command, needOf, type Plan, plan, type Situation } from './protection.ts';
 import type { CopyRates } from './rates.ts';
+import { askWhatIsKnown } from './recovery.ts';
+import { divergenceOf, wentLiveOf } from './report-words.ts';
 import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
 import { Tasks } from './tasks.ts';
 import { forgetLostClone, keepSnapshots, reverted, revertedTo } from './vm-states.ts';
-import { hasWishes, isProtected, settle } from './wishes.ts';
+import { hasWishes, isProtected, settle, shadowLossCause } from './wishes.ts';
 
 export interface ClusterOptions {
   readonly store: Store;
@@ -47,6 +51,8 @@ export interface ClusterOptions {
   /** The center's folder: pinned images. */
   readonly data: string;
   readonly limits: Limits;
+  /** Of VMs on datastores. */
+  readonly haLeaseMs?: number | undefined;
   readonly onEvent?: (event: EventView) => void;
 }
 
@@ -73,7 +79,9 @@ export class Cluster implements AgentListener {
   readonly works = new HostWorks();
   readonly archives = new ArchivePassages();
   readonly alarms: Alarms;
+  readonly ha: Ha;
   readonly maintenance: Maintenance;
+  readonly measurements = new Measurements(this);
   #memory = new LeaderMemory();
   readonly #tick: NodeJS.Timeout;
   #leads = false;
@@ -86,7 +94,8 @@ export class Cluster implements AgentListener {
     this.inventory = new Inventory(store);
     this.events = new Events(store, options.onEvent);
     this.tasks = new Tasks(store, this.events);
-    this.arbiter = new Arbiter(store.arbiter);
+    const hosts = () => this.inventory.daemons.filter(({ kind }) => kind === 'host');
+    this.arbiter = new Arbiter(store.arbiter, () => hosts().map(({ id }) => id));
     store.arbiter.onChange = (vm) => {
       // After the reply is on its way: the asker's outputs may be waiting for it.
       setImmediate(() => this.#decided(vm));
@@ -96,6 +105,7 @@ export class Cluster implements AgentListener {
     this.daemonConnections = new DaemonConnections(store, this.inventory, this.events);
     this.alarms = new Alarms(store, this.events);
     this.maintenance = new Maintenance(this);
+    this.ha = new Ha(this, options.haLeaseMs ?? defaultLeaseMs);
     this.#tick = setInterval(() => this.#look(), tickMs);
   }
 
@@ -115,6 +125,7 @@ export class Cluster implements AgentListener {
     this.evaluateAll();
     this.maintenance.look();
     this.#memory.rates.tidy(performance.now());
+    this.measurements.look(performance.now());
     this.#lookAtAlarms();
   }
 
@@ -127,6 +138,7 @@ export class Cluster implements AgentListener {
   lead(): void {
     this.#leads = true;
     this.#forget();
+    this.ha.clear();
     this.tasks.recover();
     this.#giveUpMigrations();
     this.evaluateAll();
@@ -135,7 +147,9 @@ export class Cluster implements AgentListener {
   /** Another center leads, or this one ends: daemons go where they are listened to. */
   resign(): void {
     this.#leads = false;
+    this.ha.clear();
     this.maintenance.close();
+    this.measurements.clear();
     this.tasks.resign();
     this.agents.close();
     this.#forget();
@@ -160,9 +174,11 @@ export class Cluster implements AgentListener {
 
   connected(daemonId: string, hello: HelloMessage): void {
     const known = this.inventory.daemon(daemonId)!;
-    const { trunkAddress, trunkPort, cpus, memoryBytes, version } = hello;
+    const { trunkAddress, trunkPort, cpus, memoryBytes, version, datastores = [] } = hello;
+    const said = { trunkAddress, trunkPort, cpus, memoryBytes, version, datastores };
+    this.ha.hostIsBack(daemonId);
     this.store.transaction(() => {
-      this.inventory.putDaemon({ ...known, trunkAddress, trunkPort, cpus, memoryBytes, version });
+      this.inventory.putDaemon({ ...known, ...said });
       this.events.add('host-connected', `${known.name} is connected`, { host: known.name });
     });
     this.agents.broadcast(this.#peers());
@@ -280,6 +296,7 @@ export class Cluster implements AgentListener {
     const host = this.nameOf(daemonId);
     const kind = String(report['kind']);
     const data = { vm: name, host, report };
+    if (haReported(this, vm, host, report)) return;
     if (kind === 'arbiter-unreachable') this.#memory.arbiterSilent.set(id, daemonId);
     if (kind === 'arbiter-reachable') this.#memory.arbiterSilent.delete(id);
     if (kind === 'disk-error') this.#diskFails(vm, daemonId, `disk ${report['disk']} fails`);
@@ -294,7 +311,10 @@ export class Cluster implements AgentListener {
       this.events.add('ft-need-shadow', text, { vm: name, host, reason });
     } else if (kind === 'hand-over-refused') {
       this.#memory.refusedHandOvers.set(vm.spec.id, String(report['text']));
-    } else if (!['went-live', 'protected', 'ended'].includes(kind)) {
+    } else if (kind === 'went-live') {
+      const { text, ...story } = wentLiveOf(name, host, report);
+      this.events.add('ft-went-live', text, { vm: name, host, ...story });
+    } else if (!['protected', 'ended'].includes(kind)) {
       const text = typeof report['text'] === 'string' ? `: ${report['text']}` : '';
       this.events.add('ft-report', `${name} on ${host}: ${kind}${text}`, data);
     }
@@ -356,7 +376,14 @@ export class Cluster implements AgentListener {
         const done = { acceptStale: false, discardState: false };
         const isResumed = news.resumed && !beginsOff(vm, record);
         const since = isResumed ? {} : { consoleSince: generation };
-        this.inventory.putVm({ ...vm, host: news.host, ...done, ...since });
+        const over = { restartedFrom: undefined, formerInputs: undefined };
+        this.inventory.putVm({ ...vm, host: news.host, ...done, ...since, ...over });
+        if (vm.restartedFrom !== undefined && vm.restartedFrom !== news.host) {
+          const from = this.nameOf(vm.restartedFrom);
+          const text = `${name} was restarted on ${host} since ${from} failed`;
+          this.events.add('ha-vm-restarted', text, { ...data, host, from });
+          this.#avoidFor(id, vm.restartedFrom);
+        }
         if (isResumed) {
           this.events.add('vm-resumed', `${name} goes on, on ${host}`, { ...data, host });
           break;
@@ -378,11 +405,11 @@ export class Cluster implements AgentListener {
       }
       case 'shadowLost': {
         const shadow = this.nameOf(news.shadow);
-        const isAsked =
-          vm.restartShadow || vm.moveShadowTo !== undefined || vm.moveTo !== undefined;
-        if (!isAsked && isProtected(vm)) this.#avoidFor(id, news.shadow);
+        const cause = shadowLossCause(vm);
+        if (cause === 'lost') this.#avoidFor(id, news.shadow);
         const text = `${name} has no shadow any more on ${shadow}`;
-        this.events.add('ft-shadow-lost', text, { ...data, host: this.nameOf(news.host), shadow });
+        const host = this.nameOf(news.host);
+        this.events.add('ft-shadow-lost', text, { ...data, host, shadow, cause });
         break;
       }
       case 'failedOver': {
@@ -431,7 +458,7 @@ export class Cluster implements AgentListener {
   // --- plans ------------------------------------------------------------------------------------
 
   evaluateAll(): void {
-    for (const vm of this.inventory.vms) this.evaluate(vm.spec.id);
+    for (const vm of byPriority(this.inventory.vms)) this.evaluate(vm.spec.id);
   }
 
   /** By name or id, with all that the arbiter has decided of it. */
@@ -444,7 +471,8 @@ export class Cluster implements AgentListener {
   evaluate(id: string): void {
     if (!this.#leads || this.inventory.vm(id) === undefined) return;
     this.#digest(id);
-    const vm = this.#tidied(this.inventory.vm(id)!);
+    askWhatIsKnown(this, id);
+    const vm = this.#tidied(this.ha.recalled(this.inventory.vm(id)!));
     const next = plan(this.situation(vm));
     this.#adopt(vm, next);
     this.#order(next.commands);
@@ -488,7 +516,11 @@ export class Cluster implements AgentListener {
       return { host, message: message.kind === 'start' ? this.#started(message) : message };
     });
     const send = (): void => {
-      for (const { host, message } of messages) this.agents.get(host)?.command(message);
+      for (const { host, message } of messages) {
+        const connection = this.agents.get(host);
+        if (message.kind === 'watchdog' && (connection?.protocol ?? 0) < 3) continue;
+        connection?.command(message);
+      }
     };
     // A center that leads no more gives no orders.
     this.store.settled().then(send, () => {});
@@ -508,14 +540,19 @@ export class Cluster implements AgentListener {
     const goesOn = isSaved && vm.discardState !== true;
     const isNewStart = starts && !goesOn && vm.seedGeneration !== generation;
     if (vm.host === host && vm.shadowHost === shadowHost && !isNewStart) return;
+    const lost = isNewStart && isRestart ? this.#lostHost(vm) : undefined;
+    if (lost !== undefined) this.ha.noteLoss(lost);
+    const { epochOffset, randomSeed } = vm.spec;
+    const formerInputs = { epochOffset, randomSeed, seedGeneration: vm.seedGeneration };
     this.store.transaction(() => {
       this.inventory.putVm({
         ...vm,
         host,
         shadowHost,
+        ...(lost !== undefined && { restartedFrom: lost, formerInputs }),
         ...(isNewStart && { spec: { ...vm.spec, ...powerOnInputs() }, seedGeneration: generation }),
       });
-      if (isNewStart && isRestart) {
+      if (isNewStart && isRestart && lost === undefined) {
         const text = `${name} has ended unexpectedly and is powered on again`;
         this.events.add('vm-restarted', text, { vm: name, host: this.nameOf(host!) });
       }
@@ -525,6 +562,12 @@ export class Cluster implements AgentListener {
         this.events.add('ft-shadow-added', text, { vm: name, host: shadow });
       }
     });
+  }
+
+  /** Of a copy that is put aside because its lease has ended. */
+  #lostHost({ spec: { id } }: Vm): string | undefined {
+    const live = this.arbiter.certain(id)?.live;
+    return live === undefined || this.#hasEnded(id, live) ? undefined : live.host;
   }
 
   /** With the power-on inputs that have just been made. */
@@ -561,7 +604,11 @@ export class Cluster implements AgentListener {
       const host = vm.host === undefined ? undefined : this.agents.get(vm.host);
       const isArbiterSilent =
         vm.host !== undefined && this.#memory.arbiterSilent.get(id) === vm.host;
-      return { id, name, ft, isReported: host?.copies.has(id) === true, isArbiterSilent };
+      const { leaseEnded } = this.ha.situationOf(vm, this.arbiter.certain(id));
+      const isOn = vm.wanted === 'on';
+      const cannotRestart = leaseEnded && isOn ? this.obstacleOf(id) : undefined;
+      const said = { isReported: host?.copies.has(id) === true, isArbiterSilent };
+      return { id, name, ft, ...said, cannotRestart };
     });
     const hosts = this.inventory.daemons.map(({ id, name, trunkPort }) => {
       const clocks = this.#memory.clocks.get(id);
@@ -594,9 +641,11 @@ export class Cluster implements AgentListener {
       if (until <= now) this.#memory.avoid.delete(key);
       else if (key.startsWith(`${id} `)) avoid.add(key.slice(id.length + 1));
     }
+    const record = this.arbiter.certain(id);
     return {
       vm,
-      record: this.arbiter.certain(id),
+      record,
+      ha: this.ha.situationOf(vm, record),
       copies: this.agents.copiesOf(id),
       hosts: this.hostStates(id),
       limits: this.limits,
@@ -619,11 +668,11 @@ export class Cluster implements AgentListener {
   hostStates(exceptVm?: string): HostState[] {
     const hosts = this.inventory.daemons.filter((daemon) => daemon.kind === 'host');
     const loadOf = (id: string) => this.#loadOf(id, exceptVm);
-    return hosts.map(({ id, name, maintenance, memoryBytes }) => {
+    return hosts.map(({ id, name, maintenance, memoryBytes, datastores = [] }) => {
       const connected = this.agents.get(id) !== undefined;
       let load: Load | undefined;
       return {
-        ...{ id, name, connected, maintenance, memoryBytes },
+        ...{ id, name, connected, maintenance, memoryBytes, datastores },
         // Few who look at a host want its load, and with many VMs it is the dear part.
         get load() {
           load ??= loadOf(id);
@@ -736,21 +785,4 @@ export function powerOnInputs(): { readonly epochOffset: string; readonly random
     epochOffset: String(BigInt(Date.now()) * 1_000_000n),
     randomSeed: randomBytes(32).toString('hex'),
   };
-}
-
-/** Which entry, both values, and what led to it, in words and as data. */
-function divergenceOf(
-  name: string,
-  report: Readonly<Record<string, unknown>>,
-): { readonly text: string } & Readonly<Record<string, unknown>> {
-  const { position, count, expected, actual, recent } = (report['divergence'] ?? {}) as Record<
-    string,
-    unknown
-  >;
-  const lastEntries = Array.isArray(recent) ? recent.map(String) : [];
-  const last = lastEntries.length === 0 ? '' : `; the entries before it: ${lastEntries.join(', ')}`;
-  const text =
-    `the shadow of ${name} computed something else and was stopped: at entry ${position}, ` +
-    `count ${count}, the primary had ${expected}, the shadow ${actual}${last}`;
-  return { text, position, count, expected, actual, lastEntries };
 }

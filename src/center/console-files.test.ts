@@ -11,8 +11,7 @@ const folder = mkdtempSync(join(tmpdir(), 'umbra-console-'));
 let server: FastifyInstance;
 before(() => {
   server = fastify();
-  server.setNotFoundHandler((_request, reply) => reply.status(404).send({ code: 'none' }));
-  addConsole(server, folder);
+  addConsole(server, (_request, reply) => reply.status(404).send({ code: 'none' }), folder);
 });
 after(async () => {
   await server.close();

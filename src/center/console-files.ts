@@ -41,12 +41,26 @@ interface Built {
   readonly files: ReadonlyMap<string, File>;
 }
 
-export function addConsole(server: FastifyInstance, folder = consoleFolder): void {
+type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
+
+/**
+ * Routes for what is built, and the page for whatever no route takes: not a route for every path,
+ * which would take what the router refuses in its own words.
+ * @param notFound for programs
+ */
+export function addConsole(
+  server: FastifyInstance,
+  notFound: Handler,
+  folder = consoleFolder,
+): void {
   const built = reader(folder);
   const sendPage = (request: FastifyRequest, reply: FastifyReply) => {
     // Programs that have the path wrong are told so in their own way.
-    const isForPeople = request.headers.accept?.includes('text/html') === true;
-    if (!isForPeople || /^\/(api|metrics)(\/|$)/.test(request.url)) return reply.callNotFound();
+    const isForPeople =
+      request.method === 'GET' && request.headers.accept?.includes('text/html') === true;
+    if (!isForPeople || /^\/(api|metrics|assets)(\/|$)/.test(request.url)) {
+      return notFound(request, reply);
+    }
     const nonce = randomBytes(16).toString('base64');
     const page = built()?.page;
     return reply
@@ -69,8 +83,7 @@ export function addConsole(server: FastifyInstance, folder = consoleFolder): voi
     if (gzip === undefined || !takesGzip) return reply.send(bytes);
     return reply.header('content-encoding', 'gzip').send(gzip);
   });
-  server.get('/', { exposeHeadRoute: false }, sendPage);
-  server.get('/*', { exposeHeadRoute: false }, sendPage);
+  server.setNotFoundHandler(sendPage);
 }
 
 function policy(nonce: string): string {

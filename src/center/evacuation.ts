@@ -161,6 +161,7 @@ function strandedOn(cluster: Cluster, host: string): EvacuationView['stranded'] 
     if (record.saved?.host === host) return [{ vm: vm.spec.name, needs: 'saved-state' }];
     const current = coldStartHosts(record);
     const isHereOnly = current.length > 0 && current.every((id) => id === host);
-    return vm.spec.disks.length > 0 && isHereOnly ? [{ vm: vm.spec.name, needs: 'disks' }] : [];
+    const hasDisksOnHosts = vm.spec.disks.length > 0 && vm.spec.datastore === undefined;
+    return hasDisksOnHosts && isHereOnly ? [{ vm: vm.spec.name, needs: 'disks' }] : [];
   });
 }

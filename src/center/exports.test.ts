@@ -91,6 +91,7 @@ test('what the host sends comes out, with its sum, and the VM stays as it is mea
   const bytes = randomBytes(3 << 20);
   const asked = ask();
   const { work, socket } = await upload();
+  const closed = once(socket, 'close');
   const reply = await asked;
   assert.equal(reply.headers['content-type'], 'application/zstd');
   assert.match(String(reply.headers['content-disposition']), /filename="web.tar.zst"/);
@@ -116,7 +117,7 @@ test('what the host sends comes out, with its sum, and the VM stays as it is mea
   assert.equal(sha256OfDigest(String(reply.trailers[digestHeader])), sha256(bytes));
   const { state, result } = await ended(work);
   assert.deepEqual([state, result], ['succeeded', { bytes: bytes.length, sha256: sha256(bytes) }]);
-  const [closedWith] = await once(socket, 'close');
+  const [closedWith] = await closed;
   assert.equal(closedWith, 1000);
   const [event] = (await client.call('listEvents', { query: { vm: 'web' } })).slice(-2);
   assert.deepEqual([event!.kind, event!.data['by']], ['vm-exported', 'admin.json']);

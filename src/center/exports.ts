@@ -10,7 +10,7 @@ import type { Cluster } from './cluster.ts';
 import type { Vm } from './inventory.ts';
 import type { Task } from './tasks.ts';
 import { vmView } from './views.ts';
-import { begin, hostWithDisks, notOff, notResponding } from './vm-states.ts';
+import { begin, hostWithDisks, notOff, notResponding, sharedDisksOf } from './vm-states.ts';
 
 const exportKind = 'export-vm';
 
@@ -29,11 +29,11 @@ export function refuseWhileExported(cluster: Cluster, { spec: { name } }: Vm): v
 
 /** Into a file on the host that has its disks. */
 export function exportVm(cluster: Cluster, vm: Vm, by: string): TaskView {
-  const { name, host, where, connection } = exportable(cluster, vm);
+  const { name, host, where, connection, disks } = exportable(cluster, vm);
   return begin(cluster, { kind: exportKind, vm: name, host: where, by }, async (task) => {
     const time = new Date().toISOString().replace(/[:.]/g, '-');
     const order = { kind: 'export', vm: vm.spec, file: `${name}-${time}.tar.zst` } as const;
-    const send = () => connection.send({ ...order, work: task.id });
+    const send = () => connection.send({ ...order, work: task.id, ...disks });
     const work = { id: task.id, command: 'export', vm: vm.spec.id, host, send } as const;
     const { file } = await cluster.works.perform(work, task);
     task.result({ file: typeof file === 'string' ? file : null, host: where });
@@ -49,12 +49,13 @@ export function sendArchive(
   vm: Vm,
   by: string,
 ): { readonly task: string; readonly passage: Passage } {
-  const { name, host, where, connection } = exportable(cluster, vm);
+  const { name, host, where, connection, disks } = exportable(cluster, vm);
   // Without a queue a task begins at once.
   let passage: Passage | undefined;
   const act = async (task: Task): Promise<void> => {
     passage = cluster.archives.open(task.id, host);
-    const send = () => connection.send({ kind: 'sendArchive', vm: vm.spec, work: task.id });
+    const order = { kind: 'sendArchive', vm: vm.spec, work: task.id } as const;
+    const send = () => connection.send({ ...order, ...disks });
     const work = { id: task.id, command: 'sendArchive', vm: vm.spec.id, host, send } as const;
     try {
       const sum = await passage.finish(cluster.works.perform(work, task).then(sumOf));
@@ -76,11 +77,12 @@ function exportable(cluster: Cluster, vm: Vm) {
   const { state } = vmView(cluster, vm);
   if (state !== 'poweredOff') throw notOff(name, state);
   refuseWhileExported(cluster, vm);
+  const disks = sharedDisksOf(cluster, vm);
   const host = hostWithDisks(cluster, vm);
   const where = cluster.nameOf(host);
   const connection = cluster.agents.get(host);
   if (connection === undefined) throw notResponding(where);
-  return { name, host, where, connection };
+  return { name, host, where, connection, disks };
 }
 
 function sumOf({ bytes, sha256 }: Readonly<Record<string, unknown>>): ArchiveSum {

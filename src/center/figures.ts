@@ -6,6 +6,7 @@ import type { CopyFigures, HostFigures, VmFigures } from '../api/live.ts';
 import type { VmView } from '../api/views.ts';
 import type { Cluster } from './cluster.ts';
 import type { CopyReport } from './protection.ts';
+import { noRates } from './rates.ts';
 
 /** @param view of this VM at this moment */
 export function figuresOf(cluster: Cluster, { id, ft }: VmView): VmFigures {
@@ -22,10 +23,21 @@ export function figuresOf(cluster: Cluster, { id, ft }: VmView): VmFigures {
     lagMs: ft.shadow?.lagMs ?? null,
     logMbitPerSecond: ft.logMbitPerSecond,
     logBytesSent: ft.logBytesSent,
+    ...trafficOf(cluster, primary),
     gate,
     fingerprintsCompared: ft.fingerprintsCompared,
     lastFingerprint: shadow?.status.lastFingerprint ?? null,
     divergences: ft.divergences,
+  };
+}
+
+function trafficOf(cluster: Cluster, copy: CopyReport | undefined) {
+  const rates = copy === undefined ? noRates : cluster.ratesOf(copy.status.process);
+  const { receivedMbitPerSecond, sentMbitPerSecond, readBytesPerSecond, writtenBytesPerSecond } =
+    rates;
+  return {
+    ...{ receivedMbitPerSecond, sentMbitPerSecond },
+    ...{ readBytesPerSecond, writtenBytesPerSecond },
   };
 }
 

@@ -61,6 +61,7 @@ export class SocketForwarding {
       if (head.length > 0) socket.write(head);
       this.#join(socket, other);
     });
+    passed.end();
   }
 
   /** This center stops. */

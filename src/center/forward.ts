@@ -121,7 +121,7 @@ export function forwardToLeader(
 /** One that breaks off breaks off here, too: it must not look whole. */
 async function passBack(answer: IncomingMessage, reply: ServerResponse): Promise<void> {
   try {
-    reply.writeHead(answer.statusCode!, answer.headers);
+    reply.writeHead(answer.statusCode!, answer.headers).flushHeaders();
     await pipeline(answer, reply, { end: false });
     if (Object.keys(answer.trailers).length > 0) reply.addTrailers(answer.trailers as Trailers);
     reply.end();

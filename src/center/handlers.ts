@@ -94,6 +94,11 @@ export const handlers: Handlers = {
     return cluster.ftStatus(cluster.findVm(vm.spec.id));
   },
   ...lifecycleHandlers,
+  listMeasurements: ({ cluster }, { params, query }) => {
+    const { id, name } = cluster.findVm(params.vm).spec;
+    return { vm: name, ...cluster.measurements.of(id, query.seconds) };
+  },
+  listImages: ({ cluster }) => cluster.images.list(),
   listEvents: ({ cluster }, { query }) => [
     ...cluster.events.query({ ...query, after: query.after ?? 0, limit: query.limit ?? 1000 }),
   ],

@@ -12,6 +12,7 @@ import { copyFile, link, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
+import type { ImageView } from '../api/images.ts';
 import { UmbraError } from '../base/errors.ts';
 
 const ImageFile = Type.Object({
@@ -22,6 +23,7 @@ const ImageFile = Type.Object({
 const Description = Type.Object({
   format: Type.Literal(1),
   name: Type.String(),
+  summary: Type.Optional(Type.String()),
   kernel: ImageFile,
   initrd: ImageFile,
   disks: Type.Array(ImageFile),
@@ -77,6 +79,27 @@ export class Images {
       throw error;
     }
     return { ...image, digest };
+  }
+
+  /** Images as they are built now, by name. One that is damaged is left out: no VM can be made of it. */
+  async list(): Promise<ImageView[]> {
+    if (!existsSync(this.#built)) return [];
+    const names = readdirSync(this.#built).filter((name) => namePattern.test(name));
+    const found: ImageView[] = [];
+    for (const name of names.sort()) {
+      const path = join(this.#built, name, 'image.json');
+      if (!existsSync(path)) continue;
+      const text = await readFile(path);
+      try {
+        const { summary = '', memory, disks } = parse(name, text.toString('utf8'));
+        const digest = createHash('sha256').update(text).digest('hex');
+        const diskBytes = disks.map(({ bytes }) => bytes);
+        found.push({ name, digest, summary, memoryBytes: memory, diskBytes });
+      } catch (error) {
+        if (!(error instanceof UmbraError)) throw error;
+      }
+    }
+    return found;
   }
 
   /** Gigabytes may have to be copied, and others copy the same: whoever is first has done it. */

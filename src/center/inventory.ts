@@ -3,9 +3,10 @@
  *
  * What really runs is told by the daemons (agents.ts) and, on who is live, by the arbiter.
  */
-import type { PublishedPort, SnapshotInfo, VmSpec } from '../api/agent.ts';
+import type { DatastoreInfo, PublishedPort, SnapshotInfo, VmSpec } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { VmRecord } from '../lockstep/arbiter.ts';
+import type { HaWish } from './ha.ts';
 import type { Store } from './store/store.ts';
 
 /** A member of the cluster, with what its last hello said. */
@@ -23,6 +24,7 @@ export interface Daemon {
   readonly cpus: number;
   readonly memoryBytes: number;
   readonly version: string;
+  readonly datastores?: readonly DatastoreInfo[];
   /** When the latest certificate ends that it has shown, Unix milliseconds. */
   readonly certificateEnds?: number;
   /** It has come with an ended one since, and people have been told. */
@@ -61,6 +63,12 @@ export interface Vm {
   readonly replicaHost?: string | undefined;
   /** Hosts whose replica is to be removed once it is not a current one. */
   readonly discard?: readonly string[];
+  /** What is wished if its host is lost; undefined: as for any VM. */
+  readonly ha?: HaWish;
+  /** It is being restarted elsewhere, since this host does not respond. */
+  readonly restartedFrom?: string | undefined;
+  /** Its power-on inputs before that: they still hold if it comes to nothing. */
+  readonly formerInputs?: FormerInputs | undefined;
   readonly acceptStale: boolean;
   /** The operator's word: power on although there is a saved state. */
   readonly discardState?: boolean;
@@ -75,6 +83,8 @@ export interface Vm {
   /** Grows with each change of what is wished; written by `putVm` alone. */
   readonly version?: number;
 }
+
+export type FormerInputs = Pick<VmSpec, 'epochOffset' | 'randomSeed'> & Pick<Vm, 'seedGeneration'>;
 
 /** A snapshot, and which host said that it has it. */
 export type KeptSnapshot = SnapshotInfo & { readonly host: string };
@@ -161,7 +171,7 @@ export const versionOf = (vm: Vm): number => vm.version ?? 1;
 /** Where a VM happens to be, and its power-on inputs: no decision of people. */
 const notWished = new Set([
   ...['host', 'shadowHost', 'acceptStale', 'seedGeneration', 'version', 'consoleSince'],
-  ...['epochOffset', 'randomSeed'],
+  ...['epochOffset', 'randomSeed', 'restartedFrom', 'formerInputs'],
 ]);
 
 function wishOf(vm: Vm): string {

@@ -6,6 +6,7 @@ import { nameOf } from './callers.ts';
 import type { Cluster } from './cluster.ts';
 import { previewMaintenance } from './evacuation.ts';
 import { migrateShadow, restartShadow, resumeFt, suspendFt } from './ft-operations.ts';
+import { setHa } from './ha.ts';
 import type { Call } from './handler.ts';
 import { setMaintenance } from './maintenance.ts';
 import { migrateVm } from './migration.ts';
@@ -43,6 +44,11 @@ export const lifecycleHandlers = {
       }),
     );
     await task.done;
+    return vmView(cluster, cluster.findVm(vm.spec.id));
+  },
+  setHa: ({ cluster }: Center, { params, body }: Input<'setHa'>): Output<'setHa'> => {
+    const vm = cluster.findVm(params.vm);
+    setHa(cluster, vm, body);
     return vmView(cluster, cluster.findVm(vm.spec.id));
   },
   setMaintenance: (

@@ -67,6 +67,7 @@ export class ActingHosts {
       'dismiss',
       'stop',
       'removeReplica',
+      'watchdog',
     ];
     if (!orders.includes(message.kind) || !('vm' in message)) return;
     this.done.push(`${host.name}: ${message.kind}`);
@@ -97,6 +98,13 @@ export class ActingHosts {
           host.report(vm, 'ended', { ended: { kind: 'dismissed', text: 'dismissed' } });
         }
         return;
+      case 'watchdog': {
+        if (own === undefined) return;
+        const { watchdogSeconds: _, ...rest } = own;
+        const { seconds } = message;
+        const watched = seconds === undefined ? {} : { watchdogSeconds: seconds };
+        return host.report(vm, own.role, { ...rest, ...watched });
+      }
       case 'stop': {
         const currentReplicas = this.#copies(vm).map(({ id }) => id);
         await host.ask(vm, { kind: 'stop', state: 'stopped', currentReplicas });

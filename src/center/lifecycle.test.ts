@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { agentProtocolVersion } from '../api/agent.ts';
 import type { UmbraError } from '../base/errors.ts';
 import { TestCenter, until } from './cluster.fixture.ts';
 import { ActingHosts } from './lifecycle.fixture.ts';
@@ -518,24 +519,23 @@ describe('alarms', () => {
   });
 
   test('a host of the version before is served in its own words', async () => {
-    const [, shadow] = await world.place();
-    const old = world.hosts.get(shadow!);
+    const [primary] = await world.place();
+    const old = world.hosts.get(primary!);
     old.disconnect();
-    await old.connect(1);
+    await old.connect(agentProtocolVersion - 1);
     assert.equal(old.refused, undefined);
-    assert.equal(old.protocol, 1);
+    assert.equal(old.protocol, agentProtocolVersion - 1);
     await world.state('running');
     world.hosts.done.length = 0;
-    await world.client.call('turnFtOff', { params: { vm: 'web' } });
-    await until('the shadow has gone', () =>
-      world.hosts.where(id).length === 1 ? true : undefined,
-    );
+    const params = { vm: 'web' };
+    await world.client.call('setHa', { params, body: { watchdogSeconds: 30 } });
     await new Promise((resolve) => setTimeout(resolve, 600));
     // What it does not know it is not told.
-    assert.deepEqual(
-      world.hosts.done.filter((each) => each.endsWith('removeReplica')),
-      [],
-    );
+    const told = (): boolean => world.hosts.done.some((each) => each.endsWith('watchdog'));
+    assert.equal(told(), false);
+    old.disconnect();
+    await old.connect();
+    await until('the order', () => (told() ? true : undefined));
   });
 });
 

@@ -128,6 +128,7 @@ export class LiveViews {
       ...{ kind: 'state', version: this.#version, epoch },
       ...rest,
       ...{ vmFigures: [...vmFigures], hostFigures: [...hostFigures] },
+      unixMs: Date.now(),
     };
   }
 
@@ -157,6 +158,7 @@ export class LiveViews {
         return liveTables.includes(table) ? [{ table, id }] : [];
       }),
       ...(this.#isNew('capacity', look.capacity) && { capacity: look.capacity }),
+      unixMs: Date.now(),
     };
   }
 

@@ -12,7 +12,7 @@ import { protectedNow, refuseUnlessSettled, refuseWhileMoving } from './ft-opera
 import { handOver } from './hand-over.ts';
 import type { PinnedImage } from './images.ts';
 import type { Vm } from './inventory.ts';
-import { choose } from './placement.ts';
+import { choose, type DatastoreId } from './placement.ts';
 import { prechecks } from './prechecks.ts';
 import { liveOf, needOf } from './protection.ts';
 import { vmView } from './views.ts';
@@ -23,9 +23,11 @@ export async function createVm(cluster: Cluster, body: Input<'createVm'>['body']
   const preferredHost = body.host === undefined ? undefined : cluster.hostNamed(body.host);
   const ports = body.ports ?? [];
   refuseTakenPorts(cluster, ports);
+  const datastore =
+    body.datastore === undefined ? undefined : findDatastore(cluster, body.datastore);
   const image = await cluster.images.pin(body.image, body.imageDigest);
   try {
-    return await createPinned(cluster, body, image, { preferredHost, ports });
+    return await createPinned(cluster, body, image, { preferredHost, ports, datastore });
   } finally {
     cluster.images.release(image.digest);
     forgetUnusedImage(cluster, image.digest);
@@ -36,12 +38,16 @@ async function createPinned(
   cluster: Cluster,
   body: Input<'createVm'>['body'],
   image: PinnedImage,
-  { preferredHost, ports }: Pick<Vm, 'preferredHost' | 'ports'>,
+  {
+    preferredHost,
+    ports,
+    datastore,
+  }: Pick<Vm, 'preferredHost' | 'ports'> & { readonly datastore: DatastoreId | undefined },
 ): Promise<Vm> {
   const { inventory, store } = cluster;
   const id = randomUUID();
   // First: whoever knows of the VM finds it at the arbiter.
-  await cluster.arbiter.create(id);
+  await cluster.arbiter.create(id, [], datastore && { renewals: 0 });
   try {
     const vm = store.transaction(() => {
       refuseTakenName(cluster, body.name);
@@ -58,6 +64,7 @@ async function createPinned(
         mac: macOf(number),
         ...(body.vlan !== undefined && { vlan: body.vlan }),
         ...(body.append !== undefined && { append: body.append }),
+        ...(datastore !== undefined && { datastore }),
         disks: image.disks.map(({ path, bytes }) => ({ bytes, template: path })),
         ...powerOnInputs(),
       };
@@ -213,6 +220,30 @@ async function tryFailover(cluster: Cluster, vm: Vm): Promise<void> {
   const from = cluster.nameOf(live.member.host);
   cluster.events.add('ft-test-failover', `${name} is handed over from ${from}`, { vm: name, from });
   await handOver(cluster, vm);
+}
+
+/** The storage that hosts have by this name. */
+function findDatastore({ inventory }: Cluster, name: string): DatastoreId {
+  const found = inventory.daemons.flatMap(({ name: host, datastores = [] }) =>
+    datastores.filter((each) => each.name === name).map(({ id }) => ({ host, id })),
+  );
+  const [first] = found;
+  if (first === undefined) {
+    const names = new Set(inventory.daemons.flatMap(({ datastores = [] }) => datastores));
+    const known = [...new Set([...names].map((each) => each.name))].join(', ') || 'none';
+    throw new UmbraError(
+      'datastore-unknown',
+      `no host has a datastore "${name}" (there are: ${known})`,
+      'Start hosts with --datastore NAME=PATH; see umbra host list --json.',
+    );
+  }
+  const other = found.find(({ id }) => id !== first.id);
+  if (other === undefined) return { name, id: first.id };
+  throw new UmbraError(
+    'datastore-ambiguous',
+    `${first.host} and ${other.host} have different storage by the name "${name}"`,
+    'Mount the same file system on both, or give one of them another name.',
+  );
 }
 
 function refuseTakenName(cluster: Cluster, name: string): void {

@@ -1,7 +1,8 @@
 /**
  * Which host takes a copy: the one with the most free memory among those that may. Pure.
  *
- * A host may take a copy if it is connected, not in maintenance and has the memory; for a protected
+ * A host may take a copy if it is connected, not in maintenance, has the memory and reaches the
+ * datastore of the VM's disks, if they are on one; for a protected
  * copy also if it is within the limits per host (FACTS 3: both copies count; 0 = no limit).
  */
 export interface HostState {
@@ -10,8 +11,16 @@ export interface HostState {
   readonly connected: boolean;
   readonly maintenance: boolean;
   readonly memoryBytes: number;
+  /** Storage that it reaches, as its last hello said. */
+  readonly datastores?: readonly DatastoreId[];
   /** What is set aside for copies of all other VMs. */
   readonly load: Load;
+}
+
+/** The same storage only if both are the same. */
+export interface DatastoreId {
+  readonly name: string;
+  readonly id: string;
 }
 
 export interface Load {
@@ -30,6 +39,8 @@ export interface Need {
   readonly memoryBytes: number;
   readonly cpus: number;
   readonly protected: boolean;
+  /** Where its disks are, if not on its hosts. */
+  readonly datastore?: DatastoreId | undefined;
 }
 
 export const freeMemory = (host: HostState): number => host.memoryBytes - host.load.memoryBytes;
@@ -44,10 +55,20 @@ export function obstacles(host: HostState, need: Need, limits: Limits): string[]
   const found: string[] = [];
   if (!host.connected) found.push(`${host.name} is not responding`);
   if (host.maintenance) found.push(`${host.name} is in maintenance`);
+  const storage = need.datastore && storageMissing(host, need.datastore);
+  if (storage !== undefined) found.push(storage);
   if (freeMemory(host) < need.memoryBytes) {
     found.push(`${host.name} has ${mebibytes(Math.max(0, freeMemory(host)))} of memory free`);
   }
   return need.protected ? [...found, ...overLimits(host, need, limits)] : found;
+}
+
+function storageMissing({ name, datastores = [] }: HostState, wanted: DatastoreId) {
+  if (datastores.some(({ id }) => id === wanted.id)) return undefined;
+  const isOther = datastores.some((each) => each.name === wanted.name);
+  return isOther
+    ? `what ${name} has as datastore ${wanted.name} is other storage`
+    : `${name} has no datastore ${wanted.name}`;
 }
 
 /** The limits alone, for the host on which the primary runs already. */

@@ -50,14 +50,16 @@ function hosts({ hosts: all }: Situation): Precheck {
   );
 }
 
-/** Every disk that a VM can have is replicated; a shared one will need a datastore of its own. */
 function disks({ spec }: Vm): Precheck {
   const { length } = spec.disks;
+  if (spec.datastore !== undefined) {
+    return passed('disks', `its disks (${length}) are on the datastore ${spec.datastore.name}`);
+  }
   return passed('disks', length === 0 ? 'it has no disks' : `its disks (${length}) are replicated`);
 }
 
 function replica({ vm, record, hosts: all }: Situation): Precheck {
-  const isNew = record?.generation === 0 || vm.spec.disks.length === 0;
+  const isNew = record?.generation === 0 || vm.spec.disks.length === 0 || vm.spec.datastore;
   if (record === undefined || record.state === 'live' || isNew) {
     return passed('replica', 'no replica is needed for a start');
   }

@@ -6,15 +6,17 @@
  *                     ^                ^               ^                                      |
  *                     |                |               +--------- shadow lost (goAlone) ------+
  *                     |                +--------------------- primary lost (claim) -----------+
- *                     +---- the live process has certainly ended, and no shadow may claim
+ *                     +---- the live process has certainly ended, or its lease has, and no shadow
+ *                           may claim
  *
  * The arbiter's record says who is live; reports say what exists. Commands bring what exists nearer
  * to what is wished and may be repeated (api/agent.ts). Invariants: never two copies on one host;
  * `dismiss` never goes to the live copy nor to the eligible shadow; `fenced` only if the process
- * that was live is known to have ended.
+ * that was live is known to have ended, or to say nothing any more: its lease has ended.
  */
 import type { CenterMessage, VmStatus } from '../api/agent.ts';
-import { coldStartHosts, type Member, type VmRecord } from '../lockstep/arbiter.ts';
+import { coldStartHosts, leaseOf, type Member, type VmRecord } from '../lockstep/arbiter.ts';
+import type { HaSituation } from './ha.ts';
 import type { Vm } from './inventory.ts';
 import { choose, type HostState, type Limits, type Need, obstacle } from './placement.ts';
 import { isProtected, shadowWish, wantsShadow } from './wishes.ts';
@@ -36,6 +38,8 @@ export interface Situation {
   readonly hasEnded: (member: Member) => boolean;
   /** Hosts on which a copy of this VM has failed lately. */
   readonly avoid: ReadonlySet<string>;
+  /** Of a VM on a datastore. */
+  readonly ha?: HaSituation;
 }
 
 export interface Command {
@@ -74,13 +78,25 @@ export function liveOf({ record, copies }: Pick<Situation, 'record' | 'copies'>)
 export function plan(situation: Situation): Plan {
   const live = liveOf(situation);
   const next = live === undefined ? planPower(situation) : planLive(situation, live);
-  return { ...next, commands: [...next.commands, ...strays(situation, live, next)] };
+  const commands = [...next.commands, ...strays(situation, live, next), ...watch(situation, live)];
+  return { ...next, commands };
+}
+
+/** Whether the guest is watched is told to whichever copy is live. */
+function watch({ vm }: Situation, live: Live | undefined): Command[] {
+  if (live?.copy?.status.role !== 'live') return [];
+  const seconds = vm.ha?.watchdogSeconds;
+  if (live.copy.status.watchdogSeconds === seconds) return [];
+  const order = { kind: 'watchdog', vm: vm.spec.id } as const;
+  const message = seconds === undefined ? order : { ...order, seconds };
+  return [{ host: live.copy.host, message }];
 }
 
 export const needOf = (vm: Vm, countsAsProtected = isProtected(vm)): Need => ({
   memoryBytes: vm.spec.memoryBytes,
   cpus: vm.spec.cpus,
   protected: countsAsProtected,
+  datastore: vm.spec.datastore,
 });
 
 /** Nothing is live: power on, if that is wished. */
@@ -89,7 +105,7 @@ function planPower(situation: Situation): Plan {
   const idle = { host: vm.host, shadowHost: undefined, commands: [], obstacle: undefined };
   // Before the arbiter is sure, somebody may be live whom nobody has heard of yet.
   if (vm.wanted === 'off' || record === undefined || isStarting(situation)) return idle;
-  return start(situation, record, false);
+  return start(situation, record, false, undefined);
 }
 
 /** It has been told to start, and is about to. */
@@ -97,15 +113,26 @@ function isStarting({ vm, copies }: Situation): boolean {
   return copies.some(({ host, status }) => host === vm.host && status.role === 'starting');
 }
 
-/** Powers on where no acknowledged write is missing; a VM without disks starts anywhere. */
-function start(situation: Situation, record: VmRecord, fenced: boolean): Plan {
-  const { vm, hosts, limits, avoid } = situation;
+/**
+ * Powers on where no acknowledged write is missing; a VM without disks starts anywhere, one on a
+ * datastore wherever that is.
+ * @param except a host on which a copy may still be, silent
+ */
+function start(
+  situation: Situation,
+  record: VmRecord,
+  fenced: boolean,
+  except: string | undefined,
+): Plan {
+  const { vm, limits, avoid } = situation;
+  const hosts = situation.hosts.filter(({ id }) => id !== except);
+  const isShared = vm.spec.datastore !== undefined;
   // Empty disks are as good anywhere as nowhere.
   const isNew = record.generation === 0 && record.currentReplicas.length === 0;
-  const acceptStale = vm.spec.disks.length === 0 || isNew || vm.acceptStale;
+  const acceptStale = vm.spec.disks.length === 0 || isNew || vm.acceptStale || isShared;
   const saved = vm.discardState ? undefined : record.saved;
   const current = acceptStale ? undefined : coldStartHosts(record);
-  const allowed = saved === undefined ? current : [saved.host];
+  const allowed = saved === undefined || isShared ? current : [saved.host];
   const candidates = hosts.filter((host) => allowed === undefined || allowed.includes(host.id));
   const need = needOf(vm, false);
   const preferred = candidates.find((host) => host.id === vm.preferredHost);
@@ -117,11 +144,21 @@ function start(situation: Situation, record: VmRecord, fenced: boolean): Plan {
   if (chosen.host === undefined) {
     const none = 'no host has a current replica of its disks';
     const reason = candidates.length === 0 ? none : chosen.why;
-    const why = saved === undefined ? reason : `its saved state can be had nowhere else: ${reason}`;
+    const why =
+      saved === undefined || isShared
+        ? reason
+        : `its saved state can be had nowhere else: ${reason}`;
     return { host: vm.host, shadowHost, commands: [], obstacle: why };
   }
   const discard = vm.discardState ? { discardState: true } : {};
-  const message = { kind: 'start', vm: vm.spec, fenced, acceptStale, ...discard } as const;
+  const { leaseMs } = situation.ha ?? {};
+  const lapsed = fenced ? leaseOf(record) : undefined;
+  const lease = {
+    ...(leaseMs !== undefined && { leaseMs }),
+    ...(lapsed !== undefined && { lapsed }),
+  };
+  const what = { kind: 'start', vm: vm.spec, fenced, acceptStale } as const;
+  const message = { ...what, ...discard, ...lease };
   const host = chosen.host.id;
   return { host, shadowHost, commands: [{ host, message }], obstacle: undefined };
 }
@@ -132,12 +169,16 @@ function planLive(situation: Situation, live: Live): Plan {
   const known = record?.eligibleShadow?.host ?? vm.shadowHost;
   const shadowHost = known === host ? undefined : known;
   const quiet = { host, shadowHost, commands: [], obstacle: undefined };
-  if (situation.hasEnded(live.member) && record !== undefined) {
+  if (isReplaceable(situation, live) && record !== undefined) {
     const eligible = record.eligibleShadow;
     // The shadow is about to claim; starting beside it would throw its work away.
     if (eligible !== undefined && !situation.hasEnded(eligible)) return quiet;
     const idle = { ...quiet, host: vm.host, shadowHost: undefined };
-    return vm.wanted === 'off' || isStarting(situation) ? idle : start(situation, record, true);
+    if (vm.wanted === 'off' || isStarting(situation)) return idle;
+    const { waitsFor } = situation.ha ?? {};
+    if (waitsFor !== undefined) return { ...quiet, obstacle: `${waitsFor} is restarted first` };
+    const except = situation.hasEnded(live.member) ? undefined : host;
+    return start(situation, record, true, except);
   }
   if (live.copy === undefined) return quiet;
   if (vm.wanted === 'off') {
@@ -156,6 +197,11 @@ function planLive(situation: Situation, live: Live): Plan {
   const wish = shadowWish(vm, host);
   if (wish === undefined || wish === eligible.host) return quiet;
   return { ...quiet, commands: withdraw(vm, live.copy) };
+}
+
+/** It has certainly ended, or says nothing any more; in either case another one may be started. */
+function isReplaceable(situation: Situation, { member }: Live): boolean {
+  return situation.hasEnded(member) || situation.ha?.leaseEnded === true;
 }
 
 /** The primary is told first; its shadow is dismissed when the arbiter has made it ineligible. */
@@ -203,7 +249,7 @@ function planShadow(situation: Situation, primary: CopyReport): Plan {
 function strays(situation: Situation, live: Live | undefined, next: Plan): Command[] {
   const { vm, record, copies } = situation;
   if (record === undefined) return [];
-  const present = live === undefined || situation.hasEnded(live.member) ? undefined : live;
+  const present = live === undefined || isReplaceable(situation, live) ? undefined : live;
   const message = { kind: 'dismiss', vm: vm.spec.id } as const;
   return copies
     .filter((copy) => isStray(copy, record, present, next, vm))

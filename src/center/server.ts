@@ -70,7 +70,7 @@ export async function createServer(
   // Nothing but JSON: what a form of another page can send is refused.
   server.removeContentTypeParser('text/plain');
   server.setErrorHandler((error, _request, reply) => sendProblem(reply, explain(error, onBug)));
-  server.setNotFoundHandler((request, reply) => {
+  addConsole(server, (request, reply) => {
     const what = `${request.method} ${request.url.split('?')[0]}`;
     const remedy = `The API is below ${apiPrefix}; for reading, see /api/reference.`;
     sendProblem(reply, new UmbraError('endpoint-unknown', `there is no ${what}`, remedy));
@@ -87,7 +87,6 @@ export async function createServer(
   for (const name of Object.keys(endpoints) as EndpointName[]) addEndpoint(server, context, name);
   addRefusals(server);
   addReference(server, context.version);
-  addConsole(server);
   addSockets(server, context);
   addImageFiles(server, context);
   addBackup(server, context);
@@ -143,6 +142,8 @@ function addArchive(server: FastifyInstance, context: Context): void {
       const what = { action: 'sendArchive', input: { vm: name }, outcome: 'done', milliseconds: 0 };
       audit.add({ ...who, ...what }, false);
       reply.raw.once('close', () => passage.body.destroy());
+      // Zeros may take a while until they are bytes: whoever waits knows that it has begun.
+      passage.body.once('resume', () => reply.raw.flushHeaders());
       await passage.begun;
       return reply
         .type('application/zstd')

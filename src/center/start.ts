@@ -50,6 +50,8 @@ export interface CenterOptions {
   /** At which URL others reach this center; by default its address, or this machine's name. */
   readonly advertise?: string;
   readonly limits?: Limits;
+  /** How long VMs on datastores may run on without a word of the arbiter, milliseconds. */
+  readonly haLeaseMs?: number;
   /** How long the certificates last that it issues; shorter in tests. */
   readonly certificateMs?: number;
   /** `/metrics` needs no credentials. */
@@ -92,6 +94,7 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
     home: options.home,
     data,
     limits: options.limits ?? defaultLimits,
+    haLeaseMs: options.haLeaseMs,
     ...(options.onEvent && { onEvent: options.onEvent }),
   });
   try {

@@ -7,7 +7,7 @@
 import type { FtStatusView, VmView } from '../api/views.ts';
 import { beginsOff } from './inventory.ts';
 import { type Live, liveOf, type Situation } from './protection.ts';
-import type { CopyRates } from './rates.ts';
+import { type CopyRates, noRates } from './rates.ts';
 import { shadowWish } from './wishes.ts';
 
 type FtState = FtStatusView['state'];
@@ -45,8 +45,6 @@ export function protectionOf(situation: Situation, live: Live | undefined): Prot
     reason: isAsked ? 'userAction' : (status.ftReason ?? 'initializing'),
   };
 }
-
-const noRates: CopyRates = { logMbitPerSecond: null, cpuPercent: null };
 
 /** @param ratesOf of a process, by its name */
 export function ftStatusOf(

@@ -14,7 +14,7 @@ import type { Input } from '../api/endpoints.ts';
 import type { SnapshotView } from '../api/state-endpoints.ts';
 import type { TaskView } from '../api/tasks.ts';
 import { UmbraError } from '../base/errors.ts';
-import { coldStartHosts, type VmRecord } from '../lockstep/arbiter.ts';
+import { coldStartHosts, leaseOf, type VmRecord } from '../lockstep/arbiter.ts';
 import type { Cluster } from './cluster.ts';
 import { powerOnInputs } from './cluster.ts';
 import { hostLost } from './host-works.ts';
@@ -24,6 +24,8 @@ import { liveOf } from './protection.ts';
 import type { Task, TaskWish } from './tasks.ts';
 import { vmView } from './views.ts';
 
+/** As hosts name them (host/vm/shared-disks.ts). */
+const cloneDisksName = '0-0-clone';
 const stopMsMax = 60_000;
 const deleteMsMax = 30_000;
 const lookMs = 20;
@@ -37,7 +39,9 @@ export function keepSnapshots(
 ): void {
   const vm = cluster.inventory.vm(id);
   if (vm === undefined) return;
-  const others = (vm.snapshots ?? []).filter((snapshot) => snapshot.host !== host);
+  // On a datastore every host sees the same.
+  const isShared = vm.spec.datastore !== undefined;
+  const others = (vm.snapshots ?? []).filter((one) => one.host !== host && !isShared);
   const all = [...others, ...snapshots.map((snapshot): KeptSnapshot => ({ ...snapshot, host }))];
   all.sort((a, b) => a.savedAtMs - b.savedAtMs);
   if (JSON.stringify(all) === JSON.stringify(vm.snapshots ?? [])) return;
@@ -72,6 +76,7 @@ export function reverted(cluster: Cluster, vm: Vm, record: VmRecord): void {
 export function refuseStateAway(cluster: Cluster, vm: Vm, discardState: boolean): void {
   const record = cluster.arbiter.certain(vm.spec.id);
   if (discardState || record?.saved === undefined || record.state === 'live') return;
+  if (vm.spec.datastore !== undefined) return;
   if (cluster.agents.get(record.saved.host) !== undefined) return;
   const { name } = vm.spec;
   const host = cluster.nameOf(record.saved.host);
@@ -97,7 +102,7 @@ export function takeSnapshot(cluster: Cluster, vm: Vm, name: string, by: string)
   return begin(cluster, { kind: 'take-snapshot', vm: vmName, host: where, by }, async (task) => {
     const id = randomBytes(8).toString('hex');
     const order = isOff
-      ? ({ kind: 'snapshotDisks', vm: vm.spec, id, name } as const)
+      ? ({ kind: 'snapshotDisks', vm: vm.spec, id, name, ...sharedDisksOf(cluster, vm) } as const)
       : ({ kind: 'snapshot', vm: vmId, id, name } as const);
     const send = () => connection.send(order);
     await cluster.works.perform({ id, command: order.kind, vm: vmId, host, send }, task);
@@ -137,7 +142,7 @@ export function begin(
 export async function deleteSnapshot(cluster: Cluster, vm: Vm, name: string): Promise<void> {
   const snapshot = findSnapshot(vm, name);
   const { id: vmId, name: vmName } = vm.spec;
-  const connection = connectionTo(cluster, snapshot);
+  const connection = connectionTo(cluster, vm, snapshot);
   connection.send({ kind: 'deleteSnapshot', vm: vmId, snapshot: snapshot.id });
   for (const end = performance.now() + deleteMsMax; performance.now() < end; ) {
     await sleep(lookMs);
@@ -167,9 +172,8 @@ export function revertToSnapshot(
   wish: { readonly snapshot: string; readonly start: boolean; readonly by: string },
 ): TaskView {
   const snapshot = findSnapshot(vm, wish.snapshot);
-  connectionTo(cluster, snapshot);
   const { id: vmId, name: vmName } = vm.spec;
-  const { host } = snapshot;
+  const { daemonId: host } = connectionTo(cluster, vm, snapshot);
   const shown = { kind: revertKind, vm: vmName, host: cluster.nameOf(host), by: wish.by };
   return begin(cluster, shown, async (task) => {
     task.progress(0, `${vmName} is powered off`);
@@ -181,8 +185,10 @@ export function revertToSnapshot(
     const connection = cluster.agents.get(host);
     if (connection === undefined) throw hostLost();
     const saved = `${snapshot.id}-${task.id}`;
-    const send = () =>
-      connection.send({ kind: 'revert', vm: vmId, snapshot: snapshot.id, saved, fenced });
+    const record = cluster.arbiter.certain(vmId);
+    const lapsed = fenced && record !== undefined ? leaseOf(record) : undefined;
+    const order = { kind: 'revert', vm: vmId, snapshot: snapshot.id, saved, fenced } as const;
+    const send = () => connection.send({ ...order, ...(lapsed !== undefined && { lapsed }) });
     await cluster.works.perform({ id: saved, command: 'revert', vm: vmId, host, send }, task);
     task.result({ snapshot: snapshot.name });
     const now = cluster.inventory.vm(vmId);
@@ -212,7 +218,8 @@ async function whenStopped(
     const eligible = record?.eligibleShadow;
     if (record !== undefined && live === undefined) return false;
     const mayClaim = eligible !== undefined && !situation.hasEnded(eligible);
-    if (record !== undefined && live && situation.hasEnded(live.member) && !mayClaim) return true;
+    const hasEnded = live && (situation.hasEnded(live.member) || situation.ha?.leaseEnded);
+    if (record !== undefined && hasEnded && !mayClaim) return true;
     await sleep(lookMs, undefined, { signal });
   }
   throw new UmbraError(
@@ -241,7 +248,11 @@ export function cloneVm(
       `, or clone a snapshot: umbra vm clone ${vmName} NAME --snapshot S`,
     );
   }
-  const host = snapshot?.host ?? hostWithDisks(cluster, vm);
+  const disks = snapshot === undefined ? sharedDisksOf(cluster, vm) : undefined;
+  const host =
+    snapshot === undefined
+      ? hostWithDisks(cluster, vm)
+      : connectionTo(cluster, vm, snapshot).daemonId;
   const connection = cluster.agents.get(host);
   if (connection === undefined) throw notResponding(cluster.nameOf(host));
   const newVm = randomUUID();
@@ -253,6 +264,7 @@ export function cloneVm(
       connection.send({
         ...{ kind: 'clone', vm: vm.spec, newVm, work: task.id },
         ...(snapshot !== undefined && { snapshot: snapshot.id }),
+        ...disks,
       });
     // First: should this come to nothing, it is known whose disks they are.
     task.result({ vm: name, id: newVm });
@@ -289,7 +301,8 @@ async function addClone(
   const { inventory, store, events, arbiter } = cluster;
   if (inventory.vm(vm.spec.id) === undefined) throw deletedMeanwhile();
   refuseTakenName(cluster, name);
-  await arbiter.create(id, [host]);
+  const shared = source.datastore && { disks: cloneDisksName, renewals: 0 };
+  await arbiter.create(id, shared === undefined ? [host] : [], shared);
   store.transaction(() => {
     const number = store.next('vm-number');
     const spec: VmSpec = { ...source, ...powerOnInputs(), id, name, number, mac: macOf(number) };
@@ -304,17 +317,44 @@ async function addClone(
   cluster.publish();
 }
 
+/** The name of a VM's disks on its datastore, for orders. */
+export function sharedDisksOf(cluster: Cluster, { spec }: Vm): { readonly disks?: string } {
+  if (spec.datastore === undefined) return {};
+  const disks = cluster.arbiter.certain(spec.id)?.shared?.disks;
+  if (disks === undefined) throw neverOn(spec.name);
+  return { disks };
+}
+
+/** Any that responds and has the datastore. */
+function hostWithDatastore(cluster: Cluster, vm: Vm): string | undefined {
+  const { datastore } = vm.spec;
+  return cluster
+    .hostStates()
+    .find(({ connected, datastores = [] }) =>
+      datastores.some(({ id }) => connected && id === datastore?.id),
+    )?.id;
+}
+
 export function hostWithDisks(cluster: Cluster, vm: Vm): string {
+  const { name, datastore } = vm.spec;
+  if (datastore !== undefined) {
+    const host = hostWithDatastore(cluster, vm);
+    if (host !== undefined) return host;
+    throw notResponding(`no host with the datastore ${datastore.name}`);
+  }
   const record = cluster.arbiter.certain(vm.spec.id);
   const names = record === undefined ? [] : coldStartHosts(record);
   const host = names.find((id) => cluster.agents.get(id) !== undefined) ?? names[0];
   if (host !== undefined) return host;
-  throw new UmbraError(
+  throw neverOn(name);
+}
+
+const neverOn = (name: string): UmbraError =>
+  new UmbraError(
     'vm-without-disks',
-    `${vm.spec.name} was never powered on: there is nothing to copy yet`,
+    `${name} was never powered on: there is nothing to copy yet`,
     'Create another VM from the same image: umbra vm create.',
   );
-}
 
 /** From the next power-on. A suspended VM is what it was saved as. */
 export function resizeVm(cluster: Cluster, vm: Vm, body: Input<'resizeVm'>['body']): void {
@@ -371,8 +411,11 @@ function findSnapshot({ spec, snapshots = [] }: Vm, name: string): KeptSnapshot 
   );
 }
 
-function connectionTo(cluster: Cluster, { host, name }: KeptSnapshot) {
-  const connection = cluster.agents.get(host);
+/** Of the host that has the snapshot; on a datastore, of any that reaches it. */
+function connectionTo(cluster: Cluster, vm: Vm, { host, name }: KeptSnapshot) {
+  const other = vm.spec.datastore && hostWithDatastore(cluster, vm);
+  const connection =
+    cluster.agents.get(host) ?? (other === undefined ? undefined : cluster.agents.get(other));
   if (connection !== undefined) return connection;
   throw notResponding(cluster.nameOf(host), `The snapshot ${name} is there and nowhere else.`);
 }

@@ -62,3 +62,13 @@ export const withoutWishes = (vm: Vm): Vm => ({
   moveShadowTo: undefined,
   restartShadow: false,
 });
+
+/** Why a VM has no shadow any more, by what people have asked for; `lost`: nobody has. */
+export function shadowLossCause(
+  vm: Vm,
+): 'restart' | 'migrate-shadow' | 'migration' | 'not-wanted' | 'lost' {
+  if (vm.restartShadow === true) return 'restart';
+  if (vm.moveShadowTo !== undefined) return 'migrate-shadow';
+  if (vm.moveTo !== undefined) return 'migration';
+  return isProtected(vm) ? 'lost' : 'not-wanted';
+}

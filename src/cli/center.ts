@@ -1,11 +1,12 @@
 /** `umbra center start|token|events`. */
 import { join } from 'node:path';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { umbraHome } from '../api/credentials.ts';
 import { openEvents } from '../api/event-stream.ts';
 import type { JoinTokenView } from '../api/people.ts';
 import type { EventView } from '../api/views.ts';
 import { centerUrl } from '../api/wire.ts';
+import { defaultLeaseMs, leaseMsMin } from '../center/ha.ts';
 import { type Center, defaultLimits, defaultListen, startCenter } from '../center/start.ts';
 import { registerBackup } from './center-backup.ts';
 import { centerLog } from './center-log.ts';
@@ -27,6 +28,7 @@ interface StartOptions {
   readonly token?: string;
   readonly ftVmsPerHost: number;
   readonly ftCpusPerHost: number;
+  readonly haLease: number;
   readonly certificateSeconds?: number;
   readonly metricsOpen?: boolean;
   readonly logFormat: 'text' | 'json';
@@ -67,6 +69,12 @@ export function registerCenter(program: Command): void {
       wholeNumber,
       defaultLimits.ftCpusMax,
     )
+    .option(
+      '--ha-lease <seconds>',
+      `when a lost host's VMs on datastores are restarted elsewhere, at least ${leaseMsMin / 1000}`,
+      leaseSeconds,
+      defaultLeaseMs / 1000,
+    )
     .addOption(
       new Option('--certificate-seconds <n>', 'how long certificates last, for tests')
         .argParser(wholeNumber)
@@ -98,6 +106,13 @@ export function registerCenter(program: Command): void {
       const events = await withCenter(options, (client) => readEvents(client, { after, vm }));
       show(json, events, () => events.map(eventLine).join('\n'));
     });
+}
+
+function leaseSeconds(text: string): number {
+  const seconds = wholeNumber(text);
+  const least = leaseMsMin / 1000;
+  if (seconds >= least && seconds <= 3600) return seconds;
+  throw new InvalidArgumentError(`A lease takes ${least} to 3600 seconds.`);
 }
 
 function registerJoinToken(center: Command): void {
@@ -176,6 +191,7 @@ async function start(options: StartOptions): Promise<void> {
     ...(options.join && { join: options.join }),
     ...(token && { token }),
     limits: { ftVmsMax: options.ftVmsPerHost, ftCpusMax: options.ftCpusPerHost },
+    haLeaseMs: options.haLease * 1000,
     metricsOpen: options.metricsOpen ?? false,
     onEvent: log.event,
     onAudit: log.audit,

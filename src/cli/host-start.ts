@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { type Tier, tiers } from '../host/tiers.ts';
 import { runDaemon } from './daemon-start.ts';
 import { readJoinToken, tokenHelp } from './secrets.ts';
+import { parseDatastore } from './values.ts';
 
 interface Options {
   readonly join: string;
@@ -12,6 +13,7 @@ interface Options {
   readonly logAddress?: string;
   readonly trunkAddress?: string;
   readonly uplink?: string;
+  readonly datastore: readonly ReturnType<typeof parseDatastore>[];
   readonly tier: Tier;
 }
 
@@ -31,6 +33,12 @@ export function registerHostStart(host: Command): void {
     .option('--log-address <ip>', 'where shadows connect (default: as --trunk-address)')
     .option('--trunk-address <ip>', 'where other hosts connect (default: the way to the center)')
     .option('--uplink <device>', 'the bridge or TAP device that puts guests on a real LAN (Linux)')
+    .option(
+      '--datastore <name=path>',
+      'a folder on storage that other hosts mount, too, by the name that all use; repeatable',
+      (value: string, all: Options['datastore']) => [...all, parseDatastore(value)],
+      [],
+    )
     .addOption(
       new Option('--tier <tier>', 'how this host executes its VMs; they cannot tell')
         .choices(tiers)
@@ -47,6 +55,7 @@ export function registerHostStart(host: Command): void {
         logAddress,
         trunkAddress,
         uplink,
+        datastore: datastores,
         tier,
       } = options;
       const given = {
@@ -57,6 +66,7 @@ export function registerHostStart(host: Command): void {
         logAddress,
         trunkAddress,
         uplink,
+        datastores,
         tier,
         // Empty is as good as unset, as everywhere in a shell.
         node: process.env['UMBRA_NODE'] || undefined,

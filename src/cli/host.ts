@@ -79,6 +79,7 @@ function details(host: HostView): string {
     ['addresses', host.addresses.join(' ')],
     ['CPUs', host.cpus],
     ['memory', `${mebibytes(host.memoryBytes)}, ${mebibytes(host.memoryFreeBytes)} free`],
+    ['datastores', host.datastores.map(({ name, path }) => `${name}=${path}`).join(' ') || 'none'],
     ['version', host.version],
   ]);
 }

@@ -1,89 +1,178 @@
-/** `umbra replay`: every instruction of a recording again. */
+/** `umbra replay`: every instruction of a recording again, to look at, check, debug or go on from. */
 import { type Command, Option } from 'commander';
 import { UmbraError } from '../base/errors.ts';
-import { type Replayed, replayRecording } from '../host/local/replay.ts';
+import {
+  type OpenedRecording,
+  openRecording,
+  type Replayed,
+  replayRecording,
+} from '../host/local/replay.ts';
+import { loadSymbols } from '../host/local/symbols.ts';
+import {
+  consoleExport,
+  diskExport,
+  frameExport,
+  type ReplayExport,
+} from '../host/recording/exports.ts';
+import { countOfPlace } from '../host/recording/place.ts';
+import { traceFunctions } from '../host/recording/trace.ts';
 import { type Tier, tiers } from '../host/tiers.ts';
-import { ProgressLine } from './progress-line.ts';
+import { debugReplay } from './replay-debug.ts';
+import { ReplayKeys } from './replay-keys.ts';
+import { goLive } from './replay-live.ts';
+import { verdictInWords, verify } from './replay-verify.ts';
 
-interface ReplayOptions {
+export interface ReplayCommandOptions {
   readonly verify?: boolean;
+  readonly from?: string;
   readonly until?: string;
+  readonly speed?: string;
+  readonly realTime?: boolean;
+  readonly gdb?: string;
+  readonly goLive?: boolean;
+  readonly disk: readonly string[];
+  readonly network?: boolean;
+  readonly exportConsole?: string;
+  readonly exportFrames?: string;
+  readonly exportDisk?: string;
+  readonly trace?: string;
+  readonly symbols: readonly string[];
   readonly tier: Tier;
   readonly json?: boolean;
 }
+
+const collect = (value: string, all: readonly string[]): string[] => [...all, value];
+const place = 'a count, time:SECONDS, event:N, text:TEXT, begin or end';
 
 export function registerReplay(program: Command): void {
   program
     .command('replay')
     .argument('<dir>', 'a folder that umbra run --record has written')
     .description('replay a recording, instruction by instruction')
-    .option('--verify', 'show no console; say whether every fingerprint was met')
-    .option('--until <count>', 'stop at this count of instructions')
+    .option('--verify', 'show no console; compare every fingerprint, and locate what differs')
+    .option('--from <place>', `begin there: ${place}`)
+    .option('--until <place>', 'end there')
+    .option('--real-time', "at the pace of the guest's clock")
+    .option('--speed <factor>', 'so many times that pace')
+    .option('--gdb <port>', 'wait for a debugger, forwards and backwards')
+    .option('--go-live', 'a new VM goes on from the end of the replay, its network apart')
+    .option('--network', 'with --go-live: give it a network like that of umbra run')
+    .option(
+      '--disk <file>',
+      'with --go-live: a disk as it was when the recording began; written to; repeatable',
+      collect,
+      [],
+    )
+    .option('--export-console <file>', 'the console, each line with its time')
+    .option('--export-frames <file>', 'network frames, as pcapng')
+    .option('--export-disk <file>', 'disk writes, a JSON document a line')
+    .option('--trace <file>', 'functions as they are entered, named by --symbols')
+    .option('--symbols <file[@base]>', 'an ELF file or a System.map; repeatable', collect, [])
     .addOption(
       new Option('--tier <tier>', 'how instructions are executed').choices(tiers).default('auto'),
     )
     .option('--json', 'print { ok, instructions, entries, fingerprintsCompared, seconds }')
-    .action((folder: string, options: ReplayOptions) => replay(folder, options));
+    .action((folder: string, options: ReplayCommandOptions) => replay(folder, options));
 }
 
-async function replay(folder: string, options: ReplayOptions): Promise<void> {
-  const quiet = options.verify === true || options.json === true;
-  const line = new ProgressLine(options.verify === true && options.json !== true);
-  const result = await replayRecording(folder, {
-    tier: options.tier,
-    until: options.until === undefined ? undefined : parseCount(options.until),
-    console: (bytes) => {
-      if (!quiet) process.stdout.write(bytes);
-    },
-    progress: (done, total) => line.show('replaying', done, total),
-  });
-  line.end();
-  if (result.cutBytes > 0) {
-    console.error(`umbra: the last ${result.cutBytes} bytes of the log are torn and left out`);
+async function replay(folder: string, options: ReplayCommandOptions): Promise<void> {
+  const opened = openRecording(folder, options.tier, (text) => console.error(`umbra: ${text}`));
+  warnOfTail(opened);
+  const { recording } = opened;
+  const from = options.from === undefined ? undefined : await countOfPlace(recording, options.from);
+  const until =
+    options.until === undefined ? undefined : await countOfPlace(recording, options.until, from);
+  if (from !== undefined && until !== undefined && until < from) {
+    throw new UmbraError(
+      'outside-recording',
+      `--until (count ${until}) comes before --from (count ${from}).`,
+      'Exchange the two.',
+    );
   }
-  if (options.json) console.log(JSON.stringify(document(result)));
-  else if (options.verify || result.divergence) console.log(inWords(result));
-  if (result.divergence) process.exitCode = 1;
+  if (options.gdb !== undefined) return debugReplay(recording, options.gdb, from);
+  if (options.goLive === true) return goLive(opened, until, options);
+  if (options.verify === true) {
+    const verdict = await verify(opened, folder, { ...options, from, until });
+    console.log(options.json ? JSON.stringify(verdict) : verdictInWords(verdict));
+    if (!verdict.ok) process.exitCode = 1;
+    return;
+  }
+  const exports = exportsOf(options, opened.configuration.macs.length);
+  const trace =
+    options.trace === undefined ? undefined : traceFunctions(options.trace, symbols(options));
+  const keys = new ReplayKeys(!options.json);
+  try {
+    const result = await replayRecording(opened, {
+      from,
+      until,
+      speed: speedOf(options),
+      exports: trace ? [...exports, trace] : exports,
+      traps: trace?.traps,
+      console: (bytes) => {
+        if (!options.json) process.stdout.write(bytes);
+      },
+      progress: () => {},
+      allow: keys.allow,
+    });
+    if (options.json) console.log(JSON.stringify(document(result)));
+    if (result.divergence) {
+      process.exitCode = 1;
+      const { count, expected, actual } = result.divergence;
+      console.error(
+        `umbra: DIVERGED at count ${count}: ${expected} was recorded, ${actual} was met. ` +
+          'umbra replay --verify says where it begins.',
+      );
+    }
+  } finally {
+    for (const each of exports) each.close();
+    trace?.close();
+    keys.close();
+  }
 }
 
-function document({ divergence, instructions, entries, fingerprintsCompared, seconds }: Replayed) {
+function warnOfTail({ recording }: OpenedRecording): void {
+  const { cutBytes } = recording.end;
+  if (cutBytes === 0) return;
+  console.error(`umbra: the last ${cutBytes} bytes of the log are torn and left out`);
+}
+
+function exportsOf(options: ReplayCommandOptions, ports: number): ReplayExport[] {
+  const exports: ReplayExport[] = [];
+  if (options.exportConsole) exports.push(consoleExport(options.exportConsole));
+  if (options.exportFrames) exports.push(frameExport(options.exportFrames, ports));
+  if (options.exportDisk) exports.push(diskExport(options.exportDisk));
+  return exports;
+}
+
+function symbols(options: ReplayCommandOptions) {
+  if (options.symbols.length > 0) return loadSymbols(options.symbols);
+  throw new UmbraError(
+    'trace-without-symbols',
+    '--trace names functions, and there are no names.',
+    'Add --symbols with an ELF file or a System.map.',
+  );
+}
+
+function speedOf({ realTime, speed }: ReplayCommandOptions): number | undefined {
+  if (speed === undefined) return realTime === true ? 1 : undefined;
+  const factor = Number(speed);
+  if (factor > 0 && factor <= 1e6) return factor;
+  throw new UmbraError(
+    'not-a-number',
+    `--speed takes how many times as fast as it was, not "${speed}".`,
+    'Write it such as 0.5 or 10.',
+  );
+}
+
+function document(result: Replayed) {
+  const { divergence, entries, fingerprintsCompared, guestSeconds, instructions, seconds } = result;
   return {
     ok: divergence === undefined,
     instructions: Number(instructions),
     entries,
     fingerprintsCompared,
     seconds,
-    ...(divergence && {
-      divergence: { ...divergence, count: Number(divergence.count) },
-    }),
+    guestSeconds,
+    ...(divergence && { divergence: { ...divergence, count: Number(divergence.count) } }),
   };
-}
-
-function inWords({ divergence, ...result }: Replayed): string {
-  const speed = Number(result.instructions) / result.seconds / 1e6;
-  const lines = [
-    `${result.instructions} instructions, ${result.entries} log entries in ` +
-      `${result.seconds.toFixed(1)} s (${speed.toFixed(0)} million instructions a second)`,
-  ];
-  if (divergence === undefined) {
-    lines.push(`all ${result.fingerprintsCompared} fingerprints were met`);
-  } else {
-    lines.push(
-      `DIVERGED at entry ${divergence.position}, count ${divergence.count}: ` +
-        `${divergence.expected} was recorded, ${divergence.actual} was met`,
-      ...divergence.recent.map((entry) => `  ${entry}`),
-    );
-  }
-  return lines.join('\n');
-}
-
-function parseCount(text: string): bigint {
-  if (!/^\d+$/.test(text)) {
-    throw new UmbraError(
-      'not-a-number',
-      `--until takes a count of instructions, not "${text}".`,
-      'Write it without separators, such as 100000000.',
-    );
-  }
-  return BigInt(text);
 }

@@ -7,18 +7,23 @@ import type { PublishedPort } from '../api/agent.ts';
 import { umbraHome } from '../api/credentials.ts';
 import { UmbraError } from '../base/errors.ts';
 import { ramBytesMax, ramBytesMin, type VirtConfiguration } from '../board/virt.ts';
+import { GdbServer } from '../host/debug/gdb-server.ts';
+import { LiveTarget } from '../host/debug/live-target.ts';
 import { LocalVm, type LocalVmResult } from '../host/local/local-vm.ts';
 import { Profile } from '../host/local/profile.ts';
 import { ProfileFile } from '../host/local/profile-file.ts';
-import { createRecording, RecordingLog } from '../host/local/recording-files.ts';
 import { loadSymbols } from '../host/local/symbols.ts';
 import { openTerminal } from '../host/local/terminal.ts';
 import { createLocalNetwork } from '../host/local-network.ts';
+import { packageVersion } from '../host/package-version.ts';
+import { createRecording } from '../host/recording/machine-description.ts';
+import { RecordingFolder, type RecordingStatus } from '../host/recording/recording-writer.ts';
 import { type Tier, tiers } from '../host/tiers.ts';
 import type { DiskFile } from '../host/vm/file-disk.ts';
 import { loadImage } from '../images/image.ts';
+import type { Machine } from '../machine/machine.ts';
 import { readMac } from '../network/wire.ts';
-import { parseMemory, parsePublish } from './values.ts';
+import { parseMemory, parsePort, parsePublish } from './values.ts';
 
 interface RunOptions {
   readonly image?: string;
@@ -32,6 +37,9 @@ interface RunOptions {
   readonly publish: readonly PublishedPort[];
   readonly console: 'uart' | 'virtio';
   readonly record?: string;
+  readonly recordLimit?: string;
+  readonly gdb?: string;
+  readonly snapshotEvery: string;
   readonly profile?: string;
   readonly symbols: readonly string[];
   readonly tier: Tier;
@@ -68,6 +76,13 @@ export function registerRun(program: Command): void {
         .default('uart'),
     )
     .option('--record <dir>', 'record the run, for umbra replay')
+    .option('--record-limit <size>', 'what the recording may take; the oldest goes first')
+    .option(
+      '--snapshot-every <seconds>',
+      'how long a replay may take to any point from the snapshot before it',
+      '1',
+    )
+    .option('--gdb <port>', 'stop at the first instruction and wait for a debugger there')
     .option('--profile <file>', 'where the time goes, for https://speedscope.app')
     .option(
       '--symbols <file[@base]>',
@@ -99,19 +114,29 @@ async function run(options: RunOptions): Promise<void> {
     mac: readMac(guestMac, 0),
     publish: options.publish,
   });
-  const record = options.record;
-  let recording: RecordingLog | undefined;
+  const gdbPort = options.gdb === undefined ? undefined : parsePort(options.gdb);
+  const folder = options.record;
+  const recordOptions = recordingOptions(options);
+  const release = await packageVersion();
+  let recording: RecordingFolder | undefined;
   const log =
-    record === undefined
+    folder === undefined
       ? undefined
-      : (digest: Uint8Array): RecordingLog => {
-          createRecording(record, configuration);
-          recording = new RecordingLog(record, digest, ({ message }) =>
-            console.error(`umbra: ${message} The machine goes on, the recording has ended.`),
-          );
+      : (digest: Uint8Array, machine: Machine): RecordingFolder => {
+          createRecording(folder, configuration, release);
+          recording = new RecordingFolder({
+            ...recordOptions,
+            folder,
+            configuration: digest,
+            machine,
+            failed: ({ message }) =>
+              console.error(`umbra: ${message} The machine goes on, the recording has ended.`),
+            note: (text) => console.error(`umbra: ${text}`),
+          });
           return recording;
         };
   const out = options.json ? process.stderr : process.stdout;
+  let gdb: GdbServer | undefined;
   try {
     const vm = await LocalVm.start({
       configuration,
@@ -122,15 +147,56 @@ async function run(options: RunOptions): Promise<void> {
       log,
       maxInstructions: limit === undefined ? undefined : BigInt(limit),
       profile: profiling?.profile,
+      halted: gdbPort !== undefined,
     });
-    const result = await attended(vm);
+    if (gdbPort !== undefined) gdb = await serveDebugger(vm, gdbPort, folder !== undefined);
+    const result = await attended(vm, () =>
+      recording === undefined ? 'not recorded' : recordingInWords(recording.status),
+    );
     profiling?.finish();
+    await recording?.close();
+    if (recording && !options.json) {
+      console.error(`\numbra: ${recordingInWords(recording.status)}, in ${folder}`);
+    }
     if (options.json) console.log(JSON.stringify(document(result)));
     if (result.stop === 'failed') process.exitCode = 1;
   } finally {
+    await gdb?.close();
     network.close();
-    recording?.close();
+    await recording?.close();
   }
+}
+
+async function serveDebugger(vm: LocalVm, port: number, recorded: boolean): Promise<GdbServer> {
+  const target = new LiveTarget(vm, recorded);
+  const note = (text: string): void => console.error(`umbra: ${text}`);
+  const gdb = await GdbServer.listen({ target, port, note });
+  note(`the VM waits for a debugger: target remote 127.0.0.1:${gdb.port}`);
+  return gdb;
+}
+
+function recordingOptions({ recordLimit, snapshotEvery }: RunOptions) {
+  const seconds = Number(snapshotEvery);
+  if (!(seconds >= 0.05 && seconds <= 3600)) {
+    throw new UmbraError(
+      'not-a-number',
+      `--snapshot-every takes seconds, 0.05 to 3600, not "${snapshotEvery}".`,
+      'A second is what it is without the option.',
+    );
+  }
+  const bytesMax =
+    recordLimit === undefined ? undefined : parseMemory(recordLimit, 16 << 20, 2 ** 50);
+  return { snapshotMicros: seconds * 1e6, bytesMax };
+}
+
+/** For people, while the VM runs and at its end. */
+function recordingInWords(status: RecordingStatus): string {
+  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+  const { bytesPerSecond, logBytes, snapshotBytes, snapshots, seconds } = status;
+  return (
+    `recorded ${seconds.toFixed(0)} s: log ${megabytes(logBytes)} MB, ${snapshots} snapshots of ` +
+    `${megabytes(snapshotBytes)} MB, ${((bytesPerSecond * 8) / 1e6).toFixed(2)} Mbit/s`
+  );
 }
 
 interface Profiling {
@@ -161,10 +227,11 @@ function openProfile(options: RunOptions, hartCount: number): Profiling | undefi
 }
 
 /** The VM's end; until then the terminal is the guest's. */
-async function attended(vm: LocalVm): Promise<LocalVmResult> {
+async function attended(vm: LocalVm, status: () => string): Promise<LocalVmResult> {
   const terminal = openTerminal(
     (bytes) => vm.type(bytes),
     () => vm.leave(),
+    status,
   );
   const end = (): void => vm.leave();
   process.once('SIGTERM', end);

@@ -19,6 +19,12 @@ export function parseMemory(text: string, min: number, max: number): number {
   return Math.ceil(bytes / 4096) * 4096;
 }
 
+/** A port to listen on; 0 for any. */
+export function parsePort(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65535) return Number(text);
+  throw new UmbraError('no-port', `"${text}" is no port.`, 'Give a number from 0 to 65535.');
+}
+
 /** `HOST:GUEST` or `HOST:GUEST/udp`. */
 export function parsePublish(text: string): PublishedPort {
   const match = /^(\d+):(\d+)(?:\/(tcp|udp))?$/.exec(text);
@@ -45,4 +51,15 @@ export function parseTiers(text: string): Tier[] {
       `Name ${tiers.join(', ')}, or several with commas between them.`,
     );
   });
+}
+
+/** NAME=PATH of a datastore. */
+export function parseDatastore(text: string): { readonly name: string; readonly path: string } {
+  const match = /^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)=(\/.*)$/.exec(text);
+  if (match !== null) return { name: match[1]!, path: match[2]! };
+  throw new UmbraError(
+    'datastore-malformed',
+    `"${text}" names no datastore.`,
+    'Write NAME=PATH, such as shared=/mnt/shared: a name of lower-case letters, digits and inner hyphens, and an absolute path.',
+  );
 }

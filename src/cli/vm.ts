@@ -1,4 +1,4 @@
-/** `umbra vm create|list|show|start|stop|reset|delete|console|migrate|events`; more in vm-state.ts. */
+/** `umbra vm create|list|show|start|stop|reset|delete|console|migrate|events|measurements`; more in vm-state.ts. */
 import { type Command, Option } from 'commander';
 import type { PublishedPort } from '../api/agent.ts';
 import type { VmView } from '../api/views.ts';
@@ -7,6 +7,8 @@ import { eventLine, readEvents } from './events.ts';
 import { createFromOwn, diskOption } from './own-files.ts';
 import { centerOptions, fields, ifVersion, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory, parsePublish } from './values.ts';
+import { haWords, registerHa } from './vm-ha.ts';
+import { registerMeasurements } from './vm-measurements.ts';
 import { registerMigrate } from './vm-migrate.ts';
 import { registerVmState } from './vm-state.ts';
 import { noWait, waitForVm } from './wait.ts';
@@ -22,7 +24,9 @@ export function registerVm(program: Command): void {
   registerPower(vm);
   registerVmState(vm);
 
+  registerMeasurements(vm);
   registerMigrate(vm);
+  registerHa(vm);
 
   ifVersion(centerOptions(vm.command('delete')))
     .description('delete a powered-off VM with its disks')
@@ -65,12 +69,17 @@ function registerCreate(vm: Command): void {
     .option('--vlan <id>', 'the VLAN of its port, 1 to 4094; the gateway is in none', wholeNumber)
     .option('--append <text>', "kernel command line instead of the image's")
     .option('--host <name>', 'where to power it on, if there is room')
+    .option(
+      '--datastore <name>',
+      'its disks on storage that several hosts reach, so that it is restarted if its host is lost',
+    )
     .option('--ft', 'with fault tolerance')
     .option('--start', 'and power it on')
     .option('--idempotency-key <key>', 'tried again with the same key, it is created only once')
     .option('--json', 'print the VM as JSON')
     .action(async (name: string, options) => {
-      const { json, memory, cpus, publish, vlan, append, host, ft, idempotencyKey } = options;
+      const { json, memory, cpus, publish, vlan, append, host, datastore, ft } = options;
+      const { idempotencyKey } = options;
       refuseMixed(options);
       const created = await withCenter(options, async (client) => {
         const wish = {
@@ -79,6 +88,7 @@ function registerCreate(vm: Command): void {
           ...(vlan !== undefined && { vlan }),
           ...(append !== undefined && { append }),
           ...(host !== undefined && { host }),
+          ...(datastore !== undefined && { datastore }),
           ...(ft && { ft }),
         };
         const create = (image: { readonly image: string; readonly imageDigest?: string }) =>
@@ -224,6 +234,8 @@ function details(vm: VmView): string {
     ['memory', mebibytes(vm.memoryBytes)],
     ['MAC', vm.mac],
     ['VLAN', vm.vlan ?? 'none'],
+    ['datastore', vm.datastore ?? 'none: its hosts have replicas'],
+    ['HA', haWords(vm)],
     ['ports', vm.ports.map(port).join(' ') || 'none'],
     ['fault tolerance', ft.reason === null ? ft.state : `${ft.state} (${ft.reason})`],
     ['shadow', ft.shadow?.host],

@@ -42,7 +42,8 @@ export async function writeWhole(
   const target = createWriteStream(aside, { flags: 'wx', mode: 0o600, flush: true });
   let failure: Error | undefined;
   target.once('error', (cause) => {
-    failure = notWritable(file, cause);
+    // What the source has died of, the target dies of, too.
+    if (source.errored === null && counted.errored === null) failure = notWritable(file, cause);
   });
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort();

@@ -40,6 +40,8 @@ import { Code, type FunctionBody, type Label } from './wasm/code.ts';
 export const decodeRecords = declare('decodeRecords', { takes: ['i32'] });
 /** From outside: the code at `hart.pc` is hot; its word says what is to happen next. */
 export const wantRegion = declare('wantRegion');
+/** From outside: the instruction at `hart.pc` has a breakpoint. -> 1 if the run ends there */
+export const breakpointHere = declare('breakpointHere', { gives: 'i32' });
 /** From outside: the region at `hart.pc` relies on what does not hold. */
 export const unfitRegion = declare('unfitRegion');
 
@@ -271,6 +273,7 @@ class Interpreter {
     code.setLocal(this.#base);
     code.else();
     this.#leaveWithoutBudget();
+    this.#stopAheadOfFetch();
     code.getLocal(this.#address);
     this.#call(fetchSlow);
     code.setLocal(this.#base);
@@ -318,6 +321,7 @@ class Interpreter {
     const code = this.#code;
     code.i32(0);
     code.setLocal(this.#single);
+    this.#stopAheadOfFetch();
     code.getLocal(this.#address);
     this.#call(fetchSingle);
     code.setLocal(this.#record);
@@ -354,6 +358,7 @@ class Interpreter {
       () => this.#emitIllegal(),
       () => this.#emitPageEnd(),
       () => this.#emitStraddle(),
+      () => this.#emitBreakpoint(),
     ];
     const bodies = [...special, ...rows.map((_, index) => () => this.#emitRow(index))];
     const labels = bodies.map(() => code.block()).reverse();
@@ -405,6 +410,32 @@ class Interpreter {
     this.#code.i32(1);
     this.#code.setLocal(this.#single);
     this.#code.br(this.#fetch);
+  }
+
+  /** Passed over by an instruction fetched singly: the records know no more what it was. */
+  #emitBreakpoint(): void {
+    this.#giveBackBudget();
+    this.#storePc();
+    this.#stopAtBreakpoint();
+    this.#code.i32(1);
+    this.#code.setLocal(this.#single);
+    this.#code.br(this.#fetch);
+  }
+
+  /** Ahead of a walk, whose marks in the page tables would show that the run has stopped here. */
+  #stopAheadOfFetch(): void {
+    this.#get(run.breakpoints);
+    this.#code.if();
+    this.#stopAtBreakpoint();
+    this.#code.end();
+  }
+
+  #stopAtBreakpoint(): void {
+    this.#takeBudget();
+    this.#spillBudget();
+    this.#giveBackBudget();
+    this.#call(breakpointHere);
+    this.#code.brIf(this.#leave);
   }
 
   #emitRow(index: number): void {

@@ -3,7 +3,7 @@
  *
  * | at | bytes | what |
  * |----|-------|------|
- * | 0  | 2 | handler: 0 to 3 as below, then one per instruction row |
+ * | 0  | 2 | handler: 0 to 4 as below, then one per instruction row |
  * | 2  | 1 | rounding mode |
  * | 3  | 1 | distance to the next record (eight times the instruction's length) |
  * | 4  | 2 | rd times 8; an integer rd of x0 names the sink |
@@ -25,7 +25,9 @@ export const handler = {
   pageEnd: 2,
   /** An instruction of four bytes in the last halfword. */
   straddle: 3,
-  firstRow: 4,
+  /** A debugger wants to know that this instruction is about to be executed. */
+  breakpoint: 4,
+  firstRow: 5,
 } as const;
 
 const decoded = newDecoded();
@@ -79,6 +81,17 @@ export function writeRecords(
     const next = recordsAt + (offset << recordShift);
     if (view.getUint16(next, true) !== handler.undecoded) return;
   }
+}
+
+/** Whether there is an instruction at this record that is known and may be executed as it stands. */
+export function isDecoded(view: DataView, at: number): boolean {
+  const value = view.getUint16(at, true);
+  return value !== handler.undecoded && value !== handler.breakpoint;
+}
+
+/** Makes what is decoded at this record a breakpoint; the instruction is then fetched singly. */
+export function writeBreakpoint(view: DataView, at: number): void {
+  if (isDecoded(view, at)) view.setUint16(at, handler.breakpoint, true);
 }
 
 export function writePageEnd(view: DataView, at: number): void {

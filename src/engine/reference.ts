@@ -13,7 +13,7 @@ import { floatOperation } from '../isa/primitives.ts';
 import { rows } from '../isa/rows.ts';
 import type { Field, Routine } from '../isa/semantics.ts';
 import type { Engine, EngineHost } from '../machine/engine.ts';
-import { csrIndexAt, type Layout, pageBytes, run } from '../machine/layout.ts';
+import { csrIndexAt, type Layout, pageBytes, run, stopReason } from '../machine/layout.ts';
 import { type MachineSemantics, machineSemantics } from '../machine/semantics/all.ts';
 import { timeAt } from '../machine/semantics/csr.ts';
 import {
@@ -24,7 +24,7 @@ import {
   storeSlow,
 } from '../machine/semantics/memory.ts';
 import { accessKind, translate } from '../machine/semantics/paging.ts';
-import { preservePage } from '../machine/semantics/tracking.ts';
+import { dataAccessed, preservePage } from '../machine/semantics/tracking.ts';
 import { takeInterrupt, takeTrap } from '../machine/semantics/trap.ts';
 import { definePageHash, hashPage } from './page-hash.ts';
 
@@ -39,9 +39,12 @@ class ReferenceEngine implements Engine {
   readonly #semantics: MachineSemantics;
   readonly #environment: Environment;
   readonly #decoded = newDecoded();
+  readonly #host: EngineHost;
+  #breakpoints: ReadonlySet<bigint> = new Set();
 
   constructor(layout: Layout, host: EngineHost) {
     this.#layout = layout;
+    this.#host = host;
     this.memory = new Uint8Array(layout.totalBytes);
     this.#view = new DataView(this.memory.buffer);
     this.#semantics = machineSemantics(layout);
@@ -81,6 +84,7 @@ class ReferenceEngine implements Engine {
         this.#call(selectBanks);
       }
       if (this.#get(run.budgetLeft) === 0 && !this.#resumed()) break;
+      if (this.#breakpointHere()) break;
       const outcome = this.#step();
       look = outcome.kind === 'trap' || outcome.kind === 'resample';
     }
@@ -94,6 +98,15 @@ class ReferenceEngine implements Engine {
     this.#put(run.budgetHeld, 0);
     this.#put(run.budgetLeft, held);
     return true;
+  }
+
+  #breakpointHere(): boolean {
+    if (!this.#breakpoints.has(this.#view.getBigUint64(hart.pc.at, true))) return false;
+    this.#take();
+    const stops = this.#host.breakpointHere();
+    this.#put(run.budgetLeft, this.#get(run.budgetLeft) + 1);
+    if (stops) this.#put(run.stopRequest, this.#get(run.stopRequest) | stopReason.trap);
+    return stops;
   }
 
   #step(): Outcome {
@@ -148,6 +161,9 @@ class ReferenceEngine implements Engine {
   }
   flushTranslations(): void {}
   flushCode(): void {}
+  setBreakpoints(addresses: ReadonlySet<bigint>): void {
+    this.#breakpoints = new Set(addresses);
+  }
   timeAt(count: bigint): bigint {
     return this.#call(timeAt, count);
   }
@@ -173,6 +189,9 @@ class ReferenceEngine implements Engine {
       const done = host.deviceStore(a, Number(b), BigInt.asUintN(bits, c));
       if (!done) this.#pendDeviceFault(cause.storeAccess);
       return 0n;
+    }
+    if (routine === dataAccessed) {
+      return host.dataAccessed(a, Number(b), c === 1n) ? 1n : 0n;
     }
     assert(routine === preservePage, `no routine ${routine.name} here`);
     host.preservePage(Number(a));

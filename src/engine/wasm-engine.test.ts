@@ -10,6 +10,8 @@ const host: EngineHost = {
   deviceLoad: () => undefined,
   deviceStore: () => false,
   preservePage: () => {},
+  breakpointHere: () => false,
+  dataAccessed: () => false,
 };
 
 /** An engine with one hart in M-mode at the start of RAM, where these words lie. */

@@ -22,13 +22,15 @@ import {
   recordBytes,
   recordShift,
   run,
+  stopReason,
 } from '../machine/layout.ts';
 import { type MachineSemantics, machineSemantics } from '../machine/semantics/all.ts';
 import { timeAt } from '../machine/semantics/csr.ts';
-import { allocateCode, decodeSingle } from '../machine/semantics/fetch.ts';
+import { allocateCode, codeFetched, decodeSingle } from '../machine/semantics/fetch.ts';
 import { deviceLoad, deviceStore, regionLoad, regionStore } from '../machine/semantics/memory.ts';
-import { preservePage } from '../machine/semantics/tracking.ts';
+import { dataAccessed, preservePage } from '../machine/semantics/tracking.ts';
 import {
+  breakpointHere,
   decodeRecords,
   emitInterpreter,
   interpreterType,
@@ -37,7 +39,7 @@ import {
 } from './interpreter.ts';
 import { Lowering, routineBinding } from './lower.ts';
 import { definePageHash, hashPage } from './page-hash.ts';
-import { handler, writePageEnd, writeRecord, writeRecords } from './record.ts';
+import { handler, writeBreakpoint, writePageEnd, writeRecord, writeRecords } from './record.ts';
 import { regionType } from './regions/frame.ts';
 import { defineJumpTargets } from './regions/jump-targets.ts';
 import {
@@ -100,6 +102,9 @@ export class WasmEngine implements Engine {
   /** Which page of RAM each place for records belongs to, or -1. */
   readonly #pageOfPlace: Int32Array;
   #nextPlace = 0;
+  #breakpoints: ReadonlySet<bigint> = new Set();
+  /** The pages of RAM that have been mapped where breakpoints are, with their places in them. */
+  readonly #breakpointPages = new Map<number, readonly number[]>();
   readonly #translator: Translator;
 
   constructor(layout: Layout, host: EngineHost, options: TranslatorOptions) {
@@ -173,6 +178,36 @@ export class WasmEngine implements Engine {
     this.#exports.flushTlb();
   }
 
+  setBreakpoints(addresses: ReadonlySet<bigint>): void {
+    const before = this.#breakpoints;
+    if (before.size === addresses.size && [...addresses].every((each) => before.has(each))) return;
+    this.#breakpoints = new Set(addresses);
+    this.#view.setUint32(run.breakpoints.at, addresses.size, true);
+    for (const page of this.#breakpointPages.keys()) this.#forgetPage(page);
+    this.#breakpointPages.clear();
+    // Whatever is executed next is fetched anew, and told of by `codeFetched`.
+    this.#exports.flushTlb();
+  }
+
+  /** A page is mapped at `pc`: what is decoded of it has no breakpoints yet. */
+  #codeFetched(page: number, pc: bigint): void {
+    const known = this.#breakpointPages.get(page) ?? [];
+    const offsets = new Set(known);
+    for (const address of this.#breakpoints) {
+      if (address >> 12n === pc >> 12n) offsets.add(Number(address & BigInt(pageBytes - 1)));
+    }
+    if (offsets.size === known.length) return;
+    this.#breakpointPages.set(page, [...offsets]);
+    this.#forgetPage(page);
+    this.#exports.flushTlb();
+  }
+
+  /** What is decoded of a page of RAM. The caller drops translations. */
+  #forgetPage(page: number): void {
+    const at = this.#view.getUint32(this.#layout.codeIndexAt + page * 4, true);
+    if (at !== 0) this.#evict(this.#placeOf(at));
+  }
+
   timeAt(count: bigint): bigint {
     return BigInt.asUintN(64, this.#exports.timeAt(count));
   }
@@ -216,12 +251,30 @@ export class WasmEngine implements Engine {
         },
       ],
       [preservePage, (page: number): void => host.preservePage(page)],
+      [
+        codeFetched,
+        (page: number, pc: bigint): void => this.#codeFetched(page, BigInt.asUintN(64, pc)),
+      ],
+      [breakpointHere, (): number => this.#breakpointHere(host)],
+      [
+        dataAccessed,
+        (address: bigint, bytes: number, isStore: number): number =>
+          host.dataAccessed(BigInt.asUintN(64, address), bytes, isStore === 1) ? 1 : 0,
+      ],
       [allocateCode, (page: number): number => this.#allocate(page)],
       [decodeRecords, (at: number): void => this.#decode(at)],
       [wantRegion, (): void => this.#translator.want()],
       [unfitRegion, (): void => this.#translator.unfit()],
       [decodeSingle, (at: number, word: number): void => this.#decodeSingle(at, word)],
     ]);
+  }
+
+  #breakpointHere(host: EngineHost): number {
+    if (!this.#breakpoints.has(this.#view.getBigUint64(hart.pc.at, true))) return 0;
+    if (!host.breakpointHere()) return 0;
+    const stop = this.#view.getUint32(run.stopRequest.at, true);
+    this.#view.setUint32(run.stopRequest.at, stop | stopReason.trap, true);
+    return 1;
   }
 
   // --- Decoded pages
@@ -276,6 +329,9 @@ export class WasmEngine implements Engine {
     const recordsAt = this.#placeAt(place);
     const codeAt = this.#layout.ramAt + page * pageBytes;
     writeRecords(this.#view, recordsAt, codeAt, ((at - recordsAt) / recordBytes) * 2);
+    for (const offset of this.#breakpointPages.get(page) ?? []) {
+      writeBreakpoint(this.#view, recordsAt + (offset << recordShift));
+    }
   }
 
   #decodeSingle(at: number, word: number): void {

@@ -20,6 +20,7 @@ import type { HelloMessage } from '../api/agent-link.ts';
 import { umbraHome } from '../api/credentials.ts';
 import { apiPrefix, daemonTrust, Wire } from '../api/wire.ts';
 import { UmbraError } from '../base/errors.ts';
+import { type DatastorePath, Datastores } from './datastores.ts';
 import { ImageStore } from './image-store.ts';
 import { Member, type MemberOptions } from './member.ts';
 import { packageVersion } from './package-version.ts';
@@ -36,6 +37,8 @@ export interface HostOptions extends MemberOptions {
   readonly tier?: Tier;
   /** A bridge or TAP device of this machine that puts guests on a real LAN. */
   readonly uplink?: string | undefined;
+  /** Folders on storage that other hosts reach, too, by the names that all of them use. */
+  readonly datastores?: readonly DatastorePath[];
   /** Where images built on this machine are; by default UMBRA_HOME. */
   readonly home?: string;
   /** The VM process's program, for tests. */
@@ -54,6 +57,7 @@ export class HostDaemon {
   readonly #member: Member;
   readonly #vms: VmProcesses;
   readonly #states: VmStates;
+  readonly #datastores: Datastores;
   readonly #images: ImageStore;
   /** To centers, by URL. */
   readonly #wires = new Map<string, Wire>();
@@ -61,9 +65,10 @@ export class HostDaemon {
   #clock: NodeJS.Timeout | undefined;
   #uplink: Uplink | undefined;
 
-  private constructor(options: HostOptions, member: Member) {
+  private constructor(options: HostOptions, member: Member, datastores: Datastores) {
     this.#options = options;
     this.#member = member;
+    this.#datastores = datastores;
     this.#images = new ImageStore(
       this.#member.dataDirectory,
       options.home ?? umbraHome(),
@@ -79,6 +84,7 @@ export class HostDaemon {
       hostId: member.id,
       vmsFolder: join(member.dataDirectory, 'vms'),
       exportsFolder: join(member.dataDirectory, 'exports'),
+      datastores,
       credentials: member.credentials,
       arbiterUrls: () => this.#arbiterUrls(),
       leaderUrl: () => member.leaderUrl,
@@ -91,12 +97,13 @@ export class HostDaemon {
     const { node, uplink } = options;
     // First, so that a machine without the device or the rights costs no join token.
     if (node !== undefined) checkExecutable(node);
+    const datastores = await Datastores.open(options.datastores ?? []);
     const device = uplink === undefined ? undefined : TapDevice.open(uplink);
     const member = await Member.join('host', options).catch((error: unknown) => {
       device?.close();
       throw error;
     });
-    const daemon = new HostDaemon(options, member);
+    const daemon = new HostDaemon(options, member, datastores);
     if (device !== undefined) {
       const reopen = (): TapDevice => TapDevice.open(uplink!);
       daemon.#uplink = new Uplink(device, reopen, member.ethernet, member.log);
@@ -192,6 +199,7 @@ export class HostDaemon {
       cpus: availableParallelism(),
       memoryBytes: totalmem(),
       vms: this.#vms.statuses(),
+      datastores: this.#datastores.list,
     };
   }
 
@@ -204,6 +212,8 @@ export class HostDaemon {
           fenced: message.fenced,
           acceptStale: message.acceptStale,
           ...(message.discardState && { discardState: true }),
+          ...(message.leaseMs !== undefined && { leaseMs: message.leaseMs }),
+          ...(message.lapsed !== undefined && { lapsed: message.lapsed }),
         });
         break;
       case 'startShadow': {
@@ -219,6 +229,11 @@ export class HostDaemon {
       case 'dismiss':
         this.#order(message.vm, { kind: message.kind });
         break;
+      case 'watchdog': {
+        const { vm, seconds } = message;
+        this.#order(vm, { kind: 'watchdog', ...(seconds !== undefined && { seconds }) });
+        break;
+      }
       case 'forget':
         void this.#forget(message.vm);
         break;
@@ -245,6 +260,9 @@ export class HostDaemon {
         break;
       case 'deleteSnapshot':
         void this.#states.deleteSnapshot(message);
+        break;
+      case 'register':
+        if (idPattern.test(message.vm)) this.#states.register(message);
         break;
       case 'revert':
         this.#states.revert(message);
@@ -304,6 +322,7 @@ export class HostDaemon {
     await this.#states.idle(vm);
     try {
       await rm(this.#folderOf(vm), { recursive: true, force: true });
+      await this.#datastores.remove(vm);
     } catch (error) {
       this.#member.log.error({ vm }, `its folder stays: ${(error as Error).message}`);
     }
@@ -345,9 +364,11 @@ export class HostDaemon {
     const directory = this.#folderOf(vm.id);
     await this.#states.idle(vm.id);
     await mkdir(directory, { recursive: true, mode: 0o700 });
+    const sharedDirectory = vm.datastore && (await this.#datastores.folderOf(vm.datastore, vm.id));
     return {
       kind: 'launch',
       vm,
+      ...(sharedDirectory !== undefined && { sharedDirectory }),
       tier: this.#options.tier ?? 'auto',
       hostId: daemonId,
       imageDirectory,

@@ -69,6 +69,7 @@ before(async () => {
     ...{ hostId: 'a', vmsFolder: join(folder, 'vms'), exportsFolder: join(folder, 'exports') },
     credentials: await authority.issue('a'),
     arbiterUrls: () => [`https://127.0.0.1:${(server.address() as AddressInfo).port}/arbiter`],
+    datastores: { find: () => undefined, parents: [] },
     leaderUrl: () => `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
     isBusy: () => false,
     tell: (message) => heard.push(message),

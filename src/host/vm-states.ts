@@ -8,15 +8,19 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { CenterMessage, DaemonMessage, SnapshotInfo } from '../api/agent.ts';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { CenterMessage, DaemonMessage, SnapshotInfo, VmSpec } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
+import type { Reply } from '../lockstep/arbiter.ts';
 import { ArchiveUpload } from './archive-upload.ts';
+import type { Datastores } from './datastores.ts';
 import { Trust } from './trust.ts';
 import { ArbiterClient } from './vm/arbiter-client.ts';
 import { KnowledgeFile } from './vm/knowledge-file.ts';
 import type { Credentials } from './vm/protocol.ts';
-import { StartAsk } from './vm/start-ask.ts';
+import { beginClone, disksFolder } from './vm/shared-disks.ts';
+import { StartAsk, unheard } from './vm/start-ask.ts';
 import {
   disownFolder,
   listSavedStates,
@@ -33,6 +37,8 @@ import { exportFailed, exportVm, writeArchive } from './vm/vm-archive.ts';
 type Order<K extends CenterMessage['kind']> = Extract<CenterMessage, { kind: K }>;
 type Tell = (message: DaemonMessage) => void;
 
+/** Of one answer; the center orders again what had none. */
+const registerMsMax = 2_000;
 /** Longer than a process that has ended is left alone (vm-slot.ts). */
 const leaveMsMax = 6_000;
 
@@ -41,6 +47,8 @@ export interface VmStatesOptions {
   /** Where the folders of all VMs are. */
   readonly vmsFolder: string;
   readonly exportsFolder: string;
+  /** Where folders of VMs are that are on datastores. */
+  readonly datastores: Pick<Datastores, 'find' | 'parents'>;
   readonly credentials: Credentials;
   readonly arbiterUrls: () => readonly string[];
   /** Of the center that gives the orders. */
@@ -76,10 +84,12 @@ export class VmStates {
   }
 
   async tellAll(): Promise<void> {
-    const { vmsFolder } = this.#options;
-    if (!existsSync(vmsFolder)) return;
-    for (const vm of readdirSync(vmsFolder)) {
-      if (existsSync(snapshotsFolder(this.#folder(vm)))) await this.tellSnapshots(vm);
+    const { vmsFolder, datastores } = this.#options;
+    for (const parent of [vmsFolder, ...datastores.parents]) {
+      if (!existsSync(parent)) continue;
+      for (const vm of readdirSync(parent)) {
+        if (existsSync(snapshotsFolder(join(parent, vm)))) await this.tellSnapshots(vm);
+      }
     }
   }
 
@@ -104,24 +114,24 @@ export class VmStates {
   }
 
   /** Of a VM that is off. */
-  snapshotDisks({ vm, id, name }: Order<'snapshotDisks'>): void {
+  snapshotDisks({ vm, id, name, disks }: Order<'snapshotDisks'>): void {
     this.#work(vm.id, id, async () => {
       if (!isId(id)) throw new Error('malformed names');
-      await this.#settleDisks(vm.id);
+      const source = await this.#settledDisks(vm, disks);
       const folder = this.#folder(vm.id);
-      await snapshotDisks(vm, folder, { id, name }, this.#progress(vm.id, id));
+      await snapshotDisks(vm, folder, source, { id, name }, this.#progress(vm.id, id));
       // Whoever waits for it finds it in the list.
       await this.tellSnapshots(vm.id);
     });
   }
 
-  revert({ vm, snapshot, saved, fenced }: Order<'revert'>): void {
+  revert({ vm, snapshot, saved, fenced, lapsed }: Order<'revert'>): void {
     this.#work(vm, saved, async () => {
       const folder = this.#folder(vm);
       if (!isId(snapshot) || !isId(saved)) throw new Error('malformed names');
       const state = await prepareRevert(folder, snapshot, saved, this.#progress(vm, saved));
       try {
-        await this.#ask(vm, `revert-${saved}`, (ask) => ask.revert(saved, fenced));
+        await this.#ask(vm, `revert-${saved}`, (ask) => ask.revert(saved, fenced, lapsed));
       } catch (error) {
         // Another center may just have granted it: what the record does not name goes with the
         // next start here.
@@ -130,45 +140,51 @@ export class VmStates {
         throw error;
       }
       // The VM is off, and these are its disks; a machine's stay with it until it goes on.
-      if (state.isOff) await placeDisks(savedFolder(folder, saved), folder, state.vm.disks.length);
+      const { isOff, vm: spec } = state;
+      if (!isOff || spec.datastore !== undefined) return;
+      await placeDisks(savedFolder(folder, saved), folder, spec.disks.length);
     });
   }
 
-  clone({ vm, snapshot, newVm, work }: Order<'clone'>): void {
+  clone({ vm, snapshot, newVm, work, disks }: Order<'clone'>): void {
     const act = async () => {
       if (!isId(newVm)) throw new Error('malformed names');
-      if (snapshot === undefined) await this.#settleDisks(vm.id);
-      const from = { vm, directory: this.#folder(vm.id), snapshot };
-      await cloneDisks(from, this.#folder(newVm), this.#progress(vm.id, work));
+      const directory = this.#folder(vm.id);
+      // What is in a snapshot is never changed.
+      const source = snapshot === undefined ? await this.#settledDisks(vm, disks) : directory;
+      const from = { vm, directory, disksFolder: source, snapshot };
+      const to = join(dirname(directory), newVm);
+      const place = vm.datastore === undefined ? to : await beginClone(to);
+      await cloneDisks(from, place, this.#progress(vm.id, work));
     };
     // What is in a snapshot never changes: its VM may do what it likes meanwhile.
     if (snapshot === undefined) this.#work(vm.id, work, act);
     else void this.#settle(vm.id, work, act());
   }
 
-  export({ vm, file, work }: Order<'export'>): void {
+  export({ vm, file, work, disks }: Order<'export'>): void {
     this.#work(vm.id, work, async () => {
       if (!/^[a-z0-9][A-Za-z0-9.-]{0,200}$/.test(file)) throw new Error('malformed names');
       const { exportsFolder } = this.#options;
       const path = join(exportsFolder, file);
-      await this.#settleDisks(vm.id);
       await mkdir(exportsFolder, { recursive: true, mode: 0o700 });
-      await exportVm(vm, this.#folder(vm.id), path, this.#progress(vm.id, work));
+      const source = await this.#settledDisks(vm, disks);
+      await exportVm(vm, source, path, this.#progress(vm.id, work));
       return { file: path };
     });
   }
 
-  sendArchive({ vm, work }: Order<'sendArchive'>): void {
+  sendArchive({ vm, work, disks }: Order<'sendArchive'>): void {
     this.#work(vm.id, work, async () => {
       const { credentials, leaderUrl } = this.#options;
       const url = leaderUrl();
       if (url === undefined) throw exportFailed(vm.name, new Error('the center is away'));
-      await this.#settleDisks(vm.id);
+      const source = await this.#settledDisks(vm, disks);
       const upload = new ArchiveUpload(url, work, credentials);
       this.#uploads.add(upload);
       upload.once('close', () => this.#uploads.delete(upload));
       try {
-        await writeArchive(vm, this.#folder(vm.id), upload, this.#progress(vm.id, work));
+        await writeArchive(vm, source, upload, this.#progress(vm.id, work));
       } catch (cause) {
         throw exportFailed(vm.name, cause as Error);
       }
@@ -181,8 +197,58 @@ export class VmStates {
     for (const upload of this.#uploads) upload.destroy();
   }
 
+  /** Says what this host durably knows of the VM at the arbiter, beside no process of it. */
+  register({ vm, epoch }: Order<'register'>): void {
+    if (this.#works.has(vm) || this.#options.isBusy(vm)) return;
+    const work = this.#register(vm, epoch).catch(() => {});
+    const over = work.finally(() => {
+      if (this.#works.get(vm) === over) this.#works.delete(vm);
+    });
+    this.#works.set(vm, over);
+  }
+
+  /** An answer that does not come is no matter: the center orders it again. */
+  async #register(vm: string, epoch: number): Promise<void> {
+    const { known, client, heard } = await this.#arbiterOf(vm);
+    const member = { host: this.#options.hostId, process: 'daemon' };
+    const claimId = `${member.host}:register`;
+    const operation = { kind: 'register', known: unheard, intent: undefined } as const;
+    try {
+      // What the host knows is put into it on its way.
+      client.ask({ vm, member, epoch, generation: 0, claimId, operation });
+      await Promise.race([heard, sleep(registerMsMax)]);
+    } finally {
+      client.close();
+      await known.close();
+    }
+  }
+
+  /** This host's way to the arbiter for a VM of which no process is here. */
+  async #arbiterOf(vm: string, onReply: (reply: Reply) => void = () => {}) {
+    const { credentials, arbiterUrls, vmsFolder } = this.#options;
+    const own = join(vmsFolder, vm);
+    await mkdir(own, { recursive: true, mode: 0o700 });
+    const known = await KnowledgeFile.open(own, () => {});
+    const access = { urls: arbiterUrls(), trust: new Trust(credentials) };
+    const first = Promise.withResolvers<void>();
+    const client = new ArbiterClient(access, known, (reply) => {
+      first.resolve();
+      onReply(reply);
+    });
+    return { known, client, heard: first.promise };
+  }
+
+  /** Where its states and snapshots are. */
   #folder(vm: string): string {
-    return join(this.#options.vmsFolder, vm);
+    const { vmsFolder, datastores } = this.#options;
+    return datastores.find(vm) ?? join(vmsFolder, vm);
+  }
+
+  #disksOf(vm: string, disks: string | undefined): string {
+    const folder = this.#folder(vm);
+    if (disks === undefined) return folder;
+    if (!/^[A-Za-z0-9-]{1,100}$/.test(disks)) throw new Error('malformed names');
+    return disksFolder(folder, disks);
   }
 
   #progress(vm: string, work: string) {
@@ -226,24 +292,36 @@ export class VmStates {
     }
   }
 
-  /** Where a crash came between going back to disks alone and their being in their place. */
-  async #settleDisks(vm: string): Promise<void> {
-    const folder = this.#folder(vm);
+  /**
+   * The folder of the disks that the VM has while it is off.
+   * @param disks their name on the VM's datastore
+   */
+  async #settledDisks(vm: VmSpec, disks: string | undefined): Promise<string> {
+    const folder = this.#folder(vm.id);
+    const isShared = vm.datastore !== undefined;
+    const reverted = await this.#revertedDisks(vm.id, folder, isShared);
+    if (isShared) return reverted ?? this.#disksOf(vm.id, disks);
+    // A crash came between going back to disks alone and their being in their place.
+    if (reverted !== undefined) await placeDisks(reverted, folder, vm.disks.length);
+    return folder;
+  }
+
+  /** Of a state without a machine to which the VM went back: its folder, if it is still there. */
+  async #revertedDisks(vm: string, folder: string, isShared: boolean): Promise<string | undefined> {
+    if (!existsSync(folder)) return undefined;
     const states = await listSavedStates(folder);
-    if (!states.some(({ isOff }) => isOff)) return;
+    if (!states.some(({ isOff }) => isOff)) return undefined;
     const { saved } = await this.#ask(vm, `look-${randomUUID()}`, (ask) => ask.read());
-    const state = states.find(({ id }) => saved?.host === this.#options.hostId && id === saved.id);
-    if (state?.isOff)
-      await placeDisks(savedFolder(folder, state.id), folder, state.vm.disks.length);
+    const isHere = isShared || saved?.host === this.#options.hostId;
+    const state = isHere ? states.find(({ id }) => id === saved?.id) : undefined;
+    return state?.isOff ? savedFolder(folder, state.id) : undefined;
   }
 
   /** @param process its own name: no copy of this host is meant by what is asked */
   async #ask<T>(vm: string, process: string, act: (ask: StartAsk) => Promise<T>): Promise<T> {
-    const { hostId, credentials, arbiterUrls } = this.#options;
-    const known = await KnowledgeFile.open(this.#folder(vm), () => {});
-    const access = { urls: arbiterUrls(), trust: new Trust(credentials) };
-    const client = new ArbiterClient(access, known, (reply) => ask.replied(reply));
-    const ask = new StartAsk(client, vm, { host: hostId, process });
+    const member = { host: this.#options.hostId, process };
+    const { known, client } = await this.#arbiterOf(vm, (reply) => ask.replied(reply));
+    const ask = new StartAsk(client, vm, member);
     try {
       return await act(ask);
     } finally {

@@ -7,6 +7,7 @@ import {
   beginEpoch,
   coldStartHosts,
   decide,
+  leaseOf,
   type Member,
   newRecord,
   type Operation,
@@ -158,7 +159,7 @@ test('a restored store grants nothing before all who may know better have regist
   const known = store.entry.record;
   store.ask(b, { kind: 'makeEligible', shadow: c });
   const later = store.entry.record;
-  store.entry = beginEpoch(backup, 2);
+  store.entry = beginEpoch(backup, 2, []);
   // The old primary, back from the dead, finds a record that calls it live.
   const { epoch, generation } = backup.record;
   assert.equal(store.ask(a, { kind: 'goAlone' }, { epoch, generation }).refusal, 'recovering');
@@ -217,4 +218,69 @@ test('generations only grow, by one for each grant, and the eligible shadow is n
       }
     }),
   );
+});
+
+/** Live at `a`, its disks on shared storage. */
+function leasedStore(): Store {
+  const store = new Store();
+  store.entry = newRecord(1, [], { disks: 'd0', renewals: 0 });
+  assert.ok(store.ask(a, { kind: 'start', disks: 'd1', leaseMs: 2000 }).granted);
+  assert.deepEqual(store.entry.record.shared, { disks: 'd1', leaseMs: 2000, renewals: 0 });
+  return store;
+}
+
+test('a renewal changes the name of the lease and nothing else', () => {
+  const store = leasedStore();
+  const before = store.entry.record;
+  assert.ok(store.ask(a, { kind: 'renew' }).granted);
+  assert.notEqual(leaseOf(store.entry.record), leaseOf(before));
+  assert.deepEqual({ ...store.entry.record, shared: before.shared }, before);
+  assert.equal(store.ask(b, { kind: 'renew' }).refusal, 'not-live');
+  const { generation } = store.entry.record;
+  assert.equal(
+    store.ask(a, { kind: 'renew' }, { generation: generation - 1 }).refusal,
+    'generation',
+  );
+});
+
+test('a start past a lease names the lease that has ended', () => {
+  const store = leasedStore();
+  const lapsed = leaseOf(store.entry.record);
+  assert.equal(store.ask(b, { kind: 'start', fenced: true }).refusal, 'lease-renewed');
+  assert.equal(store.ask(b, { kind: 'start', lapsed }).refusal, 'already-live');
+  assert.ok(store.ask(a, { kind: 'renew' }).granted);
+  const start = { kind: 'start', fenced: true, disks: 'd2' } as const;
+  assert.equal(store.ask(b, { ...start, lapsed }).refusal, 'lease-renewed');
+  const revert = { kind: 'revert', saved: 's', fenced: true, lapsed } as const;
+  assert.equal(store.ask(b, revert).refusal, 'lease-renewed');
+  assert.ok(store.ask(b, { ...start, lapsed: leaseOf(store.entry.record) }).granted);
+  assert.equal(store.entry.record.shared?.disks, 'd2');
+  assert.equal(store.ask(a, { kind: 'renew' }).refusal, 'not-live');
+  assert.equal(leaseOf(store.entry.record), undefined, 'none was given with this start');
+});
+
+test('with an eligible shadow there is no lease, and its claim takes the disks over', () => {
+  const store = leasedStore();
+  const lapsed = leaseOf(store.entry.record);
+  assert.ok(store.ask(a, { kind: 'makeEligible', shadow: b }).granted);
+  assert.equal(leaseOf(store.entry.record), undefined);
+  assert.ok(store.ask(b, { kind: 'claim', disks: 'd2' }).granted);
+  assert.deepEqual(store.entry.record.shared, { disks: 'd2', leaseMs: 2000, renewals: 0 });
+  assert.notEqual(leaseOf(store.entry.record), lapsed);
+});
+
+test('shared disks start on every host, also from a saved state', () => {
+  const store = leasedStore();
+  const saved = 'kept';
+  const stop = { kind: 'stop', state: 'suspended', currentReplicas: ['a'], saved } as const;
+  assert.ok(store.ask(a, stop).granted);
+  assert.equal(store.ask(c, { kind: 'start' }).refusal, 'saved-state');
+  assert.ok(store.ask(c, { kind: 'start', restore: saved }).granted);
+});
+
+test('where only some disks are shared, the others have to be current', () => {
+  const store = new Store();
+  store.entry = newRecord(1, ['a'], { disks: 'd0', renewals: 0, partly: true });
+  assert.equal(store.ask(b, { kind: 'start' }).refusal, 'stale-replica');
+  assert.ok(store.ask(a, { kind: 'start' }).granted);
 });

@@ -15,6 +15,10 @@
  * record names it. Nobody starts past a named state without saying so: it is continued, on its host,
  * or discarded by an explicit word (docs/decisions/vm-state.md).
  *
+ * Disks may be shared instead of replicated. Then a live copy without a shadow may hold a *lease*: it
+ * releases nothing behind its end, so somebody who has waited for that may start the machine
+ * elsewhere although the copy's host is lost (lease.ts, docs/decisions/ha.md).
+ *
  * A store that is new or restored from a backup may have forgotten generations. It begins a new
  * epoch, and each record refuses every change until all hosts that may know better have registered
  * what they durably know. To register in an epoch is a promise to act on no grant of an older one,
@@ -41,6 +45,8 @@ export interface VmRecord {
    * copy that died before its first instruction is continued again, if the state is still there.
    */
   readonly saved?: SavedAt | undefined;
+  /** Present where disks of the machine are shared; `currentReplicas` has no say of these. */
+  readonly shared?: SharedDisks | undefined;
   /** The ask that made this generation. */
   readonly claimId: string;
 }
@@ -61,10 +67,19 @@ export type Operation =
       readonly restore?: string;
       /** The operator's word: power on although there is a saved state, which is lost. */
       readonly discardState?: boolean;
+      /** Of shared disks: the name of those that the asker has made of the present ones. */
+      readonly disks?: string | undefined;
+      /** Of shared disks: the lease that the copy shall hold from now on; undefined: none. */
+      readonly leaseMs?: number | undefined;
+      /** `leaseOf` the copy that is put aside, which ended before this was ordered. */
+      readonly lapsed?: string | undefined;
     }
   | { readonly kind: 'makeEligible'; readonly shadow: Member }
   | { readonly kind: 'goAlone' }
-  | { readonly kind: 'claim' }
+  /** `disks`: as in `start`. */
+  | { readonly kind: 'claim'; readonly disks?: string }
+  /** The live copy holds its lease anew, from before it asked; no other generation. */
+  | { readonly kind: 'renew' }
   | {
       readonly kind: 'stop';
       readonly state: 'stopped' | 'suspended';
@@ -73,7 +88,12 @@ export type Operation =
       readonly saved?: string;
     }
   /** The asker's host has a state with disks of its own: the machine is that from now on. */
-  | { readonly kind: 'revert'; readonly saved: string; readonly fenced?: boolean }
+  | {
+      readonly kind: 'revert';
+      readonly saved: string;
+      readonly fenced?: boolean;
+      readonly lapsed?: string | undefined;
+    }
   | { readonly kind: 'read' }
   /** After a new epoch: what this host knows, and whom it may have asked to make eligible. */
   | { readonly kind: 'register'; readonly known: VmRecord; readonly intent: Member | undefined };
@@ -100,6 +120,8 @@ export type Refusal =
   | 'stale-replica'
   /** There is a saved state, and the asker neither continues from it nor discards it. */
   | 'saved-state'
+  /** The lease that was thought to have ended has been renewed since. */
+  | 'lease-renewed'
   /** Nobody has asked the host for this: said by the center, before the arbiter is asked. */
   | 'not-ordered';
 
@@ -109,6 +131,25 @@ export interface Reply {
   readonly granted: boolean;
   readonly refusal: Refusal | undefined;
   readonly record: VmRecord | undefined;
+}
+
+/**
+ * Disks on storage that several hosts reach: they are current for each of these, whoever was live.
+ * Where they are is named here, and a copy that takes them over takes them under another name
+ * (docs/decisions/ha.md), so that nobody reads what an older copy still writes.
+ */
+export interface SharedDisks {
+  /** undefined: there are none yet; whoever starts first makes them. */
+  readonly disks?: string | undefined;
+  /**
+   * Who is live without an eligible shadow holds a lease of so many milliseconds, and releases
+   * nothing beyond it. undefined: there is none, and no loss of the live copy's host ends by itself.
+   */
+  readonly leaseMs?: number | undefined;
+  /** Only some of the disks: a cold start needs a current replica of the others. */
+  readonly partly?: boolean | undefined;
+  /** How often the lease has been renewed since it was given. */
+  readonly renewals: number;
 }
 
 /** What the arbiter stores for one machine. */
@@ -127,8 +168,13 @@ interface Recovery {
   readonly needed: readonly string[];
 }
 
-export function newRecord(epoch: number, currentReplicas: readonly string[]): ArbiterEntry {
+export function newRecord(
+  epoch: number,
+  currentReplicas: readonly string[],
+  shared?: SharedDisks,
+): ArbiterEntry {
   const record: VmRecord = {
+    ...(shared !== undefined && { shared }),
     epoch,
     generation: 0,
     state: 'stopped',
@@ -142,6 +188,16 @@ export function newRecord(epoch: number, currentReplicas: readonly string[]): Ar
 
 export function sameMember(a: Member | undefined, b: Member | undefined): boolean {
   return a !== undefined && b !== undefined && a.host === b.host && a.process === b.process;
+}
+
+/**
+ * The lease that the live copy holds, by a name that every grant changes; undefined where there is
+ * none: a copy that has an eligible shadow needs none, since that one claims.
+ */
+export function leaseOf(record: VmRecord): string | undefined {
+  const { epoch, generation, state, eligibleShadow, shared } = record;
+  if (state !== 'live' || eligibleShadow !== undefined) return undefined;
+  return shared?.leaseMs === undefined ? undefined : `${epoch}.${generation}.${shared.renewals}`;
 }
 
 /** The hosts on whose replicas a cold start loses nothing that the world was told. */
@@ -170,6 +226,7 @@ export function decide(entry: ArbiterEntry, ask: Ask): { entry: ArbiterEntry; re
   if (record.claimId === ask.claimId) return answer(entry, ask, undefined);
   if (ask.epoch !== record.epoch) return answer(entry, ask, 'epoch');
   if (ask.generation !== record.generation) return answer(entry, ask, 'generation');
+  if (operation.kind === 'renew') return renew(entry, ask);
   const change = changeFor(record, ask.member, operation);
   if (typeof change === 'string') return answer(entry, ask, change);
   const { saved: _, ...rest } = record;
@@ -180,26 +237,32 @@ export function decide(entry: ArbiterEntry, ask: Ask): { entry: ArbiterEntry; re
 function changeFor(
   record: VmRecord,
   member: Member,
-  operation: Exclude<Operation, { kind: 'read' | 'register' }>,
+  operation: Exclude<Operation, { kind: 'read' | 'register' | 'renew' }>,
 ): Partial<VmRecord> | Refusal {
   const live = record.state === 'live' && sameMember(record.live, member);
   const { host } = member;
   switch (operation.kind) {
     case 'start': {
-      if (record.state === 'live' && operation.fenced !== true) return 'already-live';
-      const { saved } = record;
+      const why = whyNotFenced(record, operation);
+      if (why !== undefined) return why;
+      const { saved, shared } = record;
+      const isShared = shared !== undefined && shared.partly !== true;
       if (saved !== undefined && operation.discardState !== true) {
         // Behind a start that continued from it the state may be gone: its machine has run on.
-        const isHere = saved.host === host;
+        const isHere = saved.host === host || isShared;
         if (!isHere || (record.state !== 'live' && operation.restore !== saved.id)) {
           return 'saved-state';
         }
       }
-      const current = coldStartHosts(record).includes(host);
+      const current = isShared || coldStartHosts(record).includes(host);
       if (!current && operation.acceptStale !== true) return 'stale-replica';
       const alone = { eligibleShadow: undefined, currentReplicas: [host] };
       const continues = saved !== undefined && operation.restore === saved.id;
-      return { state: 'live', live: member, ...alone, ...(continues && { saved }) };
+      const { disks = shared?.disks, leaseMs } = operation;
+      return {
+        ...{ state: 'live', live: member, ...alone, ...(continues && { saved }) },
+        ...(shared !== undefined && { shared: { ...shared, disks, leaseMs, renewals: 0 } }),
+      };
     }
     case 'makeEligible': {
       if (!live) return 'not-live';
@@ -215,7 +278,12 @@ function changeFor(
       if (record.state !== 'live' || !sameMember(record.eligibleShadow, member)) {
         return 'not-eligible';
       }
-      return { live: member, eligibleShadow: undefined, currentReplicas: [host] };
+      return {
+        ...{ live: member, eligibleShadow: undefined, currentReplicas: [host] },
+        ...(record.shared !== undefined && {
+          shared: { ...record.shared, ...(operation.disks && { disks: operation.disks }) },
+        }),
+      };
     case 'stop': {
       if (!live) return 'not-live';
       const known = operation.currentReplicas.filter((name) =>
@@ -229,8 +297,9 @@ function changeFor(
         ...(operation.saved !== undefined && { saved: { host, id: operation.saved } }),
       };
     }
-    case 'revert':
-      if (record.state === 'live' && operation.fenced !== true) return 'already-live';
+    case 'revert': {
+      const why = whyNotFenced(record, operation);
+      if (why !== undefined) return why;
       return {
         state: 'suspended',
         live: undefined,
@@ -238,28 +307,66 @@ function changeFor(
         currentReplicas: [host],
         saved: { host, id: operation.saved },
       };
+    }
   }
 }
 
-/** What a store does with every record when it starts empty-handed or from a backup. */
-export function beginEpoch(entry: ArbiterEntry, epoch: number): ArbiterEntry {
+/** Whether another copy may still be live, which the asker would put aside. */
+function whyNotFenced(
+  record: VmRecord,
+  { fenced, lapsed }: { readonly fenced?: boolean; readonly lapsed?: string | undefined },
+): Refusal | undefined {
+  if (record.state !== 'live') return undefined;
+  if (fenced !== true) return 'already-live';
+  // One that has come or gone since is another one, too.
+  return leaseOf(record) === lapsed ? undefined : 'lease-renewed';
+}
+
+/** The same generation, and a lease of another name: whoever saw the former one end, saw wrongly. */
+function renew(entry: ArbiterEntry, ask: Ask): { entry: ArbiterEntry; reply: Reply } {
+  const { record } = entry;
+  const { shared } = record;
+  if (record.state !== 'live' || !sameMember(record.live, ask.member)) {
+    return answer(entry, ask, 'not-live');
+  }
+  if (shared === undefined) return answer(entry, ask, undefined);
+  const renewed = { ...record, shared: { ...shared, renewals: shared.renewals + 1 } };
+  return answer({ record: renewed, recovery: undefined }, ask, undefined);
+}
+
+/**
+ * What a store does with every record when it starts empty-handed or from a backup.
+ * @param hosts all that there are: any of them may have started what has shared disks since, and
+ *   none that the record names need know of it
+ */
+export function beginEpoch(
+  entry: ArbiterEntry,
+  epoch: number,
+  hosts: readonly string[],
+): ArbiterEntry {
   assert(epoch > entry.record.epoch, `epoch ${epoch} after ${entry.record.epoch}`);
   const since = entry.recovery?.since ?? entry.record.epoch;
   const record = { ...entry.record, epoch };
   // A stopped machine too: it may have been started since the backup, on one of these.
-  const needed = hostsOf(record);
+  const more = record.shared === undefined ? [] : hosts;
+  const needed = [...new Set([...hostsOf(record), ...more])];
   if (needed.length === 0) return { record, recovery: undefined };
   return { record, recovery: { since, heard: [], needed } };
 }
 
 /** What a store makes of a machine that it has never heard of, when a host registers it. */
-export function adopt(epoch: number, known: VmRecord): ArbiterEntry {
+export function adopt(epoch: number, known: VmRecord, hosts: readonly string[]): ArbiterEntry {
   const since = known.epoch;
   return beginEpoch(
     { record: { ...known, epoch: 0 }, recovery: { since, heard: [], needed: [] } },
     epoch,
+    hosts,
   );
 }
+
+/** Who has still to say what it knows. */
+export const unheardOf = ({ recovery }: ArbiterEntry): readonly string[] =>
+  recovery?.needed.filter((host) => !recovery.heard.includes(host)) ?? [];
 
 /** The operator's word that a host is gone for good and nothing of it runs any more. */
 export function forgetHost(entry: ArbiterEntry, host: string): ArbiterEntry {

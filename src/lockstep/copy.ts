@@ -5,7 +5,7 @@
  * here, between two calls; the process around it notices nothing but the report.
  */
 import type { Reply } from './arbiter.ts';
-import type { Channel, DiskCompletion, DiskOrigin, Link, Micros } from './ports.ts';
+import type { Channel, DiskCompletion, DiskOrigin, Link, Micros, TakenDisks } from './ports.ts';
 import type { Primary } from './primary.ts';
 import type { Shadow } from './shadow.ts';
 import type { Ended, FtStatus } from './status.ts';
@@ -56,6 +56,11 @@ export class Copy {
 
   diskDone(origin: DiskOrigin, completion: DiskCompletion): void {
     this.#present().diskDone(origin, completion);
+  }
+
+  /** What a shadow asked its host for by `Disks.take`. */
+  disksTaken(taken: TakenDisks): void {
+    this.shadow?.disksTaken(taken);
   }
 
   arbiterReplied(reply: Reply): void {

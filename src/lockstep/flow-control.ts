@@ -12,9 +12,11 @@ import type { Micros } from './ports.ts';
 const targetMicros = 20_000;
 const hardMicros = 1_000_000;
 /** Acknowledgements come every ten milliseconds, so shorter windows would measure those. */
-const windowMicros = 100_000;
+const windowMicros = 50_000;
+/** A hiccup of the shadow lies in one window or two; the best of so many is what it can do. */
+const windowsMax = 3;
 /** How much more a shadow that keeps up is given after each window. */
-const growth = 1.5;
+const growth = 1.25;
 /** A lag this far above the target is worked off at the cost of all execution, a nearer one in part. */
 const urgentMicros = 400_000;
 const shareMin = 0.02;
@@ -27,8 +29,8 @@ const restMaxMicros = 50_000;
 
 export class FlowControl {
   #share = 1;
-  /** Work that the shadow does in a microsecond; as much as it was given while it keeps up. */
-  #speed = 1;
+  /** Work that the shadow did in a microsecond, in the last windows. */
+  #speeds: number[] = [];
   #window: { readonly at: Micros; readonly executed: Micros; lagging: boolean } | undefined;
   #work: Micros = 0;
   #restUntil: Micros = 0;
@@ -54,7 +56,7 @@ export class FlowControl {
   update(lag: Micros, executed: Micros, now: Micros, floor = 0): void {
     this.#measure(lag, executed, now);
     const excess = Math.max(0, lag - targetMicros) / urgentMicros;
-    const catchingUp = this.#speed * Math.max(0, 1 - excess);
+    const catchingUp = this.#speed() * Math.max(0, 1 - excess);
     const ceiling = 1 - Math.max(0, lag - 5 * targetMicros) / (hardMicros - 5 * targetMicros);
     const least = Math.max(floor, Math.min(shareMin, ceiling));
     this.#share = Math.max(least, Math.min(1, catchingUp, ceiling));
@@ -69,16 +71,24 @@ export class FlowControl {
     }
     window.lagging &&= lagging;
     if (now - window.at < windowMicros) return;
-    this.#speed = window.lagging
-      ? Math.max(shareMin, Math.min(1, (executed - window.executed) / (now - window.at)))
-      : Math.min(1, this.#speed * growth);
+    // While it keeps up, it did what it was given: it may be able to do more.
+    const speed = window.lagging
+      ? Math.max(shareMin, (executed - window.executed) / (now - window.at))
+      : this.#speed() * growth;
+    this.#speeds.push(Math.min(1, speed));
+    if (this.#speeds.length > windowsMax) this.#speeds.shift();
     this.#window = { at: now, executed, lagging };
+  }
+
+  /** What the shadow can do; of one that has just come it is not known. */
+  #speed(): number {
+    return this.#speeds.length === 0 ? 1 : Math.max(...this.#speeds);
   }
 
   /** No shadow to wait for. */
   reset(): void {
     this.#share = 1;
-    this.#speed = 1;
+    this.#speeds = [];
     this.#window = undefined;
     this.#settle();
   }

@@ -14,6 +14,15 @@ import type { OutputGate } from './output-gate.ts';
 import type { Micros, Ports } from './ports.ts';
 import { type CopyOptions, Primary } from './primary.ts';
 import type { Replayer } from './replayer.ts';
+import type { GoLiveCause, GoLiveStory } from './status.ts';
+
+/** How the shadow came to claim; moments of the host's clock. */
+export interface Lost {
+  readonly cause: GoLiveCause;
+  /** The primary's last sign. */
+  readonly heardAt: Micros;
+  readonly decidedAt: Micros;
+}
 
 /** What a shadow leaves behind. */
 export interface Estate {
@@ -26,6 +35,7 @@ export interface Estate {
   /** Lengths of random bytes that the guest has asked for and not been given. */
   readonly entropyOwed: readonly number[];
   readonly nextCopyRequest: number;
+  readonly lost: Lost;
 }
 
 export function goLive(options: CopyOptions, ports: Ports, estate: Estate, now: Micros): Primary {
@@ -46,6 +56,16 @@ export function goLive(options: CopyOptions, ports: Ports, estate: Estate, now: 
   const primary = new Primary(options, ports, machine, position, hostClock, record, inheritance);
   const kept = gate.open();
   primary.emit(kept);
-  ports.report({ kind: 'went-live', generation: record.generation, resent: kept.length });
+  const { generation } = record;
+  const story = storyOf(estate.lost, ports.clock.now());
+  ports.report({ kind: 'went-live', generation, resent: kept.length, ...story });
   return primary;
+}
+
+function storyOf({ cause, heardAt, decidedAt }: Lost, now: Micros): GoLiveStory {
+  return {
+    cause,
+    detectionMicros: cause === 'handed-over' ? 0 : decidedAt - heardAt,
+    interruptionMicros: now - heardAt,
+  };
 }

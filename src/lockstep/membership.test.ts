@@ -31,7 +31,7 @@ function eligible() {
       return entry.recovery !== undefined;
     },
     begin(backup: ArbiterEntry, epoch: number) {
-      entry = beginEpoch(backup, epoch);
+      entry = beginEpoch(backup, epoch, []);
     },
     get entry() {
       return entry;

@@ -6,7 +6,7 @@
  * `receive`, `closed`), between two steps.
  */
 import type { DiskRequest, Output } from '../machine/effects.ts';
-import type { Ask } from './arbiter.ts';
+import type { Ask, VmRecord } from './arbiter.ts';
 import type { Report } from './status.ts';
 
 /** Microseconds of a clock that never goes back; its origin means nothing. */
@@ -46,6 +46,19 @@ export interface DiskCompletion {
 export interface Disks {
   /** Carries out overlapping requests of one disk in the order of submission, either origin. */
   submit(origin: DiskOrigin, request: DiskRequest): void;
+  /**
+   * Of shared disks: takes them over from the copy that the record names as live, for this one,
+   * which is about to claim. Nobody else releases a write to them any more; what that copy has under
+   * way may still come, and must not reach what is read from now on, unless it has `consented`.
+   * `Copy.disksTaken` is called when they are there; what fails is tried again.
+   */
+  take?(record: VmRecord, consented: boolean): void;
+}
+
+/** Shared disks that are there to be written. */
+export interface TakenDisks {
+  /** Their new name (`SharedDisks.disks`); undefined: they are the present ones. */
+  readonly disks: string | undefined;
 }
 
 /** The way out. What is sent here has left the machine for good. */
@@ -58,8 +71,7 @@ export interface Outputs {
    */
   suppressed(output: Output): void;
   /**
-   * This copy is live now: announce its addresses, tell every switch the generation. From here on a
-   * shared disk must refuse whatever a copy of an older generation still has in its queue.
+   * This copy is live now: announce its addresses, tell every switch the generation.
    */
   announce(epoch: number, generation: number): void;
 }
@@ -73,6 +85,8 @@ export interface ArbiterPort {
 /** Everything a copy needs, live or shadow. */
 export interface Ports {
   readonly clock: Clock;
+  /** Counts also while the host sleeps, whatever the rest of `clock`; without it no lease. */
+  readonly bootClock?: Clock;
   readonly disks: Disks;
   readonly outputs: Outputs;
   /** Without an arbiter a machine runs alone and unprotected. */

@@ -10,6 +10,7 @@
  * primary is asked whether it lives; one that does not answer soon is as good as closed.
  */
 import type { Micros } from './ports.ts';
+import type { GoLiveCause } from './status.ts';
 import { timing } from './timing.ts';
 
 export class PrimaryWatch {
@@ -51,6 +52,12 @@ export class PrimaryWatch {
     this.#trunkOpen = open;
     this.#doubtedAt = closes ? now : undefined;
     return closes;
+  }
+
+  /** Why the primary counts as lost, once it does. */
+  get cause(): Exclude<GoLiveCause, 'handed-over'> {
+    if (this.#closedAt !== undefined && !this.#trunkOpen) return 'closed';
+    return this.#closedAt === undefined && this.#doubtedAt !== undefined ? 'doubted' : 'silent';
   }
 
   get lostAt(): Micros {

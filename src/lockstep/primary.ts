@@ -7,12 +7,13 @@
  *
  * Invariant: every input is in the log before the machine has it, at the machine's exact count.
  */
-import type { Input, Output, Ticks } from '../machine/effects.ts';
+import type { DiskRequest, Input, Output, Ticks } from '../machine/effects.ts';
 import type { Machine, Stop } from '../machine/machine.ts';
 import type { Member, Reply, VmRecord } from './arbiter.ts';
 import { type HostClock, sampleDue } from './clock.ts';
 import { DiskLedger, type DiskShape } from './disk-ledger.ts';
 import { FlowControl } from './flow-control.ts';
+import { Lease } from './lease.ts';
 import { Membership } from './membership.ts';
 import { OutputGate } from './output-gate.ts';
 import type { Channel, DiskCompletion, DiskOrigin, Link, Micros, Ports } from './ports.ts';
@@ -26,7 +27,8 @@ const never = Number.POSITIVE_INFINITY;
 /** Frames that wait for the machine; a network card's ring is not longer. */
 const framesWaitingMax = 1024;
 const batchBytesMax = 64 * 1024;
-const shareWhileStarting = 0.5;
+/** Less would stop a guest for its shadow; with more, a slow one never comes near a busy guest. */
+const shareWhileStarting = 0.15;
 
 /** What a copy is, whatever its role. */
 export interface CopyOptions {
@@ -64,6 +66,11 @@ export class Primary implements Guarded {
   #stop: Stop = 'budget';
   #flushedAt: Micros = 0;
   #fingerprint = { at: 0 as Micros, count: 0n };
+  readonly #lease: Lease | undefined;
+  /** What may leave when the lease is renewed, in order. */
+  #withheld: Output[] = [];
+  /** undefined: it has never held one. */
+  #leaseHeld: boolean | undefined;
 
   /** @param clock the host's clock in the guest's ticks */
   constructor(
@@ -85,6 +92,11 @@ export class Primary implements Guarded {
     this.#ledger = inheritance?.ledger ?? new DiskLedger(ports.disks);
     const membership = inheritance?.membership ?? membershipOf(options, ports, record);
     const { vm, configuration, disks } = options;
+    const { bootClock, arbiter } = ports;
+    if (bootClock !== undefined && arbiter !== undefined && membership !== undefined) {
+      const known = (): VmRecord => membership.record;
+      this.#lease = new Lease(arbiter, vm, options.member, bootClock, known);
+    }
     const firstCopyRequest = inheritance?.nextCopyRequest ?? 0;
     this.protection = new Protection(
       vm,
@@ -97,7 +109,7 @@ export class Primary implements Guarded {
     );
     for (const input of inheritance?.inputs ?? []) this.#inputs.push(input);
     for (const request of machine.pendingDiskRequests()) {
-      if (!this.#ledger.isIssued(request.disk, request.request)) this.#ledger.submit(request);
+      if (!this.#ledger.isIssued(request.disk, request.request)) this.#submit(request);
     }
   }
 
@@ -108,7 +120,7 @@ export class Primary implements Guarded {
   /** One turn of the loop. @returns when the next is needed; sooner if anything arrives */
   step(): Micros {
     const started = this.#ports.clock.now();
-    const wake = this.protection.tick(started);
+    const wake = Math.min(this.protection.tick(started), this.#tickLease(started));
     if (this.ended !== undefined) return never;
     this.#keepTo(started);
     if (this.#mayRun(started)) {
@@ -193,6 +205,7 @@ export class Primary implements Guarded {
 
   #mayRun(now: Micros): boolean {
     if (this.#stop === 'off' || !this.protection.mayRun || this.gate.full) return false;
+    if (this.#withheld.length > 0 || this.#lease?.holds === false) return false;
     return this.#flow.restUntil(now) <= now;
   }
 
@@ -207,6 +220,7 @@ export class Primary implements Guarded {
 
   #nextRun(now: Micros): Micros {
     if (this.#stop === 'off' || !this.protection.mayRun || this.gate.full) return never;
+    if (this.#lease !== undefined && this.#leaseHeld !== true) return never;
     const rest = Math.max(now, this.#flow.restUntil(now));
     if (this.#stop !== 'idle' || this.#inputs.length > 0) return rest;
     const wake = this.machine.wakeTime;
@@ -227,7 +241,7 @@ export class Primary implements Guarded {
     if (output.kind === 'entropy') {
       this.#record({ kind: 'entropy', bytes: this.#ports.entropy(output.length) });
     } else if (output.kind === 'disk' && !this.#isGated(output)) {
-      this.#ledger.submit(output.request);
+      this.#submit(output.request);
     } else if (this.gate.closed) this.gate.hold(output, this.#ports.clock.now());
     else this.emit([output]);
   }
@@ -241,13 +255,41 @@ export class Primary implements Guarded {
 
   emit(outputs: readonly Output[]): void {
     for (const output of outputs) {
-      if (output.kind === 'disk') this.#ledger.submit(output.request);
+      if (this.#withheld.length > 0 || this.#lease?.holds === false) this.#withheld.push(output);
+      else if (output.kind === 'disk') this.#ledger.submit(output.request);
       else this.#ports.outputs.send(output);
     }
   }
 
+  #submit(request: DiskRequest): void {
+    this.emit([{ kind: 'disk', request, count: this.machine.count }]);
+  }
+
+  // --- the lease -----------------------------------------------------------------------------
+
+  #tickLease(now: Micros): Micros {
+    const lease = this.#lease;
+    if (lease === undefined) return never;
+    const next = lease.tick(now);
+    const { holds } = lease;
+    if (holds && this.#withheld.length > 0) {
+      const leaving = this.#withheld;
+      this.#withheld = [];
+      this.emit(leaving);
+    }
+    if (holds !== this.#leaseHeld && this.#leaseHeld !== undefined) {
+      this.#ports.report({ kind: holds ? 'lease-renewed' : 'lease-lapsed' });
+    }
+    if (holds || this.#leaseHeld !== undefined) this.#leaseHeld = holds;
+    return next;
+  }
+
   #saidAll(): boolean {
-    return this.gate.length === 0 && !(this.recorder.listening && this.recorder.behind);
+    return (
+      this.#withheld.length === 0 &&
+      this.gate.length === 0 &&
+      !(this.recorder.listening && this.recorder.behind)
+    );
   }
 
   // --- the log -------------------------------------------------------------------------------
@@ -311,6 +353,9 @@ export class Primary implements Guarded {
   #fingerprintDue(now: Micros): boolean {
     if (this.protection.session?.copying === true) return false;
     const { at, count } = this.#fingerprint;
+    // A recording ends with one, however short it is.
+    const last = this.#stop === 'off' && this.#ports.recording !== undefined;
+    if (last && this.machine.count > count) return true;
     return now - at >= timing.fingerprintMicros && this.machine.count > count;
   }
 
@@ -319,6 +364,7 @@ export class Primary implements Guarded {
   }
 
   sharedDisksQuiet(): boolean {
+    if (this.#withheld.length > 0) return false;
     return this.#disks.every(({ shared }, disk) => !shared || this.#ledger.underWay(disk) === 0);
   }
 
@@ -329,6 +375,16 @@ export class Primary implements Guarded {
   }
 
   arbiterReplied(reply: Reply): void {
+    switch (this.#lease?.receive(reply, this.#ports.clock.now())) {
+      case undefined:
+        break;
+      case 'lost':
+        return this.protection.superseded(reply.record);
+      case 'recovering':
+        return this.protection.arbiterRecovers(reply.record?.epoch ?? 0);
+      default:
+        return;
+    }
     this.protection.arbiterReplied(reply);
   }
 

@@ -17,7 +17,7 @@ import { assert } from '../base/assert.ts';
 import { MalformedBytes } from '../base/bytes.ts';
 import type { Output, Ticks } from '../machine/effects.ts';
 import type { Machine } from '../machine/machine.ts';
-import { type Member, type Reply, sameMember } from './arbiter.ts';
+import { type Member, type Reply, sameMember, type VmRecord } from './arbiter.ts';
 import type { DiskShape } from './disk-ledger.ts';
 import { type Greeting, judge, refuse } from './greeting.ts';
 import type { Membership, Settled } from './membership.ts';
@@ -363,11 +363,8 @@ export class Protection {
     if (settled === undefined || this.ended !== undefined) return;
     const now = this.#now();
     if (!this.#amLive()) {
-      const { live, generation } = this.#membership!.record;
-      const who = live === undefined ? 'nobody' : live.host;
-      const text = `${who} is live since generation ${generation}`;
       if (settled.operation.kind !== 'stop' || !settled.granted) {
-        return this.#end({ kind: 'lost-claim', text });
+        return this.superseded(this.#membership!.record);
       }
     }
     this.#settled(settled, now);
@@ -416,6 +413,14 @@ export class Protection {
   /** The arbiter's store is new or restored: tell it what this copy knows. */
   arbiterRecovers(epoch: number): void {
     this.#membership?.recover(epoch);
+  }
+
+  /** The arbiter has said that another copy is live. */
+  superseded(record: VmRecord | undefined): void {
+    if (this.ended !== undefined) return;
+    const who = record?.live?.host ?? 'nobody';
+    const text = `${who} is live since generation ${record?.generation ?? 0}`;
+    this.#end({ kind: 'lost-claim', text });
   }
 
   #amLive(): boolean {

@@ -20,6 +20,8 @@ export type Advance =
   | { readonly kind: 'waiting' }
   /** The budget is used up. */
   | { readonly kind: 'budget' }
+  /** A debugger's trap was met on the way. */
+  | { readonly kind: 'trap' }
   /** The next entry is a disk completion that the own replica has not reached. */
   | { readonly kind: 'disk-wait' }
   /** The own replica failed where the primary's did not. */
@@ -67,6 +69,11 @@ export class Replayer {
     return this.#head === this.#queue.length;
   }
 
+  /** The count of the next entry, if it has been received. */
+  get nextCount(): bigint | undefined {
+    return this.#queue[this.#head]?.count;
+  }
+
   /** @param firstPosition must follow the last entry received */
   push(firstPosition: number, entries: readonly Entry[]): void {
     if (firstPosition !== this.receivedPosition + 1) {
@@ -92,6 +99,7 @@ export class Replayer {
       const goal = entry.count < until ? entry.count : until;
       const stop = machine.run(goal);
       assert(machine.count <= goal, 'a machine ran beyond its limit');
+      if (stop === 'trap') return { kind: 'trap' };
       if (machine.count < goal) {
         return this.#diverge(entry, `count ${entry.count}`, `${stop} at count ${machine.count}`);
       }

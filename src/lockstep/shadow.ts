@@ -19,10 +19,10 @@ import { MalformedBytes } from '../base/bytes.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { DiskRequest, Output, Ticks } from '../machine/effects.ts';
 import type { Machine, MachineMaker, Restore } from '../machine/machine.ts';
-import { type Member, type Reply, sameMember, type VmRecord } from './arbiter.ts';
+import { type Member, type Operation, type Reply, sameMember, type VmRecord } from './arbiter.ts';
 import { DiskLedger, type DiskShape } from './disk-ledger.ts';
 import type { Entry } from './entries.ts';
-import { goLive } from './go-live.ts';
+import { goLive, type Lost } from './go-live.ts';
 import { LogReceiver } from './log-receiver.ts';
 import { Membership } from './membership.ts';
 import {
@@ -34,7 +34,15 @@ import {
   type Refuse,
 } from './messages.ts';
 import { OutputGate } from './output-gate.ts';
-import type { Channel, DiskCompletion, DiskOrigin, Link, Micros, Ports } from './ports.ts';
+import type {
+  Channel,
+  DiskCompletion,
+  DiskOrigin,
+  Link,
+  Micros,
+  Ports,
+  TakenDisks,
+} from './ports.ts';
 import type { CopyOptions, Primary } from './primary.ts';
 import { PrimaryWatch } from './primary-watch.ts';
 import { type Advance, Replayer } from './replayer.ts';
@@ -77,7 +85,12 @@ export class Shadow {
   readonly #watch: PrimaryWatch;
   #ready = false;
   #consented = false;
+  /** Why and when this copy last decided that it is to go live. */
+  #lost: Lost | undefined;
   #blockedOnDisk = false;
+  /** Shared disks: they have been asked for, and are there, or there are none. */
+  #taking = false;
+  #taken: TakenDisks | undefined;
   /** The machine that went live, in its new role. */
   primary: Primary | undefined;
   ended: Ended | undefined;
@@ -172,6 +185,8 @@ export class Shadow {
         return false;
       case 'budget':
         return true;
+      case 'trap':
+        throw new Error('a shadow has no debugger');
       case 'disk-wait':
         this.#blockedOnDisk = true;
         return false;
@@ -330,7 +345,10 @@ export class Shadow {
     const currentReplicas = [live.host, member.host];
     const claimId = '';
     const state = 'live';
+    // As it was read when this copy began: only who becomes live changes it.
+    const { shared } = this.#membership.record;
     const record = {
+      ...(shared !== undefined && { shared }),
       epoch,
       generation,
       state,
@@ -413,6 +431,11 @@ export class Shadow {
         const due = this.#consented ? now : lostAt;
         if (now < due) return due;
         this.#phase = 'draining';
+        this.#lost = {
+          cause: this.#consented ? 'handed-over' : this.#watch.cause,
+          heardAt,
+          decidedAt: now,
+        };
         return now;
       }
       case 'draining':
@@ -439,7 +462,34 @@ export class Shadow {
       this.#link?.close();
       this.#link = undefined;
     }
-    this.#membership.ask({ kind: this.#isEligible() ? 'claim' : 'read' }, now);
+    // Whose disks are shared reads first: the record names those that are to be taken over.
+    const knows = this.#isEligible() && !this.#hasShared();
+    this.#membership.ask(knows ? this.#claimNow() : { kind: 'read' }, now);
+  }
+
+  #hasShared(): boolean {
+    return this.#disks.some(({ shared }) => shared);
+  }
+
+  #claimNow(): Operation {
+    const disks = this.#taken?.disks;
+    return { kind: 'claim', ...(disks !== undefined && { disks }) };
+  }
+
+  /** Eligible: claims, once shared disks are this copy's own. */
+  #proceed(now: Micros): void {
+    if (this.#taken !== undefined || !this.#hasShared()) {
+      return this.#membership.ask(this.#claimNow(), now);
+    }
+    if (this.#taking) return;
+    this.#taking = true;
+    this.#ports.disks.take!(this.#membership.record, this.#consented);
+  }
+
+  disksTaken(taken: TakenDisks): void {
+    if (this.#phase !== 'claiming' || this.#taken !== undefined) return;
+    this.#taken = taken;
+    this.#proceed(this.#ports.clock.now());
   }
 
   /** By the last record that is known here. */
@@ -457,7 +507,7 @@ export class Shadow {
     if (settled === undefined || this.#phase !== 'claiming') return;
     const now = this.#ports.clock.now();
     if (settled.operation.kind === 'claim' && settled.granted) return this.#goLive(now);
-    if (this.#isEligible()) return this.#membership.ask({ kind: 'claim' }, now);
+    if (this.#isEligible()) return this.#proceed(now);
     const { record } = this.#membership;
     const who = record.live?.host ?? 'nobody';
     const text = `not eligible at generation ${record.generation}: ${who} is live`;
@@ -474,6 +524,7 @@ export class Shadow {
       clock: this.#clock,
       entropyOwed: this.#entropyOwed,
       nextCopyRequest: this.#target.nextRequest,
+      lost: this.#lost!,
     };
     this.primary = goLive(this.#options, this.#ports, estate, now);
     this.#send({ kind: 'claimed', generation: this.#membership.record.generation });

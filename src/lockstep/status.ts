@@ -64,8 +64,29 @@ export type Ended =
   | { readonly kind: 'disk-failed'; readonly text: string }
   | { readonly kind: 'diverged'; readonly text: string; readonly divergence: Divergence };
 
+/**
+ * How a shadow came to go live. `handed-over`: the primary consented; `silent`: it said nothing for
+ * too long; `closed`: its log channel and its host's trunk were both closed; `doubted`: the trunk was
+ * closed, and asked for a sign of life it gave none.
+ */
+export type GoLiveCause = 'handed-over' | 'silent' | 'closed' | 'doubted';
+
+/** A go-live as the shadow has seen it. Times are of its own clock. */
+export interface GoLiveStory {
+  readonly cause: GoLiveCause;
+  /** From the primary's last sign to the decision that it is lost; 0 for a hand-over. */
+  readonly detectionMicros: Micros;
+  /** From the primary's last sign to the first output of this copy: nobody spoke for the machine. */
+  readonly interruptionMicros: Micros;
+}
+
 export type Report =
-  | { readonly kind: 'went-live'; readonly generation: number; readonly resent: number }
+  | ({
+      readonly kind: 'went-live';
+      readonly generation: number;
+      /** Outputs that the primary may have sent already. */
+      readonly resent: number;
+    } & GoLiveStory)
   | { readonly kind: 'protected'; readonly generation: number }
   | { readonly kind: 'need-shadow'; readonly reason: ShadowReason; readonly text: string }
   | {
@@ -75,6 +96,9 @@ export type Report =
     }
   | { readonly kind: 'arbiter-unreachable'; readonly sinceMicros: Micros }
   | { readonly kind: 'arbiter-reachable' }
+  /** The lease could not be renewed in time: this copy stands still, and says nothing. */
+  | { readonly kind: 'lease-lapsed' }
+  | { readonly kind: 'lease-renewed' }
   | { readonly kind: 'shadow-started'; readonly position: number; readonly pauseMicros: Micros }
   | { readonly kind: 'link-resumed'; readonly position: number }
   | { readonly kind: 'disk-error'; readonly disk: number; readonly request: number }

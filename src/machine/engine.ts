@@ -12,6 +12,16 @@ export interface EngineHost {
   deviceStore(physical: bigint, bytes: number, value: bigint): boolean;
   /** The page is about to change while a checkpoint still wants its content. */
   preservePage(page: number): void;
+  /**
+   * The instruction at `hart.pc`, which has a breakpoint, is about to be executed; its budget has
+   * been taken. @returns whether the run ends in front of it
+   */
+  breakpointHere(): boolean;
+  /**
+   * Data were accessed in a page that may be watched (`run.watchedPages`), by the instruction at
+   * hand, which will not trap. @returns whether the run ends behind it
+   */
+  dataAccessed(address: bigint, bytes: number, isStore: boolean): boolean;
 }
 
 export interface Engine {
@@ -30,6 +40,11 @@ export interface Engine {
   flushTranslations(): void;
   /** Drops decoded code: RAM has been replaced. */
   flushCode(): void;
+  /**
+   * Where instructions have breakpoints from now on: virtual addresses, in whatever address space.
+   * What is elsewhere runs as fast as before.
+   */
+  setBreakpoints(addresses: ReadonlySet<bigint>): void;
   /** The guest's clock at a count, from the clock fields in linear memory. */
   timeAt(count: bigint): bigint;
   /** 64 bits over a page of RAM. */

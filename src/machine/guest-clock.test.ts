@@ -12,6 +12,8 @@ const host: EngineHost = {
   deviceLoad: () => undefined,
   deviceStore: () => false,
   preservePage: () => {},
+  breakpointHere: () => false,
+  dataAccessed: () => false,
 };
 const layout = layoutFor(1 << 20);
 const engines = [makeWasmEngine(layout, host), makeReferenceEngine(layout, host)];

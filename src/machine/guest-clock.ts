@@ -10,6 +10,34 @@ const rateShift = 24n;
 /** Behind its span a sample goes on at a sixteenth of its rate, so the clock never stands still. */
 const slowShift = 4n;
 
+/** A clock sample and the count from which it holds. */
+export interface ClockSample {
+  readonly count: bigint;
+  readonly time: bigint;
+  readonly rate: bigint;
+  readonly span: bigint;
+}
+
+/** What the clock reads at a count not before the sample's. */
+export function timeOf(sample: ClockSample, count: bigint): Ticks {
+  const elapsed = count - sample.count;
+  const scaled = (counts: bigint): bigint => (counts * sample.rate) >> rateShift;
+  if (elapsed <= sample.span) return sample.time + scaled(elapsed);
+  const beyond = scaled(elapsed - sample.span) >> slowShift;
+  return sample.time + scaled(sample.span) + beyond;
+}
+
+/** The first count, not before the sample's, at which the clock reads `time` or later. */
+export function countOf(sample: ClockSample, time: Ticks): bigint {
+  const wanted = time - sample.time;
+  if (wanted <= 0n) return sample.count;
+  const within = ceilDivide(wanted << rateShift, sample.rate);
+  if (within <= sample.span) return sample.count + within;
+  const missing = wanted - ((sample.span * sample.rate) >> rateShift);
+  const beyond = ceilDivide(missing << (rateShift + slowShift), sample.rate);
+  return sample.count + sample.span + beyond;
+}
+
 export class GuestClock {
   readonly #view: DataView;
 
@@ -17,7 +45,7 @@ export class GuestClock {
     this.#view = new DataView(memory.buffer, memory.byteOffset);
   }
 
-  get sample(): { count: bigint; time: bigint; rate: bigint; span: bigint } {
+  get sample(): ClockSample {
     const read = (field: { at: number }): bigint => this.#view.getBigUint64(field.at, true);
     return {
       count: read(run.clockCount),
@@ -35,24 +63,12 @@ export class GuestClock {
   }
 
   timeAt(count: bigint): Ticks {
-    const sample = this.sample;
-    const elapsed = count - sample.count;
-    const scaled = (counts: bigint): bigint => (counts * sample.rate) >> rateShift;
-    if (elapsed <= sample.span) return sample.time + scaled(elapsed);
-    const beyond = scaled(elapsed - sample.span) >> slowShift;
-    return sample.time + scaled(sample.span) + beyond;
+    return timeOf(this.sample, count);
   }
 
   /** The first count, not before the sample's, at which the clock reads `time` or later. */
   countAt(time: Ticks): bigint {
-    const sample = this.sample;
-    const wanted = time - sample.time;
-    if (wanted <= 0n) return sample.count;
-    const within = ceilDivide(wanted << rateShift, sample.rate);
-    if (within <= sample.span) return sample.count + within;
-    const missing = wanted - ((sample.span * sample.rate) >> rateShift);
-    const beyond = ceilDivide(missing << (rateShift + slowShift), sample.rate);
-    return sample.count + sample.span + beyond;
+    return countOf(this.sample, time);
   }
 }
 

@@ -59,6 +59,13 @@ export const run = {
   exit: control('word', 4),
   /** The last number given to a page's code; see `codePage`. */
   codeVersion: control('word', 4),
+  /** For a debugger: how many breakpoints there are. */
+  breakpoints: control('word', 4),
+  /** For a debugger: bit n is set if data in a virtual page that is n modulo 64 are watched. */
+  watchedPages: control('u64', 8),
+  /** The first byte that is watched, and the one behind the last. */
+  watchedFrom: control('u64', 8),
+  watchedTo: control('u64', 8),
 } as const;
 
 /** Bits of `run.stopRequest`. */
@@ -71,6 +78,8 @@ export const stopReason = {
   yield: 4,
   /** ECALL from S-mode to the built-in firmware. */
   firmware: 8,
+  /** A debugger's trap; nothing that a guest could notice has happened. */
+  trap: 16,
 } as const;
 
 /** Bits of the per-page flags: who must hear of a store into the page. */

@@ -14,7 +14,15 @@ export type Stop =
   /** Every hart waits; only an input can wake one. The count may be short of `until`. */
   | 'idle'
   /** The machine is switched off (by the guest or by control); it never runs again. */
-  | 'off';
+  | 'off'
+  /** A debugger's breakpoint or watchpoint was met, of which lockstep sets none. */
+  | 'trap';
+
+/** The same hart and deadline at two moments: it has not been dealt with in between. */
+export interface UnservedTimer {
+  readonly hart: number;
+  readonly deadline: Ticks;
+}
 
 export interface Machine {
   /** Instructions retired plus traps taken by all harts since power-on. */
@@ -28,6 +36,13 @@ export interface Machine {
    * When the machine is idle, a clock sample at or after this time wakes it.
    */
   readonly wakeTime: Ticks | undefined;
+
+  /**
+   * The oldest timer interrupt that the guest has asked for, has left enabled, and has not dealt with
+   * although it is due. A guest that responds arms its timer anew within milliseconds; one that waits
+   * without a timer, or computes without one, has none.
+   */
+  readonly unservedTimer: UnservedTimer | undefined;
 
   /** Runs up to `until`, never beyond. Where it stops changes nothing that a guest can see. */
   run(until: bigint): Stop;
@@ -46,6 +61,19 @@ export interface Machine {
 
   /** Begins a checkpoint of the present state. Several may be under way at a time. */
   checkpoint(): Checkpoint;
+
+  /** Begins a series of checkpoints. */
+  checkpointSeries(): CheckpointSeries;
+}
+
+/**
+ * Checkpoints that follow each other. To restore the last, add all of its chunks and then those of
+ * each before it but their first, which is not RAM, back to one that is whole.
+ */
+export interface CheckpointSeries {
+  /** The present state, or what differs from the checkpoint before; that one must have ended. */
+  next(whole: boolean): Checkpoint;
+  end(): void;
 }
 
 /**
@@ -68,7 +96,10 @@ export interface Checkpoint {
 
 /** The other end of a checkpoint. */
 export interface Restore {
-  /** Malformed or foreign chunks throw `MalformedBytes` or an `UmbraError`. */
+  /**
+   * Malformed or foreign chunks throw `MalformedBytes` or an `UmbraError`. Of a page that comes more
+   * than once the first counts.
+   */
   add(chunk: Uint8Array): void;
   /** The machine, once every chunk has been added; bit-identical to the one that was saved. */
   finish(): Machine;

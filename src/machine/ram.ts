@@ -7,6 +7,8 @@ import { ByteReader, ByteWriter, MalformedBytes } from '../base/bytes.ts';
 import type { GuestMemory } from './device.ts';
 import type { Engine } from './engine.ts';
 import { type Layout, pageBytes, pageFlag, pageShift, ramBase } from './layout.ts';
+import { RamChanges, RamDelta } from './ram-changes.ts';
+import { RamHistory, type RamLayer } from './ram-history.ts';
 
 /** The hash of a page is scaled by an odd number made of its place, so pages cannot be exchanged. */
 const placeFactor = 0x9e3779b97f4a7c15n;
@@ -21,6 +23,9 @@ export class Ram implements GuestMemory {
   readonly #zeroHash: bigint;
   /** Those under way: a shadow's, a snapshot's. */
   readonly #checkpoints = new Set<RamCheckpoint>();
+  readonly #history = new RamHistory();
+  readonly #changes = new Set<RamChanges>();
+  readonly #deltas = new Set<RamDelta>();
 
   constructor(engine: Engine, layout: Layout) {
     this.#engine = engine;
@@ -90,7 +95,13 @@ export class Ram implements GuestMemory {
     // A page that nobody has touched since stands in no write translation: it is hashed where it is
     // read anyway, a few at a time, so that the first fingerprint behind it finds little to do.
     const passed = (page: number): void => this.#hashAgain(page);
-    const checkpoint = new RamCheckpoint(this.#memory, this.#layout, passed, this.#checkpoints);
+    const checkpoint = new RamCheckpoint(
+      this.#memory,
+      this.#layout,
+      passed,
+      this.#checkpoints,
+      (page) => this.#isAwaited(page),
+    );
     this.#checkpoints.add(checkpoint);
     return checkpoint;
   }
@@ -98,19 +109,131 @@ export class Ram implements GuestMemory {
   /** The engine says that a page is about to change. */
   preserve(page: number): void {
     for (const checkpoint of this.#checkpoints) checkpoint.preserve(page);
+    for (const delta of this.#deltas) delta.preserve(page);
+    for (const changes of this.#changes) changes.note(page);
+    if (this.#history.wants(page)) this.#history.keep(page, this.#copy(page));
   }
 
-  /** One chunk of a checkpoint into RAM. */
-  restoreChunk(chunk: Uint8Array): void {
-    const reader = new ByteReader(chunk);
-    while (reader.remaining > 0) {
-      const page = reader.varint();
-      if (page >= this.#layout.ramPages) throw new MalformedBytes(`no page ${page} in this RAM`);
-      const bytes = reader.raw(pageBytes);
-      this.write(BigInt(ramBase + page * pageBytes), bytes);
-      // Nothing has run yet, so there are no translations.
-      this.#hashAgain(page);
+  /** Whether somebody beside checkpoints of all RAM wants to hear of the next store into a page. */
+  #isAwaited(page: number): boolean {
+    if (this.#history.wants(page)) return true;
+    for (const changes of this.#changes) if (!changes.has(page)) return true;
+    for (const delta of this.#deltas) if (delta.wants(page)) return true;
+    return false;
+  }
+
+  // --- What has changed
+
+  trackChanges(): RamChanges {
+    const changes = new RamChanges();
+    this.#changes.add(changes);
+    this.#awaitStores();
+    return changes;
+  }
+
+  endTracking(changes: RamChanges): void {
+    this.#changes.delete(changes);
+  }
+
+  /** What has changed so far counts as seen; what follows is noted anew. */
+  takeChanges(changes: RamChanges): ReadonlySet<number> {
+    const pages = changes.take();
+    this.#awaitStores();
+    return pages;
+  }
+
+  beginDelta(pages: ReadonlySet<number>): RamDelta {
+    const pageAt = (page: number): Uint8Array => {
+      const at = this.#layout.ramAt + page * pageBytes;
+      return this.#memory.subarray(at, at + pageBytes);
+    };
+    const delta = new RamDelta(pages, pageAt, (ended) => this.#deltas.delete(ended));
+    this.#deltas.add(delta);
+    return delta;
+  }
+
+  #awaitStores(): void {
+    this.#flagAll(pageFlag.checkpoint);
+    this.#engine.flushTranslations();
+  }
+
+  // --- Going back
+
+  /** Bytes that are kept for going back. */
+  get historyBytes(): number {
+    return this.#history.bytes;
+  }
+
+  beginLayer(): RamLayer {
+    this.#awaitStores();
+    return this.#history.begin();
+  }
+
+  /** RAM as it was when this layer began. */
+  rewind(layer: RamLayer): void {
+    const changed = this.#history.unwind(layer);
+    for (const page of changed.keys()) {
+      // Whatever a checkpoint under way still wants is set aside; the layer has it again later.
+      this.#engine.noteStore(page);
     }
+    layer.clear();
+    for (const [page, kept] of changed) {
+      const at = this.#layout.ramAt + page * pageBytes;
+      if (kept === undefined) this.#memory.fill(0, at, at + pageBytes);
+      else this.#memory.set(kept, at);
+    }
+    this.#awaitStores();
+  }
+
+  forgetLayer(layer: RamLayer): void {
+    this.#history.forget(layer);
+  }
+
+  #copy(page: number): Uint8Array | undefined {
+    if (!this.#isTouched(page)) return undefined;
+    const at = this.#layout.ramAt + page * pageBytes;
+    return this.#memory.slice(at, at + pageBytes);
+  }
+
+  /**
+   * RAM becomes that of a checkpoint, or of a series of them from the last to the first: of a page
+   * that comes again, the first counts. Pages that are the same already are left alone, with all
+   * that was made of them.
+   */
+  beginRestore(): RamRestore {
+    const seen = new Uint8Array(this.#layout.ramPages);
+    this.#history.forgetAll();
+    this.#engine.flushTranslations();
+    return {
+      add: (chunk) => {
+        const reader = new ByteReader(chunk);
+        while (reader.remaining > 0) {
+          const page = reader.varint();
+          if (page >= seen.length) throw new MalformedBytes(`no page ${page} in this RAM`);
+          const bytes = reader.raw(pageBytes);
+          if (seen[page] === 0) this.#become(page, bytes);
+          seen[page] = 1;
+        }
+      },
+      finish: () => {
+        const zeros = new Uint8Array(pageBytes);
+        for (let page = 0; page < seen.length; page++) {
+          if (seen[page] === 0 && this.#isTouched(page)) this.#become(page, zeros);
+        }
+      },
+    };
+  }
+
+  /** There are no translations while RAM is restored. */
+  #become(page: number, bytes: Uint8Array): void {
+    const at = this.#layout.ramAt + page * pageBytes;
+    if (sameBytes(this.#memory.subarray(at, at + pageBytes), bytes)) return;
+    this.write(BigInt(ramBase + page * pageBytes), bytes);
+    this.#hashAgain(page);
+  }
+
+  #isTouched(page: number): boolean {
+    return (this.#memory[this.#layout.pageFlagsAt + page]! & pageFlag.touched) !== 0;
   }
 
   #place(address: bigint, length: number): number | undefined {
@@ -128,6 +251,12 @@ export class Ram implements GuestMemory {
   }
 }
 
+/** RAM on its way to another content. */
+export interface RamRestore {
+  add(chunk: Uint8Array): void;
+  finish(): void;
+}
+
 /** Pages read and hashed for one chunk at most: a megabyte, about a millisecond. */
 const pagesReadMax = 256;
 
@@ -141,20 +270,26 @@ export class RamCheckpoint {
   readonly #passed: (page: number) => void;
   /** All that are under way, this one included. */
   readonly #all: Set<RamCheckpoint>;
+  readonly #isAwaited: (page: number) => boolean;
   readonly #preserved = new Map<number, Uint8Array>();
   #cursor = 0;
 
-  /** @param passed told of each page that is copied as it stands in RAM */
+  /**
+   * @param passed told of each page that is copied as it stands in RAM
+   * @param isAwaited whether others than checkpoints wait for a store into a page
+   */
   constructor(
     memory: Uint8Array,
     layout: Layout,
     passed: (page: number) => void,
     all: Set<RamCheckpoint>,
+    isAwaited: (page: number) => boolean,
   ) {
     this.#memory = memory;
     this.#layout = layout;
     this.#passed = passed;
     this.#all = all;
+    this.#isAwaited = isAwaited;
   }
 
   get bytesLeft(): number {
@@ -214,6 +349,7 @@ export class RamCheckpoint {
 
   /** This one does not wait for the page any more; another one may. */
   #unflag(page: number): void {
+    if (this.#isAwaited(page)) return;
     for (const other of this.#all) if (other.#cursor <= page) return;
     const at = this.#layout.pageFlagsAt + page;
     this.#memory[at] = this.#memory[at]! & ~pageFlag.checkpoint;
@@ -223,5 +359,16 @@ export class RamCheckpoint {
 function isZero(bytes: Uint8Array): boolean {
   const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
   for (let at = 0; at < words.length; at++) if (words[at] !== 0) return false;
+  return true;
+}
+
+/** Both of a whole page. */
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  const left = new DataView(a.buffer, a.byteOffset);
+  const right = new DataView(b.buffer, b.byteOffset);
+  for (let at = 0; at < pageBytes; at += 8) {
+    if (left.getInt32(at, true) !== right.getInt32(at, true)) return false;
+    if (left.getInt32(at + 4, true) !== right.getInt32(at + 4, true)) return false;
+  }
   return true;
 }

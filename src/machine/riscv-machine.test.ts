@@ -3,7 +3,6 @@ import test from 'node:test';
 import { makeReferenceEngine } from '../engine/reference.ts';
 import { makeWasmEngine } from '../engine/wasm-engine.ts';
 import { assemble } from '../isa/assemble.ts';
-import { readSnapshot, writeSnapshot } from '../lockstep/recording.ts';
 import type { EngineMaker } from './engine.ts';
 import { ramBase } from './layout.ts';
 import type { Machine } from './machine.ts';
@@ -137,8 +136,12 @@ test('a checkpoint reads a bounded stretch of zeros at a time, and all that lies
   };
   const machine = new RiscvMachine(made);
   assert.equal(throughCheckpoint(made, machine), machine.fingerprint());
-  const snapshot = Buffer.concat([...writeSnapshot(new Uint8Array(), 0, machine.checkpoint())]);
-  assert.equal(readSnapshot(snapshot).chunks.length, 2);
+  const whole = machine.checkpoint();
+  let filled = 0;
+  for (let chunk = whole.next(1 << 20); chunk; chunk = whole.next(1 << 20)) {
+    if (chunk.length > 0) filled++;
+  }
+  assert.equal(filled, 2);
   const checkpoint = machine.checkpoint();
   checkpoint.next(1);
   const before = checkpoint.bytesLeft;

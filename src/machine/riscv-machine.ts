@@ -9,15 +9,26 @@ import { assert } from '../base/assert.ts';
 import { ByteReader, ByteWriter, MalformedBytes } from '../base/bytes.ts';
 import { hash64 } from '../base/hash64.ts';
 import { hart } from '../isa/hart-state.ts';
+import { DebugTraps, type Trap, type Traps } from './debug-traps.ts';
 import type { DeviceOutput, GuestMemory, HartLines } from './device.ts';
 import type { DiskRequest, Input, Output, Ticks } from './effects.ts';
 import type { Engine, EngineMaker } from './engine.ts';
 import { type FirmwareContext, firmwareCall, hsm, startSupervisor } from './firmware.ts';
-import { GuestClock } from './guest-clock.ts';
+import { type ClockSample, GuestClock } from './guest-clock.ts';
 import { Harts, line, never } from './harts.ts';
+import { Inspection } from './inspection.ts';
 import { layoutFor, run, stopReason } from './layout.ts';
-import type { Checkpoint, Machine, Restore, Stop } from './machine.ts';
-import { Ram } from './ram.ts';
+import type {
+  Checkpoint,
+  CheckpointSeries,
+  Machine,
+  Restore,
+  Stop,
+  UnservedTimer,
+} from './machine.ts';
+import { Ram, type RamCheckpoint } from './ram.ts';
+import type { RamDelta } from './ram-changes.ts';
+import type { RamLayer } from './ram-history.ts';
 
 /** What is behind the bus, as one. `board/` makes it of the devices. */
 export interface Peripherals {
@@ -73,6 +84,13 @@ export interface Position {
   readonly satp: bigint;
 }
 
+/** A point of the past to which this machine, and no other, can go back. */
+export interface Point {
+  readonly count: bigint;
+  readonly state: Uint8Array;
+  readonly layer: RamLayer;
+}
+
 /** Counts for which a hart keeps its turn while others wait for theirs. */
 const turnCounts = 50_000n;
 /** The longest single run of an engine; only a bound for 32-bit budgets. */
@@ -102,6 +120,12 @@ export class RiscvMachine implements Machine {
   #nextTimer: bigint | undefined;
   /** While the engine runs: the count at which its present run would end. */
   #runEnd: bigint | undefined;
+  readonly #traps: DebugTraps;
+  #hartStepped = false;
+  /** For a debugger: runs end behind each instruction of this hart. */
+  stepHart: number | undefined;
+  /** Registers and memory, for those who look at the machine between runs. */
+  readonly inspection: Inspection;
 
   /** @param images what RAM holds at first; a restore brings its own, and a reset loads them all */
   constructor(parts: MachineParts, images: readonly BootImage[] = parts.bootImages) {
@@ -111,12 +135,24 @@ export class RiscvMachine implements Machine {
       deviceLoad: (physical, bytes) => this.#peripherals.read(physical, bytes),
       deviceStore: (physical, bytes, value) => this.#peripherals.write(physical, bytes, value),
       preservePage: (page) => this.#ram.preserve(page),
+      breakpointHere: () => {
+        const { hart: index, pc } = this.position;
+        return this.#traps.breakpointMet(this.#countNow(), index, pc);
+      },
+      dataAccessed: (address, bytes, isStore) =>
+        this.#traps.dataAccessed(this.#countNow(), this.#harts.running, address, bytes, isStore),
     });
     const { memory } = this.#engine;
     this.#view = new DataView(memory.buffer);
     this.#harts = new Harts(memory, parts.hartCount);
     this.#clock = new GuestClock(memory);
     this.#ram = new Ram(this.#engine, layout);
+    this.#traps = new DebugTraps(this.#engine, (pages, from, to) => {
+      this.#view.setBigUint64(run.watchedPages.at, pages, true);
+      this.#view.setBigUint64(run.watchedFrom.at, from, true);
+      this.#view.setBigUint64(run.watchedTo.at, BigInt.asUintN(64, to), true);
+    });
+    this.inspection = new Inspection(this.#harts, this.#ram);
     this.#peripherals = parts.makePeripherals({
       memory: {
         view: (address, length) => this.#ram.view(address, length),
@@ -145,12 +181,35 @@ export class RiscvMachine implements Machine {
     return this.#clock.timeAt(this.#count);
   }
 
+  /** From which the guest's time at each count since then follows. */
+  get clockSample(): ClockSample {
+    return this.#clock.sample;
+  }
+
   get wakeTime(): Ticks | undefined {
     let earliest = this.#peripherals.wakeTime();
     for (const compare of this.#armedTimers()) {
       if (earliest === undefined || compare < earliest) earliest = compare;
     }
     return earliest;
+  }
+
+  get unservedTimer(): UnservedTimer | undefined {
+    let oldest: UnservedTimer | undefined;
+    for (let index = 0; index < this.#harts.hartCount; index++) {
+      if (this.#harts.getWord(index, hart.hsmState) !== hsm.started) continue;
+      const due = this.#harts.get(index, hart.mipLines) & this.#harts.get(index, hart.mie);
+      const compares = [
+        [line.supervisorTimer, hart.stimecmp],
+        [line.machineTimer, hart.mtimecmp],
+      ] as const;
+      for (const [mask, field] of compares) {
+        const deadline = this.#harts.get(index, field);
+        if ((due & mask) === 0n || (oldest && oldest.deadline <= deadline)) continue;
+        oldest = { hart: index, deadline };
+      }
+    }
+    return oldest;
   }
 
   get position(): Position {
@@ -167,11 +226,29 @@ export class RiscvMachine implements Machine {
   // --- Running
 
   run(until: bigint): Stop {
+    return this.#run(until, undefined) as Stop;
+  }
+
+  /** Like `run`, and ends ahead of a hand-over to another hart. */
+  runTurn(until: bigint): Stop | 'turn' {
+    return this.#run(until, this.nextHart);
+  }
+
+  #run(until: bigint, hartOfTurn: number | undefined): Stop | 'turn' {
+    this.#traps.runBegins();
+    this.#hartStepped = false;
     while (this.#count < until) {
       if (this.#power === 'off') return 'off';
       this.#fireTimers();
+      if (hartOfTurn !== undefined && this.nextHart !== hartOfTurn) return 'turn';
       if (!this.#giveTurn()) return 'idle';
-      this.#runHart(until);
+      const steps = this.stepHart === this.#harts.running;
+      this.#runHart(steps ? this.#count + 1n : until);
+      this.#hartStepped ||= steps;
+      if (steps || this.#traps.met !== undefined) {
+        this.#fireTimers();
+        return 'trap';
+      }
     }
     // What is due at this very count happens now, so that the state here is one and the same
     // whether the run was cut here or not.
@@ -227,6 +304,21 @@ export class RiscvMachine implements Machine {
       return true;
     }
     return false;
+  }
+
+  /** The hart that executes what comes next, or undefined if all of them wait. */
+  get nextHart(): number | undefined {
+    const harts = this.#harts;
+    const ready = (index: number): boolean =>
+      harts.getWord(index, hart.hsmState) === hsm.started &&
+      (harts.getWord(index, hart.waiting) === 0 || harts.interruptPending(index));
+    const { hartCount, running } = harts;
+    if ((hartCount === 1 || this.#turnLeft > 0n) && ready(running)) return running;
+    for (let step = 1; step <= hartCount; step++) {
+      const candidate = (running + step) % hartCount;
+      if (ready(candidate)) return candidate;
+    }
+    return undefined;
   }
 
   #canRun(index: number): boolean {
@@ -390,6 +482,51 @@ export class RiscvMachine implements Machine {
     this.#harts.setWord(index, hart.privilege, 3);
   }
 
+  // --- Debugging
+
+  setTraps(traps: Traps): void {
+    this.#traps.set(traps);
+  }
+
+  /** What ended the last run, if it was a trap. */
+  get trap(): Trap | undefined {
+    return this.#traps.met;
+  }
+
+  /** Whether the last run ended behind an instruction of `stepHart`. */
+  get hartStepped(): boolean {
+    return this.#hartStepped;
+  }
+
+  /** The next instruction is executed even if it has a breakpoint. */
+  passBreakpoint(): void {
+    this.#traps.passAt(this.#count);
+  }
+
+  /** Bytes of RAM that are kept for going back. */
+  get historyBytes(): number {
+    return this.#ram.historyBytes;
+  }
+
+  /** Marks the present, so that `rewind` can come back here. Outputs must have been taken. */
+  keepPoint(): Point {
+    assert(this.#outputs.length === 0, 'a point with outputs that nobody has taken');
+    return { count: this.#count, state: this.#saveState(), layer: this.#ram.beginLayer() };
+  }
+
+  /** Goes back, bit for bit; later points are gone, this one stays. */
+  rewind(point: Point): void {
+    this.#ram.rewind(point.layer);
+    this.#restoreState(point.state);
+    this.#outputs = [];
+    this.#resetWanted = false;
+  }
+
+  /** Earlier and later points stay. */
+  forgetPoint(point: Point): void {
+    this.#ram.forgetLayer(point.layer);
+  }
+
   // --- State
 
   fingerprint(): bigint {
@@ -398,9 +535,23 @@ export class RiscvMachine implements Machine {
   }
 
   checkpoint(): Checkpoint {
+    return this.#checkpoint(this.#ram.beginCheckpoint());
+  }
+
+  checkpointSeries(): CheckpointSeries {
+    const changes = this.#ram.trackChanges();
+    return {
+      next: (whole) => {
+        const pages = this.#ram.takeChanges(changes);
+        return this.#checkpoint(whole ? this.#ram.beginCheckpoint() : this.#ram.beginDelta(pages));
+      },
+      end: () => this.#ram.endTracking(changes),
+    };
+  }
+
+  #checkpoint(ram: RamCheckpoint | RamDelta): Checkpoint {
     const count = this.#count;
     let state: Uint8Array | undefined = this.#saveState();
-    const ram = this.#ram.beginCheckpoint();
     return {
       count,
       get bytesLeft() {
@@ -462,17 +613,28 @@ export class RiscvMachine implements Machine {
 
   /** The other end of a checkpoint: a machine of the same parts, filled chunk by chunk. */
   static restore(parts: MachineParts): Restore {
-    const machine = new RiscvMachine(parts, []);
+    return new RiscvMachine(parts, []).become();
+  }
+
+  /**
+   * The other end of a checkpoint, in place of this machine's own state, which is lost whatever comes
+   * of it. What was translated of pages that are the same stays. All points are gone.
+   */
+  become(): Restore {
+    const ram = this.#ram.beginRestore();
     let state: Uint8Array | undefined;
     return {
       add(chunk) {
         if (state === undefined) state = chunk.slice();
-        else machine.#ram.restoreChunk(chunk);
+        else ram.add(chunk);
       },
-      finish() {
+      finish: () => {
         if (state === undefined) throw new MalformedBytes('a checkpoint without a state');
-        machine.#restoreState(state);
-        return machine;
+        ram.finish();
+        this.#restoreState(state);
+        this.#outputs = [];
+        this.#resetWanted = false;
+        return this;
       },
     };
   }

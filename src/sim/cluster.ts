@@ -5,6 +5,7 @@
  * simple as it can be: it starts a shadow where one is missing, connects copies, and cold-starts the
  * machine when all its processes have certainly ended.
  */
+import { Leases } from '../center/leases.ts';
 import {
   type ArbiterEntry,
   type Ask,
@@ -12,8 +13,10 @@ import {
   beginEpoch,
   coldStartHosts,
   decide,
+  leaseOf,
   type Member,
   newRecord,
+  type Operation,
   type Reply,
   type VmRecord,
 } from '../lockstep/arbiter.ts';
@@ -33,13 +36,20 @@ import { Process } from './process.ts';
 import { claimWithoutCompare, openGate, type Sabotage, tamperFor } from './sabotage.ts';
 import { continued, forgetStale, type SavedState, Suspending } from './saved-states.ts';
 import type { Scheduler } from './scheduler.ts';
+import { SharedStore } from './shared-store.ts';
 
 const vm = 'vm';
+/** As far from each other as the lease allows for. */
+const clockRates = [0.99, 1, 1.01] as const;
+
+type StartHow = Omit<Extract<Operation, { kind: 'start' }>, 'kind' | 'fenced'>;
 
 export interface ClusterOptions {
   readonly maker: MachineMaker;
   readonly hosts: number;
   readonly disks: readonly { readonly shared: boolean }[];
+  /** Of shared disks: milliseconds; undefined: no host's loss ends by itself. */
+  readonly leaseMs?: number | undefined;
   /** A deliberate mistake, to see a checker catch it. */
   readonly sabotage: Sabotage | undefined;
 }
@@ -48,6 +58,8 @@ export interface SimHost {
   readonly name: string;
   readonly disks: SimDisk[];
   up: boolean;
+  /** How fast its clock runs. */
+  readonly clockRate: number;
   /** What the host has durably stored about the machine. */
   readonly knowledge: ArbiterKnowledge;
   /** A machine's state that is durable here. */
@@ -62,7 +74,11 @@ export class Cluster {
   readonly processes: Process[] = [];
   readonly checkers: readonly Checker[];
   readonly violations: string[] = [];
-  readonly #shared: (SimDisk | undefined)[];
+  readonly #shared: SharedStore;
+  #leases: Leases;
+  readonly #centerRate: number;
+  /** A restart is under way. */
+  #isTaking = false;
   readonly #shapes: DiskShape[];
   entry: ArbiterEntry;
   #history: ArbiterEntry[] = [];
@@ -80,6 +96,8 @@ export class Cluster {
   resumes = 0;
   readonly suspending = new Suspending(this);
   coldStarts = 0;
+  /** Starts elsewhere because a lease had ended. */
+  restarts = 0;
   goLives = 0;
   /** The machine was switched off by order: nobody may start it again. */
   off = false;
@@ -98,17 +116,23 @@ export class Cluster {
       length: blockBytes * random.between(1, 3) + 512 * random.between(0, 8),
       shared,
     }));
-    this.#shared = this.#shapes.map(({ length, shared }) =>
-      shared ? new SimDisk(scheduler, length) : undefined,
-    );
+    const lengths = this.#shapes.map(({ length, shared }) => (shared ? length : undefined));
+    this.#shared = new SharedStore(scheduler, lengths, (text) => this.violation('fencing', text));
+    const rate = (): number => (options.leaseMs === undefined ? 1 : random.pick(clockRates));
+    this.#centerRate = rate();
+    this.#leases = this.#newLeases();
     for (let host = 0; host < options.hosts; host++) {
       const disks = this.#shapes.map(({ length }) => new SimDisk(scheduler, length));
       // Old replicas hold old things; only the first host's is current.
       if (host > 0) for (const disk of disks) disk.fill(random.bytes(disk.bytes.length));
       const knowledge = new ArbiterKnowledge();
-      this.hosts.push({ name: `h${host}`, disks, up: true, knowledge, saved: undefined });
+      const clean = { up: true, clockRate: rate(), knowledge, saved: undefined };
+      this.hosts.push({ name: `h${host}`, disks, ...clean });
     }
-    this.entry = newRecord(this.#epoch, ['h0']);
+    const anyShared = options.disks.some(({ shared }) => shared);
+    const partly = !options.disks.every(({ shared }) => shared);
+    const shared = { disks: 'd0', renewals: 0, ...(partly && { partly }) };
+    this.entry = newRecord(this.#epoch, ['h0'], anyShared ? shared : undefined);
     this.network.tamper = tamperFor(options.sabotage, scheduler);
   }
 
@@ -124,7 +148,42 @@ export class Cluster {
   }
 
   diskOf(process: Process, disk: number): SimDisk {
-    return this.#shared[disk] ?? this.host(process.host).disks[disk]!;
+    const name = process.shared ?? this.entry.record.shared?.disks;
+    const shared = name === undefined ? undefined : this.#shared.set(name)[disk];
+    return shared ?? this.host(process.host).disks[disk]!;
+  }
+
+  /** The clock of a process's host, which counts while the process stands still, too. */
+  bootTime(process: Process): number {
+    if (this.options.sabotage === 'endless-lease') return 0;
+    return process.now() * this.host(process.host).clockRate;
+  }
+
+  /** A shadow is about to claim: the shared disks become its own. */
+  takeDisks(process: Process, record: VmRecord, consented: boolean): void {
+    const { random } = this.scheduler;
+    this.scheduler.after(random.between(50, 20_000), () => {
+      if (!process.alive) return;
+      const disks = consented ? undefined : this.#copyDisks(process, record);
+      // By consent the same set, which is the primary's until the claim is granted.
+      if (disks === undefined) process.shared = record.shared!.disks!;
+      process.deliver(() => process.copy.disksTaken({ disks }));
+    });
+  }
+
+  /** @returns the name of a copy of the present shared disks, which is this process's from now on */
+  #copyDisks(process: Process, { epoch, generation, shared }: VmRecord): string {
+    const isUnfenced = this.options.sabotage === 'unfenced-disks';
+    const own = `${epoch}-${generation + 1}-${process.member.process}`;
+    const name = isUnfenced ? shared!.disks! : own;
+    if (!isUnfenced) this.#shared.copy(shared!.disks!, name);
+    this.#putDisksToUse(process, name);
+    return name;
+  }
+
+  #putDisksToUse(process: Process, name: string): void {
+    process.shared = name;
+    this.#shared.use(name, process);
   }
 
   get primaries(): Process[] {
@@ -154,6 +213,7 @@ export class Cluster {
 
   announced(from: Process, epoch: number, generation: number): void {
     this.goLives++;
+    if (from.shared !== undefined) this.#shared.use(from.shared, from);
     this.scheduler.trace(`${from.name} goes live at generation ${epoch}.${generation}`);
     for (const checker of this.checkers) checker.wentLive(this, from);
     this.#believe(from, epoch, generation);
@@ -165,7 +225,6 @@ export class Cluster {
     if (rank < this.#routeRank) return;
     this.#routeRank = rank;
     this.route = process;
-    for (const disk of this.#shared) if (disk !== undefined) disk.owner = process;
   }
 
   reported(from: Process, report: Report): void {
@@ -213,12 +272,16 @@ export class Cluster {
     return reply;
   }
 
+  get #hostNames(): string[] {
+    return this.hosts.map(({ name }) => name);
+  }
+
   /** The arbiter's store comes back from a backup; it knows that it did, and begins a new epoch. */
   rollBack(): void {
     const back = this.scheduler.random.below(Math.min(4, this.#history.length + 1));
     const old = this.#history.at(-1 - back) ?? this.entry;
     this.#epoch++;
-    this.entry = beginEpoch(old, this.#epoch);
+    this.entry = beginEpoch(old, this.#epoch, this.#hostNames);
     this.scheduler.trace(`arbiter rolled back: ${recordText(this.entry.record)}`);
   }
 
@@ -227,7 +290,7 @@ export class Cluster {
     const known = this.hosts.flatMap(({ knowledge }) => knowledge.saved.known ?? []);
     if (known.length === 0) return;
     this.#epoch++;
-    this.entry = adopt(this.#epoch, this.scheduler.random.pick(known));
+    this.entry = adopt(this.#epoch, this.scheduler.random.pick(known), this.#hostNames);
     this.scheduler.trace(`arbiter begins anew: ${recordText(this.entry.record)}`);
   }
 
@@ -261,6 +324,7 @@ export class Cluster {
     this.#connect();
     this.#startShadow();
     this.#coldStart();
+    this.#restartElsewhere();
   }
 
   #connect(): void {
@@ -289,6 +353,8 @@ export class Cluster {
   #startShadow(): void {
     const primary = this.live;
     if (!this.wantProtection || primary === undefined || primary.paused) return;
+    // A shadow reads the record first, and an arbiter that recovers tells it nothing.
+    if (this.entry.recovery !== undefined && this.entry.record.shared !== undefined) return;
     const status = primary.copy.status();
     if (status?.state !== 'needShadow' || primary.copy.primary!.protection.phase !== 'alone')
       return;
@@ -310,11 +376,57 @@ export class Cluster {
     this.#sabotagePrimary(primary);
   }
 
+  /** Another center, which has seen nothing yet. */
+  restartCenter(): void {
+    this.scheduler.trace('the center is restarted');
+    this.#leases = this.#newLeases();
+  }
+
+  #newLeases(): Leases {
+    return new Leases(() => this.scheduler.now * this.#centerRate);
+  }
+
+  /** The live copy's lease has ended, whatever has become of it: elsewhere, once. */
+  #restartElsewhere(): void {
+    const { record, recovery } = this.entry;
+    const certain = recovery === undefined && this.arbiterUp ? record : undefined;
+    const lease = certain && leaseOf(certain);
+    const hasEnded = this.#leases.hasEnded(vm, certain);
+    if (!hasEnded || lease === undefined || this.off || this.#isTaking) return;
+    const { random } = this.scheduler;
+    const places = this.hosts.filter(
+      ({ name, up }) => up && name !== record.live!.host && this.network.reaches(name, 'arbiter'),
+    );
+    if (places.length === 0) return;
+    const process = this.#process(random.pick(places).name, ++this.#lives);
+    // Until it is granted there is nothing that could be spoken to.
+    process.alive = false;
+    this.scheduler.trace(`the lease ${lease} has ended: ${process.name} takes over`);
+    this.onTransition();
+    const disks = this.#copyDisks(process, record);
+    this.#isTaking = true;
+    // The record may change while the disks are copied.
+    this.scheduler.after(random.between(0, 50_000), () => {
+      this.#isTaking = false;
+      const how = { disks, lapsed: lease, leaseMs: this.options.leaseMs };
+      const granted = this.host(process.host).up ? this.#askStart(process, how) : undefined;
+      if (granted === undefined) return;
+      process.alive = true;
+      this.#restarted(process, granted);
+    });
+  }
+
+  #restarted(process: Process, granted: VmRecord): void {
+    this.restarts++;
+    for (const checker of this.checkers) checker.restarted(this, process);
+    this.#powerOn(process, granted);
+  }
+
   /** Only when no process is left that is live or might go live. */
   #coldStart(): void {
     const { record, recovery } = this.entry;
     if (!this.arbiterUp || recovery !== undefined || this.off) return;
-    if (this.processes.some(({ alive }) => alive)) return;
+    if (this.processes.some(({ alive }) => alive) || this.#isTaking) return;
     if (record.state === 'suspended' && this.asleep) return;
     if (record.saved !== undefined && this.#continue(record)) return;
     const stale = this.options.sabotage === 'stale-start';
@@ -324,30 +436,46 @@ export class Cluster {
     const host = this.scheduler.random.pick(places);
     const process = this.#process(host.name, ++this.#lives);
     const discardState = record.saved !== undefined;
-    const granted = this.#start(process, { acceptStale: stale, discardState });
+    const disks = this.#disksFor(process, record);
+    const { leaseMs } = this.options;
+    const granted = this.#start(process, { acceptStale: stale, discardState, ...disks, leaseMs });
     if (granted === undefined) return;
     forgetStale(host, undefined);
     this.coldStarts++;
     this.#powerOn(process, granted);
   }
 
+  /** Of a machine that was live, a late write may still come: its disks are taken over. */
+  #disksFor(process: Process, record: VmRecord): Pick<StartHow, 'disks' | 'lapsed'> {
+    if (record.shared === undefined) return {};
+    if (record.state === 'live') {
+      return { disks: this.#copyDisks(process, record), lapsed: leaseOf(record) };
+    }
+    this.#putDisksToUse(process, record.shared.disks!);
+    return {};
+  }
+
   /** @returns the record, if the arbiter grants the start as it has to */
-  #start(
-    process: Process,
-    how: { acceptStale?: boolean; discardState?: boolean; restore?: string },
-  ): VmRecord | undefined {
+  #start(process: Process, how: StartHow): VmRecord | undefined {
+    const record = this.#askStart(process, how);
+    if (record === undefined) this.violation('cold-start', 'refused');
+    return record;
+  }
+
+  #askStart(process: Process, how: StartHow): VmRecord | undefined {
     const { epoch, generation } = this.entry.record;
     const operation = { kind: 'start', fenced: true, ...how } as const;
-    const claimId = `center:${this.#names}`;
+    const claimId = `center:${this.#names++}`;
     const { member } = process;
     const reply = this.#decide({ vm, member, epoch, generation, claimId, operation });
     if (reply.granted) this.host(member.host).knowledge.replied(reply);
-    else this.violation('cold-start', `refused: ${reply.refusal}`);
+    else this.scheduler.trace(`start of ${process.name} refused: ${reply.refusal}`);
     return reply.granted ? reply.record : undefined;
   }
 
   /** @returns false where the machine has to be powered on without its state */
-  #continue({ saved, state }: VmRecord): boolean {
+  #continue(before: VmRecord): boolean {
+    const { saved, state } = before;
     const host = this.host(saved!.host);
     // Its host may come back. Only the operator's word goes past a state that nobody continued.
     if (!host.up) return state !== 'suspended' || !this.scheduler.random.chance(0.1);
@@ -357,7 +485,9 @@ export class Cluster {
     }
     const kept = host.saved;
     const process = this.#process(host.name, kept.life);
-    const record = this.#start(process, { restore: kept.id });
+    const { leaseMs } = this.options;
+    const disks = this.#disksFor(process, before);
+    const record = this.#start(process, { restore: kept.id, ...disks, leaseMs });
     if (record === undefined) return true;
     // Dead between the arbiter's grant and its first instruction: the state is still there.
     if (this.scheduler.random.chance(0.2)) {

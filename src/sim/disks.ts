@@ -23,8 +23,10 @@ export class SimDisk {
   #unflushed: { offset: number; data: Uint8Array }[] = [];
   #jobs: Job[] = [];
   failing = false;
-  /** A shared disk serves only whom it was told last to believe. */
+  /** Of a shared disk: whose it is at present. */
   owner: object | undefined;
+  /** Called before each change, with whoever makes it. */
+  onWrite: (from: object) => void = () => {};
 
   constructor(scheduler: Scheduler, length: number) {
     this.#scheduler = scheduler;
@@ -38,7 +40,6 @@ export class SimDisk {
   }
 
   submit(from: object, request: DiskRequest, done: (completion: DiskCompletion) => void): void {
-    if (this.owner !== undefined && this.owner !== from) return;
     const { random, now } = this.#scheduler;
     const slow = random.chance(0.03) ? 20_000 : 400;
     let endsAt = now + random.between(50, slow);
@@ -50,6 +51,7 @@ export class SimDisk {
     this.#scheduler.at(endsAt, () => {
       if (job.cancelled) return;
       this.#jobs = this.#jobs.filter((other) => other !== job);
+      if (request.action === 'write' || request.action === 'discard') this.onWrite(from);
       done(this.#carryOut(request));
     });
   }

@@ -136,6 +136,12 @@ const faults: readonly [weight: number, fault: Fault][] = [
     },
   ],
   [
+    1,
+    function restartCenter(cluster) {
+      cluster.restartCenter();
+    },
+  ],
+  [
     4,
     function resetLinks(cluster) {
       cluster.resetLinks();

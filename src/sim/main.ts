@@ -46,6 +46,7 @@ const total = {
   seconds: 0,
   goLives: 0,
   coldStarts: 0,
+  restarts: 0,
   answers: 0,
   failed: [] as number[],
 };
@@ -62,6 +63,7 @@ for (let seed = first; seed < first + count; seed++) {
   total.seconds += result.simulatedSeconds;
   total.goLives += result.goLives;
   total.coldStarts += result.coldStarts;
+  total.restarts += result.restarts;
   total.answers += result.answers;
   if (result.violations.length > 0) {
     total.failed.push(seed);
@@ -73,9 +75,9 @@ for (let seed = first; seed < first + count; seed++) {
   } else if (values.trace) show(result);
 }
 
-const { seeds, seconds, goLives, coldStarts, answers, failed } = total;
+const { seeds, seconds, goLives, coldStarts, restarts, answers, failed } = total;
 console.log(
   `${seeds} seeds, ${Math.round(seconds)} simulated seconds, ${goLives} go-lives, ` +
-    `${coldStarts} cold starts, ${answers} answers, ${failed.length} failed`,
+    `${coldStarts} cold starts, ${restarts} restarts elsewhere, ${answers} answers, ${failed.length} failed`,
 );
 process.exit(failed.length > 0 ? 1 : 0);

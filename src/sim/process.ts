@@ -7,7 +7,7 @@
 
 import { ByteWriter } from '../base/bytes.ts';
 import { hash64 } from '../base/hash64.ts';
-import type { Ask, Member } from '../lockstep/arbiter.ts';
+import type { Ask, Member, VmRecord } from '../lockstep/arbiter.ts';
 import { Copy } from '../lockstep/copy.ts';
 import type { Ports } from '../lockstep/ports.ts';
 import type { Primary } from '../lockstep/primary.ts';
@@ -28,6 +28,8 @@ export class Process implements Endpoint {
   costPerCount = 0.02;
   /** The shadow's frontier when it was last looked at; survives its end. */
   frontier: bigint | undefined;
+  /** The set of shared disks that is this process's own, by name. */
+  shared: string | undefined;
   /** Which process a shadow follows. */
   follows: Process | undefined;
   #queue: (() => void)[] = [];
@@ -158,7 +160,9 @@ export class Process implements Endpoint {
             .submit(this, request, (completion) =>
               this.deliver(() => this.copy.diskDone(origin, completion)),
             ),
+        take: (record: VmRecord, consented) => cluster.takeDisks(this, record, consented),
       },
+      bootClock: { now: () => cluster.bootTime(this) },
       outputs: {
         send: (output: Output) => cluster.released(this, output),
         suppressed: () => {},

@@ -16,6 +16,10 @@ export type Sabotage =
   | 'claim-without-compare'
   /** Batches are acknowledged some time before they arrive. */
   | 'early-acknowledgement'
+  /** A lease that never ends. */
+  | 'endless-lease'
+  /** Whoever takes shared disks over goes on with those that another copy may still write. */
+  | 'unfenced-disks'
   /** A cold start takes any replica. */
   | 'stale-start'
   /** An entry arrives otherwise than it was recorded. */

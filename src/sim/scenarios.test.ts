@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Report } from '../lockstep/status.ts';
+import { timing } from '../lockstep/timing.ts';
 import { Checker } from './checkers/checker.ts';
 import { OneHistory } from './checkers/one-history.ts';
 import { OneLive } from './checkers/one-live.ts';
@@ -58,8 +60,18 @@ function well(cluster: Cluster): void {
   assert.equal(cluster.live?.copy.status()?.state, 'running');
 }
 
+/** What shadows report of their go-lives from now on. */
+function goLives(cluster: Cluster): (Report & { kind: 'went-live' })[] {
+  const seen: (Report & { kind: 'went-live' })[] = [];
+  cluster.checkers[0]!.reported = (_cluster, _from, report) => {
+    if (report.kind === 'went-live') seen.push(report);
+  };
+  return seen;
+}
+
 test('the primary process dies: the shadow goes live, and a new one is found', () => {
   const { scheduler, cluster, primary, shadow, gap } = protectedCluster({});
+  const told = goLives(cluster);
   primary.die();
   for (const { ends } of cluster.network.connections) {
     for (const end of ends) if (end.owner === primary) end.abandon(false);
@@ -68,6 +80,7 @@ test('the primary process dies: the shadow goes live, and a new one is found', (
   scheduler.runUntil(4 * second);
   assert.equal(cluster.entry.record.live?.process, shadow.member.process);
   assert.ok(gap.longest < 320_000, `${gap.longest} us without an answer`);
+  assert.equal(told[0]?.cause, 'closed');
   well(cluster);
 });
 
@@ -88,10 +101,18 @@ test('an answer that the shadow had computed and nobody had sent goes out on go-
 
 test('the primary host falls silent: the shadow goes live within 0.8 s', () => {
   const { scheduler, cluster, primary, shadow, gap } = protectedCluster({});
+  const told = goLives(cluster);
   cluster.crash(cluster.host(primary.host));
   scheduler.runUntil(4 * second);
   assert.equal(cluster.entry.record.live?.process, shadow.member.process);
   assert.ok(gap.longest < 900_000, `${gap.longest} us without an answer`);
+  const [{ cause, detectionMicros, interruptionMicros }] = told as [(typeof told)[number]];
+  assert.equal(cause, 'silent');
+  assert.ok(detectionMicros >= timing.primarySilenceMicros, `lost after ${detectionMicros} us`);
+  // What nobody answered for began with the last sign at the earliest.
+  assert.ok(
+    interruptionMicros >= detectionMicros && interruptionMicros <= gap.longest + second / 10,
+  );
   well(cluster);
 });
 
@@ -101,6 +122,9 @@ test('the log link is cut: no outage, and the primary stays', () => {
   scheduler.runUntil(4 * second);
   assert.equal(cluster.live, primary);
   assert.equal(shadow.copy.ended?.kind, 'lost-claim');
+  // The simulated center draws the next shadow's host, and may draw the one that is cut off again.
+  scheduler.runUntil(20 * second);
+  assert.equal(cluster.live, primary);
   assert.ok(gap.longest < 700_000, `${gap.longest} us without an answer`);
   well(cluster);
 });
@@ -136,12 +160,15 @@ test('the arbiter fails: no failover; a primary that loses its shadow then holds
 
 test('a planned hand-over: the shadow takes over at once and nothing is lost', () => {
   const { scheduler, cluster, primary, shadow, gap } = protectedCluster({});
+  const told = goLives(cluster);
   assert.equal(primary.copy.primary!.protection.handOver(), undefined);
   primary.wake(scheduler.now);
   scheduler.runUntil(3 * second);
   assert.equal(cluster.entry.record.live?.process, shadow.member.process);
   assert.equal(primary.copy.ended?.kind, 'handed-over');
   assert.ok(gap.longest < 320_000, `${gap.longest} us without an answer`);
+  assert.equal(told[0]?.cause, 'handed-over');
+  assert.equal(told[0].detectionMicros, 0);
   scheduler.runUntil(4 * second);
   well(cluster);
 });

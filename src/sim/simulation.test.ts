@@ -24,14 +24,21 @@ const sabotages: Record<Sabotage, RegExp> = {
   'open-gate': /^output-rule/,
   'claim-without-compare': /^(one-live|one-history)/,
   'early-acknowledgement': /^(output-rule|one-history)/,
+  'endless-lease': /^one-live/,
+  'unfenced-disks': /^(fencing|one-history)/,
   'stale-start': /^one-history/,
   'altered-log': /^(no-divergence|one-history)/,
 };
 
+/** They take what the others have only now and then. */
+const ofShared = /^(endless-lease|unfenced-disks)$/;
+const leased = { disks: [true], leaseMs: 300 };
+
 for (const [sabotage, caughtBy] of Object.entries(sabotages)) {
   test(`the checkers catch ${sabotage}`, () => {
     for (let seed = 1; seed <= 200; seed++) {
-      const [violation] = simulate(seed, { sabotage: sabotage as Sabotage }).violations;
+      const options = { sabotage: sabotage as Sabotage, ...(ofShared.test(sabotage) && leased) };
+      const [violation] = simulate(seed, options).violations;
       if (violation !== undefined && caughtBy.test(violation)) return;
     }
     assert.fail('200 seeds, and nobody noticed');

@@ -23,6 +23,7 @@ export interface SimulationResult {
   readonly answers: number;
   readonly goLives: number;
   readonly coldStarts: number;
+  readonly restarts: number;
   readonly events: number;
   readonly simulatedSeconds: number;
 }
@@ -31,6 +32,10 @@ const second = 1_000_000;
 
 export interface SimulationOptions {
   readonly sabotage?: Sabotage;
+  /** Which disks there are, and whether they are shared; by default the seed decides. */
+  readonly disks?: readonly boolean[];
+  /** Of shared disks. */
+  readonly leaseMs?: number;
   readonly maker?: (disks: number, clients: number) => MachineMaker;
 }
 
@@ -38,7 +43,9 @@ export function simulate(seed: number, options: SimulationOptions = {}): Simulat
   const scheduler = new Scheduler(seed);
   const { random } = scheduler;
   const clients = random.between(1, 4);
-  const disks = random.pick([[false], [false], [false, false], [true], [false, true]]);
+  const picked = random.pick([[false], [false], [false, false], [true], [true], [false, true]]);
+  const disks = options.disks ?? picked;
+  const leaseMs = random.pick([undefined, 400, 1_000]);
   const period = random.pick([40_000, 200_000, 1_000_000]);
   const burst = random.pick([2_000, 50_000, 800_000]);
   const maker =
@@ -57,6 +64,7 @@ export function simulate(seed: number, options: SimulationOptions = {}): Simulat
       maker,
       hosts: random.between(2, 3),
       disks: disks.map((shared) => ({ shared })),
+      leaseMs: disks.every(Boolean) ? (options.leaseMs ?? leaseMs) : undefined,
       sabotage: options.sabotage,
     },
     checkers,
@@ -66,7 +74,7 @@ export function simulate(seed: number, options: SimulationOptions = {}): Simulat
   const world = new Clients(cluster, clients);
   run(cluster, world);
   const answers = world.answered.reduce((sum, count) => sum + count, 0);
-  const { goLives, coldStarts, violations } = cluster;
+  const { goLives, coldStarts, restarts, violations } = cluster;
   const { events, traced } = scheduler;
   const simulatedSeconds = scheduler.now / second;
   return {
@@ -76,6 +84,7 @@ export function simulate(seed: number, options: SimulationOptions = {}): Simulat
     answers,
     goLives,
     coldStarts,
+    restarts,
     events,
     simulatedSeconds,
   };

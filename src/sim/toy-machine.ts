@@ -13,7 +13,14 @@ import { assert } from '../base/assert.ts';
 import { ByteReader, ByteWriter, MalformedBytes } from '../base/bytes.ts';
 import { hash64 } from '../base/hash64.ts';
 import type { DiskRequest, Input, Output, Ticks } from '../machine/effects.ts';
-import type { Checkpoint, Machine, MachineMaker, Restore, Stop } from '../machine/machine.ts';
+import type {
+  Checkpoint,
+  CheckpointSeries,
+  Machine,
+  MachineMaker,
+  Restore,
+  Stop,
+} from '../machine/machine.ts';
 
 export const sectorBytes = 512;
 const pageBytes = 256;
@@ -126,6 +133,11 @@ export class ToyMachine implements Machine {
     return this.#wake;
   }
 
+  /** It takes its timer as soon as it is due. */
+  get unservedTimer(): undefined {
+    return undefined;
+  }
+
   run(until: bigint): Stop {
     while (this.#count < until && !this.#off) {
       if (this.#wake !== undefined && this.time >= this.#wake) {
@@ -197,6 +209,10 @@ export class ToyMachine implements Machine {
     const checkpoint = new ToyCheckpoint(this.#count, this.#save(), this.#ram);
     this.#checkpoints = [...this.#checkpoints.filter(({ done }) => !done), checkpoint];
     return checkpoint;
+  }
+
+  checkpointSeries(): CheckpointSeries {
+    return { next: () => this.checkpoint(), end: () => {} };
   }
 
   // --- what the program does -----------------------------------------------------------------

@@ -43,7 +43,7 @@ const ready: Readonly<Record<string, string | RegExp>> = {
 
 /** As a link does: without loading the page again. */
 async function go(page: Page, path: string): Promise<void> {
-  await page.evaluate((to) => history.pushState(null, '', to), path);
+  await page.evaluate(`history.pushState(null, '', ${JSON.stringify(path)})`);
   await page.locator('main h1').waitFor();
   const text = ready[path];
   if (text !== undefined) await page.getByText(text).first().waitFor();

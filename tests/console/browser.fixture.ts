@@ -95,3 +95,15 @@ export async function assertAccessible(page: Page, where: string): Promise<void>
     });
   assert.deepEqual(serious, [], where);
 }
+
+/** The page as it is, light and dark, and nothing that it has complained about until now. */
+export async function assertAccessibleInBoth(
+  { page, failures }: Watched,
+  where: string,
+): Promise<void> {
+  await assertAccessible(page, where);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await assertAccessible(page, `${where}, dark`);
+  await page.emulateMedia({ colorScheme: 'light' });
+  assert.deepEqual(failures, [], where);
+}

@@ -10,6 +10,7 @@ import { eventually, type GuestCluster, guestCluster } from '../system/guest-clu
 import { consoleByteAt } from '../system/vm-guest.fixture.ts';
 import {
   assertAccessible,
+  assertAccessibleInBoth,
   launch,
   logIn,
   noBrowser,
@@ -46,13 +47,7 @@ describe('the console', { skip: noBrowser }, () => {
 
   const client = () => guests.cluster.client;
   const page = () => watched.page;
-  const accessible = async (where: string) => {
-    await assertAccessible(page(), where);
-    await page().emulateMedia({ colorScheme: 'dark' });
-    await assertAccessible(page(), `${where}, dark`);
-    await page().emulateMedia({ colorScheme: 'light' });
-    assert.deepEqual(watched.failures, [], where);
-  };
+  const accessible = (where: string) => assertAccessibleInBoth(watched, where);
 
   test('a wrong password is refused in words; the right one leads to the overview', async () => {
     await page().goto('/');

@@ -4,23 +4,34 @@ import { describe, test } from 'node:test';
 import { ConsolePlace } from '../../src/api/console-messages.ts';
 import { endpoints } from '../../src/api/endpoints.ts';
 import type { LiveChanges, LiveState } from '../../src/api/live.ts';
+import { type Measured, measuredNames } from '../../src/api/measurements.ts';
+import type { SessionView } from '../../src/api/people.ts';
+import { UmbraError } from '../../src/api/problems.ts';
 import type { EventView, VmView } from '../../src/api/views.ts';
 import { EventLog } from '../../src/console/live/events.ts';
 import { healthOf } from '../../src/console/live/health.ts';
 import { LiveStore } from '../../src/console/live/store.ts';
+import {
+  MeasurementLog,
+  measurementOf,
+  nothingMeasured,
+} from '../../src/console/pages/vm/tabs/charts/measurement-log.ts';
 import { roleChanges } from '../../src/console/pages/vm/tabs/fault-tolerance/role-changes.ts';
 import { ifPrimaryWereLost } from '../../src/console/pages/vm/tabs/fault-tolerance/what-if.ts';
 import { fieldErrors } from '../../src/console/parts/field-errors.ts';
 import { bytes, count, duration } from '../../src/console/parts/units.ts';
+import { Session } from '../../src/console/session/session.ts';
 import { ft, host, vm } from './views.fixture.ts';
 
+const nothingKept = {} as Record<Measured, (number | null)[]>;
 const nothing = { hosts: [], vms: [], alarms: [], tasks: [], vmFigures: [], hostFigures: [] };
 const state = (parts: Partial<LiveState>): LiveState => ({
-  ...{ kind: 'state', version: '1', epoch: 1, capacity: { shortage: null }, ...nothing },
+  ...{ kind: 'state', version: '1', epoch: 1, capacity: { shortage: null }, unixMs: 0 },
+  ...nothing,
   ...parts,
 });
 const changes = (parts: Partial<LiveChanges>): LiveChanges => ({
-  ...{ kind: 'changes', gone: [], ...nothing, ...parts },
+  ...{ kind: 'changes', gone: [], unixMs: 0, ...nothing, ...parts },
 });
 
 describe('the live store', () => {
@@ -63,6 +74,8 @@ describe('the live store', () => {
     const stop = store.watch('vmFigures/a', () => told++);
     const figures = {
       ...{ vm: 'a', primary: null, shadow: null, lagMs: 3, logMbitPerSecond: 1, logBytesSent: 1 },
+      ...{ receivedMbitPerSecond: null, sentMbitPerSecond: null },
+      ...{ readBytesPerSecond: null, writtenBytesPerSecond: null },
       ...{ gate: null, fingerprintsCompared: 1, lastFingerprint: null, divergences: 0 },
     };
     store.apply(changes({ vmFigures: [figures] }));
@@ -102,6 +115,27 @@ test('a console shows each byte once, over reconnections and power-ons', () => {
   assert.equal(shown(0, 'z', 3), '0 z');
 });
 
+test('a session is asked for once, however late its former sockets are refused', async () => {
+  const session = new Session();
+  const why = new UmbraError('credentials-refused', 'they are worth nothing', 'Log in.');
+  const view = (csrfToken: string): SessionView => ({
+    ...{ name: 'olga', kind: 'session', role: 'administrator', csrfToken, expires: null },
+  });
+  const [first, second] = [view('1'), view('2')];
+  const kind = () => session.value.kind;
+  session.opened(first);
+  const waits = [session.renewed(why, first), session.renewed(why, first)];
+  assert.equal(kind(), 'interrupted');
+  session.opened(second);
+  await Promise.all(waits);
+  await session.renewed(why, first);
+  assert.equal(kind(), 'open', 'this one is new');
+  const again = session.renewed(why, second);
+  assert.equal(kind(), 'interrupted');
+  session.nobody();
+  await assert.rejects(again, why);
+});
+
 test('health: each VM that runs counts once, and the worst is said', () => {
   const off = vm('off', { state: 'poweredOff', ft: ft({ state: 'notConfigured' }) });
   const bare = vm('bare', { ft: ft({ state: 'notConfigured' }) });
@@ -126,28 +160,54 @@ test('what the loss of the primary would mean', () => {
   assert.equal(said(vm('web', { state: 'poweredOff', ft: ft({ primary: null }) })).tone, 'off');
 });
 
-test('role changes name their cause, as far as events tell', () => {
-  const at = (sequence: number, kind: string, second: number): EventView => ({
-    ...{ sequence, kind, text: kind, data: {} },
-    time: new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString(),
+test('role changes tell their cause and cost as the copies told them, and no guess', () => {
+  let sequence = 0;
+  const at = (kind: string, data: Record<string, unknown> = {}): EventView => ({
+    ...{ sequence: ++sequence, kind, text: kind, data },
+    time: new Date(Date.UTC(2026, 0, 1, 0, 0, sequence)).toISOString(),
   });
   const found = roleChanges([
-    at(1, 'vm-powered-on', 0),
-    at(2, 'ft-shadow-started', 5),
-    at(3, 'ft-test-failover', 10),
-    at(4, 'ft-primary-failover', 11),
-    at(5, 'ft-primary-failover', 50),
-    at(6, 'alarm-raised', 51),
+    at('vm-powered-on'),
+    at('ft-shadow-started'),
+    at('ft-test-failover'),
+    at('ft-primary-failover', { generation: 3 }),
+    at('ft-went-live', { generation: 3, cause: 'handed-over', detectionMs: 0, interruptionMs: 12 }),
+    at('ft-shadow-lost', { generation: 4, cause: 'restart' }),
+    at('ft-went-live', {
+      ...{ generation: 5, cause: 'silent', detectionMs: 700, interruptionMs: 731, resent: 2 },
+    }),
+    at('ft-primary-failover', { generation: 5 }),
+    at('alarm-raised'),
+    at('ft-primary-failover', { generation: 7 }),
   ]);
   assert.deepEqual(
-    found.map(({ kind, cause }) => [kind, cause]),
+    found.map(({ kind, cause, facts }) => [kind, cause, facts.join(', ')]),
     [
-      ['power', undefined],
-      ['protected', undefined],
-      ['failover', 'by a test failover'],
-      ['failover', 'after the primary was lost'],
+      ['power', undefined, ''],
+      ['protected', undefined, ''],
+      ['failover', 'by a test failover', 'interrupted for 12.0 ms'],
+      ['lost', 'a restart of the shadow was asked for', ''],
+      [
+        ...['failover', 'the primary was silent'],
+        'interrupted for 731 ms, noticed in 700 ms, 2 outputs sent again',
+      ],
+      ['failover', undefined, ''],
     ],
   );
+});
+
+test('measurements: what is kept, then each that comes, with a gap where there was none', () => {
+  const kept = Object.fromEntries(measuredNames.map((name) => [name, [1, 2]]));
+  const log = new MeasurementLog({ times: [1_000, 3_000], ...(kept as typeof nothingKept) });
+  assert.equal(log.add(3_200, nothingMeasured), false, 'too soon');
+  const now = { ...nothingMeasured, cpuPercent: 3 };
+  assert.ok(log.add(4_000, now));
+  assert.ok(log.add(60_000, now));
+  assert.deepEqual(log.times, [1_000, 3_000, 4_000, 4_001, 60_000]);
+  assert.deepEqual(log.column('cpuPercent'), [1, 2, 3, null, 3]);
+  log.add(904_000, now);
+  assert.deepEqual(log.times, [4_000, 4_001, 60_000, 60_001, 904_000], 'of a quarter of an hour');
+  assert.equal(measurementOf(undefined), undefined);
 });
 
 test('fields are checked by the very schema of the center', () => {

@@ -116,7 +116,8 @@ export class SyntheticCluster {
           image: at % 2 ? 'redis' : 'debian',
           imageDigest: 'f'.repeat(64),
         },
-        ...{ cpus: 1 + (at % 4), memoryBytes: (1 + (at % 3)) * 2 ** 28, mac: macOf(at), disks: [] },
+        ...{ cpus: 1 + (at % 4), memoryBytes: (1 + (at % 3)) * 2 ** 28, mac: macOf(at) },
+        disks: at % 2 ? [] : [{ bytes: 2 * gibibyte }, { bytes: 8 * gibibyte }],
         ...{ epochOffset: '0', randomSeed: '' },
       },
       ports: [{ protocol: 'tcp', gatewayPort: 20_000 + at, guestPort: 6379 }],
@@ -185,6 +186,11 @@ function status(vm: string, host: string, role: 'live' | 'shadow', isPair: boole
     ...(role === 'live' && isPair && { gate: { medianMs: 0.31, p99Ms: 1.2, held: 0 } }),
     ...(role === 'shadow' && { lastFingerprint: { position: 5100, count: '1420000000' } }),
     ...{ cpuMicros: 1_000_000, residentBytes: 2 ** 27 },
+    ...(role === 'shadow' && {
+      replica: { bytesTotal: 10 * gibibyte, bytesCompared: 10 * gibibyte, bytesSent: 2 ** 20 },
+    }),
+    network: { bytesReceived: 0, bytesSent: 0, framesReceived: 0, framesSent: 0 },
+    disk: { bytesRead: 0, bytesWritten: 0, reads: 0, writes: 0 },
   };
 }
 
@@ -199,5 +205,15 @@ function later(before: VmStatus, phase: number): VmStatus {
     logBytesSent: before.logBytesSent + Math.round(24_000 * wave),
     fingerprintsCompared: before.fingerprintsCompared + (before.role === 'shadow' ? 1 : 0),
     cpuMicros,
+    network: {
+      bytesReceived: Math.round((before.network?.bytesReceived ?? 0) + 60_000 * wave),
+      bytesSent: Math.round((before.network?.bytesSent ?? 0) + 240_000 / wave),
+      ...{ framesReceived: 0, framesSent: 0 },
+    },
+    disk: {
+      bytesRead: (before.disk?.bytesRead ?? 0) + 4_096 * (phase % 5),
+      bytesWritten: Math.round((before.disk?.bytesWritten ?? 0) + 90_000 * wave),
+      ...{ reads: 0, writes: 0 },
+    },
   };
 }

@@ -10,14 +10,17 @@ export const ft = (changes: Partial<FtStatusView> = {}): FtStatusView => ({
   ...changes,
 });
 
+const ha = { restart: true, priority: 'medium', state: 'on', watchdogSeconds: null } as const;
+
 export const vm = (id: string, changes: Partial<VmView> = {}): VmView => ({
   ...{ id, name: id, number: 1, version: 1, state: 'poweredOn', image: 'tiny', imageDigest: '' },
-  ...{ cpus: 1, memoryBytes: 2 ** 27, mac: '', host: 'a', ports: [], obstacle: null },
-  ...{ migration: null, ft: ft(), ...changes },
+  ...{ cpus: 1, memoryBytes: 2 ** 27, mac: '', disks: [], host: 'a', ports: [], obstacle: null },
+  ...{ migration: null, ft: ft(), datastore: null, ha, ...changes },
 });
 
 export const host = (name: string, changes: Partial<HostView> = {}): HostView => ({
   ...{ id: name, name, kind: 'host', state: 'connected', pid: 1, vmPids: [], addresses: [] },
   ...{ cpus: 4, memoryBytes: 2 ** 32, memoryFreeBytes: 2 ** 31, version: '1', maintenance: null },
+  datastores: [],
   ...changes,
 });

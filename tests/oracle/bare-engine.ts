@@ -40,6 +40,8 @@ export function bareEngine(megabytes: number, makeEngine: EngineMaker = hostEngi
       return true;
     },
     preservePage: () => assert.fail('no checkpoint is under way'),
+    breakpointHere: () => false,
+    dataAccessed: () => false,
   };
   const layout = layoutFor(megabytes * 2 ** 20);
   const engine = makeEngine(layout, host);

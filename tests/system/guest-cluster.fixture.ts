@@ -12,7 +12,13 @@ import type { FtStatusView } from '../../src/api/views.ts';
 import { type Look, eventually as waitFor } from '../wait.fixture.ts';
 import { ProcessCluster } from './cluster.fixture.ts';
 import { temporaryFolder } from './umbra.fixture.ts';
-import { consoleByteAt, defaultGuest, vmGuestKernel } from './vm-guest.fixture.ts';
+import {
+  consoleByteAt,
+  defaultGuest,
+  diskBytes,
+  type VmGuest,
+  vmGuestKernel,
+} from './vm-guest.fixture.ts';
 
 const waitMsMax = 40_000;
 const vm = 'web';
@@ -21,24 +27,33 @@ export const eventually = <T>(what: string, look: Look<T>): Promise<T> =>
   waitFor(what, waitMsMax, look);
 
 /** With its image `test`. @param center options of `umbra center start` */
-export async function guestCluster(...center: string[]): Promise<GuestCluster> {
+export function guestCluster(...center: string[]): Promise<GuestCluster> {
+  return clusterOf({}, ...center);
+}
+
+/** Its image has a disk, if the guest writes. */
+export async function clusterOf(
+  guest: Partial<VmGuest>,
+  ...center: string[]
+): Promise<GuestCluster> {
   const home = temporaryFolder();
-  addImage(join(home.path, 'images', 'test'));
+  addImage(join(home.path, 'images', 'test'), { ...defaultGuest, ...guest });
   const cluster = await ProcessCluster.start({ gateway: false, center, home: home.path });
   return new GuestCluster(cluster, home.remove);
 }
 
-function addImage(folder: string): void {
+function addImage(folder: string, guest: VmGuest): void {
   mkdirSync(folder, { recursive: true });
   const file = (path: string, bytes: Uint8Array) => {
     writeFileSync(join(folder, path), bytes);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     return { path, bytes: bytes.length, sha256 };
   };
-  const kernel = file('Image', vmGuestKernel(defaultGuest));
+  const kernel = file('Image', vmGuestKernel(guest));
   const initrd = file('initrd', new Uint8Array(16));
+  const disks = guest.writes > 0 ? [file('disk', new Uint8Array(diskBytes))] : [];
   const about = { format: 1, name: 'test', summary: 'test', memory: 1 << 24, append: '' };
-  const text = JSON.stringify({ ...about, kernel, initrd, disks: [], ports: [] });
+  const text = JSON.stringify({ ...about, kernel, initrd, disks, ports: [] });
   writeFileSync(join(folder, 'image.json'), text);
 }
 

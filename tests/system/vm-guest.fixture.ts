@@ -34,6 +34,13 @@ export interface VmGuest {
   readonly writes: number;
   /** RAM that is written once at the beginning, so that the host has to have it. */
   readonly touchedBytes: number;
+  /**
+   * It keeps one number on its disk, in the first sector: what it finds there when it boots it counts
+   * on from, in writes and in frames.
+   */
+  readonly resumes?: boolean;
+  /** Behind so many ticks it spins with interrupts disabled, its timer armed; 0: never. */
+  readonly hangsAfter?: number;
 }
 
 export const defaultGuest: VmGuest = {
@@ -61,7 +68,11 @@ export function diskAfter(writes: number): Buffer {
   return bytes;
 }
 
-const s = { tick: 8, frame: 9, write: 18, uart: 19, transmit: 20, requests: 21, wake: 22 } as const;
+const s = {
+  ...{ tick: 8, frame: 9, write: 18, uart: 19, transmit: 20, requests: 21, wake: 22 },
+  /** What was on the disk. */
+  base: 23,
+} as const;
 
 export function vmGuestKernel(guest: VmGuest): Uint8Array {
   const image = new Uint8Array(imageBytes);
@@ -87,13 +98,23 @@ export function vmGuestKernel(guest: VmGuest): Uint8Array {
   return image;
 }
 
-function program({ tickMicros, ticksPerFrame, writes, touchedBytes }: VmGuest): Uint8Array {
+function program(guest: VmGuest): Uint8Array {
+  const {
+    tickMicros,
+    ticksPerFrame,
+    writes,
+    touchedBytes,
+    resumes = false,
+    hangsAfter = 0,
+  } = guest;
   const code = new Assembler(ram);
   device(code, card, 1, transmitAt, 1 << 5);
   if (writes > 0) device(code, disk, 0, requestsAt, 0);
   code.li(x.t0, STIE).csr('csrrs', csr.sie, { rd: 0, rs1: x.t0 });
   code.li(s.tick, 0).li(s.frame, 0).li(s.write, 0).li(s.uart, uart);
   code.li(s.transmit, ram + transmitAt).li(s.requests, ram + requestsAt);
+  code.li(s.base, 0);
+  if (resumes) readBase(code);
   if (touchedBytes > 0) {
     code
       .li(x.t0, ram + imageBytes)
@@ -107,6 +128,7 @@ function program({ tickMicros, ticksPerFrame, writes, touchedBytes }: VmGuest): 
   code.csr('csrrs', csr.time, { rd: s.wake, rs1: 0 });
   code.li(x.t0, tickMicros * 10).op('add', { rd: s.wake, rs1: s.wake, rs2: x.t0 });
   code.csr('csrrw', csr.stimecmp, { rd: 0, rs1: s.wake });
+  if (hangsAfter > 0) code.li(x.t0, hangsAfter).to('beq', 'hang', { rs1: s.tick, rs2: x.t0 });
   code.label('asleep').op('wfi').csr('csrrs', csr.time, { rd: x.t0, rs1: 0 });
   code.to('bltu', 'asleep', { rs1: x.t0, rs2: s.wake });
   // One byte to the console.
@@ -118,8 +140,9 @@ function program({ tickMicros, ticksPerFrame, writes, touchedBytes }: VmGuest): 
   code.op('andi', { rd: x.t0, rs1: s.tick, imm: ticksPerFrame - 1 });
   code.to('bne', 'sent', { rs1: x.t0, rs2: 0 });
   code.li(x.t0, ram + transmitAt + bufferOffset + netHeaderBytes + 14);
+  code.op('add', { rd: x.t2, rs1: s.frame, rs2: s.base });
   for (let byte = 0; byte < 8; byte++) {
-    code.op('srli', { rd: x.t1, rs1: s.frame, imm: 8 * byte });
+    code.op('srli', { rd: x.t1, rs1: x.t2, imm: 8 * byte });
     code.op('sb', { rs1: x.t0, rs2: x.t1, imm: byte });
   }
   code.op('addi', { rd: s.frame, rs1: s.frame, imm: 1 });
@@ -127,22 +150,43 @@ function program({ tickMicros, ticksPerFrame, writes, touchedBytes }: VmGuest): 
   code.li(x.t0, card + register.QueueNotify).li(x.t1, 1);
   code.op('sw', { rs1: x.t0, rs2: x.t1, imm: 0 });
   code.label('sent');
-  if (writes > 0) write(code, writes);
+  if (writes > 0) write(code, writes, resumes);
   code.to('jal', 'tick', { rd: 0 });
+  code.label('hang').to('jal', 'hang', { rd: 0 });
   return code.finish();
 }
 
+const flagsOfData = 16 + 12;
+
+/** One read of the first sector, waited for; the request is one of writing afterwards. */
+function readBase(code: Assembler): void {
+  const request = ram + requestsAt + bufferOffset;
+  const [VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE, VIRTIO_BLK_T_OUT] = [1, 2, 1];
+  code.li(x.t2, request).op('sw', { rs1: x.t2, rs2: 0, imm: 0 });
+  code.li(x.t1, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE);
+  code.op('sh', { rs1: s.requests, rs2: x.t1, imm: flagsOfData });
+  code.li(s.write, 1).op('sh', { rs1: s.requests, rs2: s.write, imm: availableOffset + 2 });
+  code.li(x.t0, disk + register.QueueNotify).op('sw', { rs1: x.t0, rs2: 0, imm: 0 });
+  code.label('reading').op('lhu', { rd: x.t0, rs1: s.requests, imm: usedOffset + 2 });
+  code.to('bne', 'reading', { rs1: x.t0, rs2: s.write });
+  code.op('ld', { rd: s.base, rs1: x.t2, imm: 0x200 });
+  code.li(x.t1, VIRTIO_BLK_T_OUT).op('sw', { rs1: x.t2, rs2: x.t1, imm: 0 });
+  code.li(x.t1, VIRTQ_DESC_F_NEXT);
+  code.op('sh', { rs1: s.requests, rs2: x.t1, imm: flagsOfData });
+}
+
 /** The next write, if the last one has been answered and there is one. */
-function write(code: Assembler, writes: number): void {
+function write(code: Assembler, writes: number, resumes: boolean): void {
   code.op('lhu', { rd: x.t0, rs1: s.requests, imm: usedOffset + 2 });
   code.li(x.t1, 0xffff).op('and', { rd: x.t1, rs1: s.write, rs2: x.t1 });
   code.to('bne', 'written', { rs1: x.t0, rs2: x.t1 });
   code.li(x.t0, writes).to('beq', 'written', { rs1: s.write, rs2: x.t0 });
   code.li(x.t2, ram + requestsAt + bufferOffset);
-  code.op('andi', { rd: x.t0, rs1: s.write, imm: 255 });
+  code.op('andi', { rd: x.t0, rs1: s.write, imm: resumes ? 0 : 255 });
   code.op('sd', { rs1: x.t2, rs2: x.t0, imm: 8 });
   code.op('addi', { rd: s.write, rs1: s.write, imm: 1 });
-  code.op('sd', { rs1: x.t2, rs2: s.write, imm: 0x200 });
+  code.op('add', { rd: x.t1, rs1: s.write, rs2: s.base });
+  code.op('sd', { rs1: x.t2, rs2: x.t1, imm: 0x200 });
   code.op('sh', { rs1: s.requests, rs2: s.write, imm: availableOffset + 2 });
   code.li(x.t0, disk + register.QueueNotify).op('sw', { rs1: x.t0, rs2: 0, imm: 0 });
   code.label('written');

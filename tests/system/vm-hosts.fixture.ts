@@ -92,7 +92,7 @@ export class TestArbiter {
 
   /** The store is put back to what it was. */
   restore(backup: ArbiterEntry): void {
-    this.entry = beginEpoch(backup, this.entry.record.epoch + 1);
+    this.entry = beginEpoch(backup, this.entry.record.epoch + 1, []);
   }
 
   granted(kind: Ask['operation']['kind']): { readonly at: number } | undefined {

@@ -4,6 +4,7 @@
  */
 import { Calls } from '../../api/calls.ts';
 import type { LiveMessage } from '../../api/live.ts';
+import type { SessionView } from '../../api/people.ts';
 import { UmbraError } from '../../api/problems.ts';
 import type { EventView } from '../../api/views.ts';
 import { endsSession, Session } from '../session/session.ts';
@@ -55,7 +56,15 @@ export class ClusterLink {
 
   /** A WebSocket that survives the end of a session. */
   link(options: Omit<LinkOptions, 'mayRetry'>): Link {
-    return new Link({ ...options, mayRetry: (why) => this.#mayRetry(why) });
+    let shown = this.session.current;
+    return new Link({
+      ...options,
+      path: () => {
+        shown = this.session.current;
+        return options.path();
+      },
+      mayRetry: (why) => this.#mayRetry(why, shown),
+    });
   }
 
   async #follow(): Promise<void> {
@@ -77,15 +86,16 @@ export class ClusterLink {
     );
   }
 
-  async #mayRetry(why: UmbraError | undefined): Promise<void> {
+  async #mayRetry(why: UmbraError | undefined, shown: SessionView | undefined): Promise<void> {
     if (why !== undefined) {
-      if (endsSession(why)) return this.session.renewed(why);
+      if (endsSession(why)) return this.session.renewed(why, shown);
       throw why;
     }
     try {
       await this.client.call('showSession');
     } catch (error) {
-      if (error instanceof UmbraError && endsSession(error)) return this.session.renewed(error);
+      if (error instanceof UmbraError && endsSession(error))
+        return this.session.renewed(error, shown);
     }
   }
 }

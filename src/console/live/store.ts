@@ -34,6 +34,8 @@ export interface Center {
 export class LiveStore {
   /** undefined until the first message. */
   readonly center = new Observed<Center | undefined>(undefined);
+  /** The center's clock at its last message, Unix milliseconds; one comes every second (topic `beat`). */
+  unixMs = 0;
   readonly capacity = new Observed<CapacityView>({ shortage: null });
   readonly #byId: { readonly [T in LiveTable]: Map<string, Rows[T]> } = {
     hosts: new Map(),
@@ -65,7 +67,10 @@ export class LiveStore {
     return this.#hostFigures.get(id);
   }
 
-  /** @param topic a table, `TABLE/ID`, `vmFigures/ID` or `hostFigures/ID`. @returns how to stop */
+  /**
+   * @param topic a table, `TABLE/ID`, `vmFigures/ID`, `hostFigures/ID`, or `beat` for every message.
+   * @returns how to stop
+   */
   watch(topic: string, watcher: () => void): () => void {
     const watchers = this.#watchers.get(topic) ?? new Set();
     this.#watchers.set(topic, watchers.add(watcher));
@@ -78,7 +83,8 @@ export class LiveStore {
   }
 
   apply(message: LiveMessage): void {
-    const told = new Set<string>();
+    const told = new Set<string>(['beat']);
+    this.unixMs = message.unixMs;
     const changed = new Set<LiveTable>();
     if (message.kind === 'state') {
       // What is not in it is gone.

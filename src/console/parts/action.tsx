@@ -139,7 +139,12 @@ export function Confirm({
         <Button variant="default" onClick={onClose}>
           Cancel
         </Button>
-        <Button {...(isDangerous && { color: 'red' })} loading={isBusy} onClick={go} data-autofocus>
+        <Button
+          {...(isDangerous && { color: 'red.9' })}
+          loading={isBusy}
+          onClick={go}
+          data-autofocus
+        >
           {label}
         </Button>
       </Group>

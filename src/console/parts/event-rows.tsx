@@ -14,7 +14,7 @@ export function EventRows({
   return (
     <ul className="u-events" data-of-one={isOfOne}>
       {events.map((event) => (
-        <li key={event.sequence} data-tone={toneOf(event)}>
+        <li key={event.sequence} data-tone={eventTone(event)}>
           <Time at={event.time} />
           {!isOfOne && <Subject vm={event.data['vm']} host={event.data['host']} />}
           <span className="u-grow">{event.text}</span>
@@ -31,7 +31,7 @@ const bad = new Set([
 const notable = new Set(['ft-primary-failover', 'ft-shadow-lost', 'alarm-raised', 'vm-restarted']);
 
 /** Failures, and what takes a second look. */
-export function toneOf({ kind }: EventView): 'bad' | 'warn' | undefined {
+export function eventTone({ kind }: EventView): 'bad' | 'warn' | undefined {
   if (bad.has(kind)) return 'bad';
   return notable.has(kind) ? 'warn' : undefined;
 }

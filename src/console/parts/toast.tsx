@@ -3,9 +3,16 @@ import { notifications } from '@mantine/notifications';
 import { ProblemText } from './problem.tsx';
 
 const readMs = 4_000;
+const closing = { 'aria-label': 'Close' };
 
 export function toastDone(text: string): void {
-  notifications.show({ message: text, color: 'teal', autoClose: readMs, withBorder: true });
+  notifications.show({
+    message: text,
+    color: 'teal',
+    autoClose: readMs,
+    withBorder: true,
+    closeButtonProps: closing,
+  });
 }
 
 export function toastProblem(title: string, error: unknown): void {
@@ -16,5 +23,6 @@ export function toastProblem(title: string, error: unknown): void {
     autoClose: false,
     withBorder: true,
     role: 'alert',
+    closeButtonProps: closing,
   });
 }

@@ -2,6 +2,8 @@
 
 const whole = new Intl.NumberFormat('en');
 
+export const mebibyte = 2 ** 20;
+
 /** Binary units, three digits. @param bytes null: not known */
 export function bytes(value: number | null | undefined): string {
   if (value == null) return '–';
@@ -64,3 +66,7 @@ export const exactTime = (time: string): string => exact.format(new Date(time));
 
 export const plural = (number: number, one: string, many = `${one}s`): string =>
   `${whole.format(number)} ${number === 1 ? one : many}`;
+
+/** @param words such as `take-snapshot` */
+export const capital = (words: string): string =>
+  words.charAt(0).toUpperCase() + words.slice(1).replaceAll('-', ' ');

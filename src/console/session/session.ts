@@ -42,6 +42,12 @@ export class Session extends Observed<SessionState> {
     return 'session' in value ? value.session.csrfToken : null;
   }
 
+  /** Under which a call is made now; undefined: nobody's. */
+  get current(): SessionView | undefined {
+    const { value } = this;
+    return 'session' in value ? value.session : undefined;
+  }
+
   opened(session: SessionView): void {
     this.set({ kind: 'open', session });
     this.#renewal?.resolve();
@@ -56,11 +62,14 @@ export class Session extends Observed<SessionState> {
 
   /**
    * The center refuses what this page shows.
-   * @returns resolves when somebody has logged in again; rejects if they log out instead, or at once
-   *   where nobody was logged in
+   * @param shown the session under which it was asked
+   * @returns resolves when somebody has logged in again, at once if they have done so since; rejects
+   *   if they log out instead, or at once where nobody was logged in
    */
-  renewed(why: UmbraError): Promise<void> {
+  renewed(why: UmbraError, shown: SessionView | undefined): Promise<void> {
     const { value } = this;
+    // What the former session had open is refused one after the other.
+    if (value.kind === 'open' && value.session !== shown) return Promise.resolve();
     if (!('session' in value)) {
       this.set({ kind: 'nobody' });
       return Promise.reject(why);

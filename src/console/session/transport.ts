@@ -21,12 +21,13 @@ export class FetchTransport implements Transport {
     headers: Readonly<Record<string, string>> = {},
   ): Promise<unknown> {
     const send = () => this.#send(method, path, body, signal, headers);
+    const shown = this.#session.current;
     try {
       return await send();
     } catch (error) {
       const isOurs = error instanceof UmbraError && endsSession(error);
       if (!isOurs || path.startsWith('/sessions')) throw error;
-      await this.#session.renewed(error);
+      await this.#session.renewed(error, shown);
       return send();
     }
   }

@@ -44,11 +44,11 @@ export function TasksDrawer({
 }
 
 export const taskStatus = ({ kind, state }: Pick<TaskView, 'kind' | 'state'>): StatusText => ({
-  tone: tones[state],
+  tone: taskTones[state],
   text: kind.replaceAll('-', ' '),
 });
 
-const tones: Readonly<Record<TaskView['state'], Tone>> = {
+export const taskTones: Readonly<Record<TaskView['state'], Tone>> = {
   queued: 'off',
   running: 'busy',
   succeeded: 'good',

@@ -25,7 +25,7 @@ import {
   tlbEntries,
   tlbEntryBytes,
 } from '../../machine/layout.ts';
-import { handler } from '../record.ts';
+import { isDecoded } from '../record.ts';
 import { ModuleWriter } from '../wasm/module.ts';
 import { type CodePlace, type CodeSource, Discovery, offsetIn, pageOf } from './discover.ts';
 import { type EmittedRegion, emitRegion } from './emit.ts';
@@ -64,7 +64,7 @@ export interface EngineObserver {
 
 export const defaultTranslation: TranslatorOptions = {
   hotLandings: 8_000,
-  hotInstructionsMax: 5_000,
+  hotInstructionsMax: 20_000,
   codeBytesMax: 24 << 20,
   codeBytesPerRun: 6_000,
   codeBytesPerModule: 64_000,
@@ -371,8 +371,7 @@ export class Translator {
       page: (delta) => this.#mapped(BigInt.asUintN(64, home + BigInt(delta * pageBytes))),
       half: ({ place }, offset) =>
         view.getUint16(ramAt + this.#pageAt(place) * pageBytes + offset, true),
-      decoded: ({ place }, offset) =>
-        view.getUint16(place + (offset << recordShift), true) !== handler.undecoded,
+      decoded: ({ place }, offset) => isDecoded(view, place + (offset << recordShift)),
       targets: ({ place }, offset) =>
         targetsOf(view, this.#layout, place + (offset << recordShift)),
     };

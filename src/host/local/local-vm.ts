@@ -10,12 +10,14 @@ import type { Ports } from '../../lockstep/ports.ts';
 import { Primary } from '../../lockstep/primary.ts';
 import type { Output } from '../../machine/effects.ts';
 import type { Machine } from '../../machine/machine.ts';
+import type { RiscvMachine } from '../../machine/riscv-machine.ts';
 import { nowUs } from '../clock.ts';
 import { hostEngine } from '../engine.ts';
 import type { Tier } from '../tiers.ts';
 import { Driver } from '../vm/driver.ts';
 import { type DiskFile, FileDisks } from '../vm/file-disk.ts';
 import { BoundedMachine } from './bounded-machine.ts';
+import { PausableClock } from './pausable-clock.ts';
 import type { Profile } from './profile.ts';
 import { ProfiledMachine } from './profiled-machine.ts';
 
@@ -28,6 +30,8 @@ export interface FramePort {
 /** Where the log goes: batches of entries in order, the machine's end last. */
 export interface LogSink {
   batch(firstPosition: number, entries: Uint8Array): void;
+  /** Behind each step of the live copy, which took so long. */
+  stepped(primary: Primary, micros: number): void;
 }
 
 export interface LocalVmOptions {
@@ -37,8 +41,12 @@ export interface LocalVmOptions {
   readonly network: FramePort | undefined;
   readonly console: (bytes: Uint8Array) => void;
   /** Makes the taker of the log, given the configuration's digest. */
-  readonly log: ((configuration: Uint8Array) => LogSink) | undefined;
+  readonly log: ((configuration: Uint8Array, machine: Machine) => LogSink) | undefined;
   readonly maxInstructions: bigint | undefined;
+  /** A machine that goes on; otherwise one is powered on. */
+  readonly machine?: { readonly machine: RiscvMachine; readonly nextPosition: number } | undefined;
+  /** It stands still from the first, until a debugger lets it go. */
+  readonly halted?: boolean;
   /** Made for this VM, to be filled while it runs. */
   readonly profile?: Profile | undefined;
 }
@@ -52,24 +60,43 @@ export interface LocalVmResult {
 
 export class LocalVm {
   readonly #machine: Machine;
+  /** The machine itself, for a debugger between two slices. */
+  readonly inner: RiscvMachine;
   readonly #copy: Copy;
   readonly #driver: Driver;
   readonly #disks: FileDisks;
   readonly #limit: bigint | undefined;
   readonly #startedAt = nowUs();
+  readonly #clock: PausableClock;
   readonly #ended = Promise.withResolvers<LocalVmResult>();
   #failed = false;
   #left = false;
 
-  private constructor(options: LocalVmOptions, disks: FileDisks, machine: Machine, copy: Copy) {
+  private constructor(
+    options: LocalVmOptions,
+    disks: FileDisks,
+    machine: Machine,
+    inner: RiscvMachine,
+    copy: Copy,
+    clock: PausableClock,
+    sink: LogSink | undefined,
+  ) {
+    this.inner = inner;
+    this.#clock = clock;
     this.#machine = machine;
     this.#copy = copy;
     this.#disks = disks;
     this.#limit = options.maxInstructions;
-    this.#driver = new Driver(copy, () => {
+    const afterStep = (micros: number): void => {
+      if (copy.primary) sink?.stepped(copy.primary, micros);
       if (copy.ended !== undefined) this.#finish();
-    });
+      else this.afterStep?.();
+    };
+    this.#driver = new Driver(copy, afterStep, clock.now);
   }
+
+  /** Between two slices; for a debugger. */
+  afterStep: (() => void) | undefined;
 
   static async start(options: LocalVmOptions): Promise<LocalVm> {
     const { profile } = options;
@@ -81,18 +108,19 @@ export class LocalVm {
       vm.#copy.diskDone(origin, completion);
       vm.#driver.wake();
     });
-    const powered = maker.powerOn();
+    const powered = options.machine?.machine ?? maker.powerOn();
+    const clock = new PausableClock();
     const real = profile === undefined ? powered : new ProfiledMachine(powered, profile);
     const limit = options.maxInstructions;
     const machine = limit === undefined ? real : new BoundedMachine(real, limit);
-    const sink = options.log?.(maker.configuration);
+    const sink = options.log?.(maker.configuration, machine);
     const send = (output: Output): void => {
       if (output.kind === 'frame') options.network?.send(output.frame);
       else if (output.kind === 'console') options.console(output.bytes);
       else if (output.kind === 'power' && output.action === 'failed') vm!.#failed = true;
     };
     const ports: Ports = {
-      clock: { now: nowUs },
+      clock,
       disks,
       outputs: { send, suppressed: () => {}, announce: () => {} },
       arbiter: undefined,
@@ -107,9 +135,11 @@ export class LocalVm {
       configuration: maker.configuration,
       disks: options.disks.map(({ bytes }) => ({ length: bytes, shared: false })),
     };
-    const clock = new HostClock(0n, nowUs());
-    const copy = new Copy(new Primary(copyOptions, ports, machine, 1, clock, undefined));
-    vm = new LocalVm(options, disks, machine, copy);
+    const hostClock = new HostClock(machine.time, clock.now());
+    const position = options.machine?.nextPosition ?? 1;
+    const primary = new Primary(copyOptions, ports, machine, position, hostClock, undefined);
+    const copy = new Copy(primary);
+    vm = new LocalVm(options, disks, machine, powered, copy, clock, sink);
     const started = vm;
     if (options.network) {
       options.network.onFrame = (frame) => {
@@ -117,8 +147,20 @@ export class LocalVm {
         started.#driver.wake();
       };
     }
-    vm.#driver.wake();
+    if (options.halted === true) vm.halt();
+    else vm.#driver.wake();
     return vm;
+  }
+
+  /** Stands still between two slices, and the guest's clock with it. */
+  halt(): void {
+    this.#driver.pause();
+    this.#clock.pause();
+  }
+
+  goOn(): void {
+    this.#clock.goOn();
+    this.#driver.resume();
   }
 
   get ended(): Promise<LocalVmResult> {

@@ -36,6 +36,11 @@ export class SymbolTable {
     this.#ranges = rangesOf(symbols);
   }
 
+  /** Where each begins, with its name. */
+  *beginnings(): Generator<[address: bigint, name: string]> {
+    for (const { from, name } of this.#ranges) yield [from, name];
+  }
+
   nameAt(address: bigint): string | undefined {
     const ranges = this.#ranges;
     let [low, high] = [0, ranges.length];

@@ -3,7 +3,13 @@
  * When standard input is not a terminal, its bytes go to the guest as they are.
  */
 const prefix = 0x01; // Ctrl-A
-const help = '\r\nCtrl-A x  leave\r\nCtrl-A h  this help\r\nCtrl-A a  send Ctrl-A\r\n';
+const help = [
+  'Ctrl-A x  leave',
+  'Ctrl-A r  what the recording takes',
+  'Ctrl-A h  this help',
+  'Ctrl-A a  send Ctrl-A',
+];
+const lines = (...texts: readonly string[]): string => `\r\n${texts.join('\r\n')}\r\n`;
 
 export interface Terminal {
   write(bytes: Uint8Array): void;
@@ -11,7 +17,12 @@ export interface Terminal {
   close(): void;
 }
 
-export function openTerminal(onBytes: (bytes: Uint8Array) => void, leave: () => void): Terminal {
+/** @param recording what Ctrl-A r tells; without it there is no such key */
+export function openTerminal(
+  onBytes: (bytes: Uint8Array) => void,
+  leave: () => void,
+  recording?: () => string,
+): Terminal {
   const { stdin, stdout } = process;
   const raw = stdin.isTTY === true;
   let escaped = false;
@@ -27,7 +38,9 @@ export function openTerminal(onBytes: (bytes: Uint8Array) => void, leave: () => 
       escaped = false;
       if (byte === 0x78) return leave(); // x
       if (byte === 0x68)
-        stdout.write(help); // h
+        stdout.write(lines(...help.filter((line) => recording || !line.includes('recording')))); // h
+      else if (byte === 0x72 && recording)
+        stdout.write(lines(recording())); // r
       else if (byte === 0x61 || byte === prefix) typed.push(prefix); // a
     }
     if (typed.length > 0) onBytes(Uint8Array.from(typed));

@@ -1,6 +1,6 @@
 /** A machine around another one: everything is the inner one's, but how it runs. */
 import type { Input } from '../../machine/effects.ts';
-import type { Checkpoint, Machine, Stop } from '../../machine/machine.ts';
+import type { Checkpoint, CheckpointSeries, Machine, Stop } from '../../machine/machine.ts';
 
 export abstract class WrappedMachine<Inner extends Machine = Machine> implements Machine {
   protected readonly machine: Inner;
@@ -20,6 +20,9 @@ export abstract class WrappedMachine<Inner extends Machine = Machine> implements
   get wakeTime() {
     return this.machine.wakeTime;
   }
+  get unservedTimer() {
+    return this.machine.unservedTimer;
+  }
   apply(input: Input): void {
     this.machine.apply(input);
   }
@@ -34,5 +37,8 @@ export abstract class WrappedMachine<Inner extends Machine = Machine> implements
   }
   checkpoint(): Checkpoint {
     return this.machine.checkpoint();
+  }
+  checkpointSeries(): CheckpointSeries {
+    return this.machine.checkpointSeries();
   }
 }

@@ -9,11 +9,13 @@ import type { MachineMaker } from '../../machine/machine.ts';
 import { parseMacText, writeMac } from '../../network/wire.ts';
 import { hostEngine } from '../engine.ts';
 import type { Tier } from '../tiers.ts';
+import { diskFiles } from './disk-place.ts';
 import type { DiskFile } from './file-disk.ts';
 
 export interface PreparedVm {
   readonly maker: MachineMaker;
-  readonly disks: readonly DiskFile[];
+  /** The files of its disks in a folder. */
+  readonly filesIn: (folder: string) => readonly DiskFile[];
 }
 
 /**
@@ -23,7 +25,6 @@ export interface PreparedVm {
 export async function prepareVm(
   spec: VmSpec,
   imageDirectory: string,
-  directory: string,
   tier: Tier,
 ): Promise<PreparedVm> {
   const text = await readFile(join(imageDirectory, 'image.json'), 'utf8');
@@ -39,13 +40,9 @@ export async function prepareVm(
     epochOffset: BigInt(spec.epochOffset),
     randomSeed: Buffer.from(spec.randomSeed, 'hex'),
   };
-  const disks = spec.disks.map(({ bytes, template, formerBytes }, index) => ({
-    path: join(directory, `disk-${index}.raw`),
-    bytes,
-    ...(formerBytes !== undefined && { formerBytes }),
-    ...(template !== undefined && { template: join(imageDirectory, template) }),
-  }));
-  return { maker: virtMachineMaker(configuration, hostEngine(tier)), disks };
+  const filesIn = (folder: string): DiskFile[] =>
+    diskFiles(spec, folder, (template) => join(imageDirectory, template));
+  return { maker: virtMachineMaker(configuration, hostEngine(tier)), filesIn };
 }
 
 export function macBytes(text: string): Uint8Array {

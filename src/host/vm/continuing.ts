@@ -7,7 +7,6 @@
  * before the arbiter has granted the start. So a process that dies in between is followed by one
  * that continues from the same state, and a machine never runs on from a state twice.
  */
-import type { VmSpec } from '../../api/agent.ts';
 import { UmbraError } from '../../base/errors.ts';
 import type { VmRecord } from '../../lockstep/arbiter.ts';
 import { HostClock } from '../../lockstep/clock.ts';
@@ -18,7 +17,6 @@ import {
   abandonFolder,
   disownFolder,
   machinePath,
-  placeDisks,
   readFolder,
   type SavedState,
   savedFolder,
@@ -33,31 +31,44 @@ export interface Continued {
   readonly nextPosition: number;
 }
 
+/** What there is of a saved state. */
+export interface Found {
+  /** From which the machine continues; undefined: it is powered on. */
+  readonly state: SavedState | undefined;
+  /** The folder of the state that the record names, if it is there. */
+  readonly folder: string | undefined;
+  /** A folder whose disks are the VM's from now on, with or without the machine. */
+  readonly disksFrom: string | undefined;
+}
+
+const nothingFound: Found = { state: undefined, folder: undefined, disksFrom: undefined };
+
 /**
  * What the record has for this host, before any disk is opened.
+ * @param directory where states of the VM are
+ * @param isShared other hosts have it, too
  * @param mayDiscard the operator's word: the state is not wanted
- * @returns undefined where there is nothing to continue from
  */
 export async function findSaved(
   record: VmRecord,
   hostId: string,
-  vm: VmSpec,
   directory: string,
+  isShared: boolean,
   mayDiscard: boolean,
-): Promise<SavedState | undefined> {
+): Promise<Found> {
   const { saved } = record;
-  const isHere = saved?.host === hostId;
-  await tidyFolders(directory, isHere ? saved.id : undefined);
-  if (saved === undefined || !isHere) return undefined;
+  const isHere = saved !== undefined && (isShared || saved.host === hostId);
+  // What is not named here may be named by the next record where others write, too.
+  if (!isShared) await tidyFolders(directory, isHere ? saved.id : undefined);
+  if (!isHere) return nothingFound;
   const folder = savedFolder(directory, saved.id);
   const state = await readFolder(folder);
   if (state !== undefined) {
-    // With or without the machine: these are the disks.
-    if (state.hasDisks) await placeDisks(folder, directory, vm.disks.length);
-    return mayDiscard ? undefined : state;
+    const disksFrom = state.hasDisks ? folder : undefined;
+    return { state: mayDiscard ? undefined : state, folder, disksFrom };
   }
   // A start that continued from it was granted, and its machine has run since.
-  if (record.state === 'live' || mayDiscard) return undefined;
+  if (record.state === 'live' || mayDiscard) return nothingFound;
   throw new UmbraError(
     'saved-state-missing',
     `The saved state ${saved.id} of the VM is not on this host any more.`,

@@ -48,14 +48,14 @@ const nothing = new Uint8Array(0);
 const zeros = new Uint8Array(1 << 20);
 
 export class FileDisks implements Disks {
-  readonly #files: readonly FileHandle[];
-  readonly #shapes: readonly DiskFile[];
+  #files: readonly FileHandle[];
+  #shapes: readonly DiskFile[];
   #snapshots: readonly DiskSnapshot[] | undefined;
   /** Gives the room that a snapshot takes back to the disks. */
   #makeRoom: (() => Promise<void>) | undefined;
   /** When it has done so; whoever failed for want of it meanwhile tries again. */
   #roomMade: Promise<void> | undefined;
-  readonly #underWay: Set<UnderWay>[];
+  #underWay: Set<UnderWay>[];
   readonly #done: Done;
 
   private constructor(files: readonly FileHandle[], shapes: readonly DiskFile[], done: Done) {
@@ -67,25 +67,15 @@ export class FileDisks implements Disks {
 
   /** Opens the files; those that do not exist are made, whole or not at all. */
   static async open(files: readonly DiskFile[], done: Done): Promise<FileDisks> {
-    const handles: FileHandle[] = [];
-    for (const file of files) {
-      if (!existsSync(file.path)) await create(file);
-      const handle = await open(file.path, 'r+');
-      const { size } = await handle.stat();
-      const mayAdapt = file.formerBytes === 'any' || file.formerBytes?.includes(size);
-      if (size !== file.bytes && mayAdapt) {
-        await handle.truncate(file.bytes);
-        await handle.sync();
-      } else if (size !== file.bytes) {
-        throw new UmbraError(
-          'disk-size',
-          `The disk ${file.path} has ${size} bytes where the VM wants ${file.bytes}.`,
-          'Put the right file in its place, or delete the VM and create it again.',
-        );
-      }
-      handles.push(handle);
-    }
-    return new FileDisks(handles, files, done);
+    return new FileDisks(await openAll(files), files, done);
+  }
+
+  /** Of a shadow on a datastore: opened without files, it gets them when it takes them over. */
+  async use(files: readonly DiskFile[]): Promise<void> {
+    assert(this.#files.length === 0, 'these disks are open');
+    this.#files = await openAll(files);
+    this.#shapes = files;
+    this.#underWay = files.map(() => new Set());
   }
 
   submit(origin: DiskOrigin, request: DiskRequest): void {
@@ -185,6 +175,28 @@ export class FileDisks implements Disks {
   }
 }
 
+async function openAll(files: readonly DiskFile[]): Promise<FileHandle[]> {
+  const handles: FileHandle[] = [];
+  for (const file of files) {
+    if (!existsSync(file.path)) await makeDisk(file);
+    const handle = await open(file.path, 'r+');
+    const { size } = await handle.stat();
+    const mayAdapt = file.formerBytes === 'any' || file.formerBytes?.includes(size);
+    if (size !== file.bytes && mayAdapt) {
+      await handle.truncate(file.bytes);
+      await handle.sync();
+    } else if (size !== file.bytes) {
+      throw new UmbraError(
+        'disk-size',
+        `The disk ${file.path} has ${size} bytes where the VM wants ${file.bytes}.`,
+        'Put the right file in its place, or delete the VM and create it again.',
+      );
+    }
+    handles.push(handle);
+  }
+  return handles;
+}
+
 async function perform(file: FileHandle, request: DiskRequest): Promise<Uint8Array> {
   const { action, offset, length, data } = request;
   switch (action) {
@@ -218,7 +230,8 @@ async function writeAll(file: FileHandle, data: Uint8Array, offset: number): Pro
   }
 }
 
-async function create({ path, bytes, template }: DiskFile): Promise<void> {
+/** Whole or not at all. */
+export async function makeDisk({ path, bytes, template }: DiskFile): Promise<void> {
   const unfinished = `${path}.new`;
   if (template !== undefined) {
     await copyFile(template, unfinished);

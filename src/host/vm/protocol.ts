@@ -26,6 +26,8 @@ export interface VmLaunch {
   readonly imageDirectory: string;
   /** This VM's own folder: disks, and what must survive the process. */
   readonly directory: string;
+  /** The VM's folder on its datastore: its disks, and what is saved or snapshot of it. */
+  readonly sharedDirectory?: string;
   /** UNIX socket of the switch (framing: 4-byte big-endian length). */
   readonly switchSocket: string;
   readonly logAddress: string;
@@ -39,6 +41,9 @@ export interface VmLaunch {
         readonly acceptStale: boolean;
         /** Power on although there is a saved state, which is lost. */
         readonly discardState?: boolean;
+        /** Of a VM on a datastore: the lease that it shall hold, and the one that has ended. */
+        readonly leaseMs?: number;
+        readonly lapsed?: string;
       }
     | {
         readonly kind: 'shadow';
@@ -55,6 +60,8 @@ export type ToVm =
   | { readonly kind: 'handOver' }
   | { readonly kind: 'stop'; readonly how: 'power-button' | 'power-off' | 'suspend' }
   | { readonly kind: 'reset' }
+  /** Reset a guest that has not responded for so long; absent: never. */
+  | { readonly kind: 'watchdog'; readonly seconds?: number }
   /** Of a live copy, whatever its protection; what comes of it is told by reports. */
   | { readonly kind: 'snapshot'; readonly id: string; readonly name: string }
   | { readonly kind: 'dismiss' }

@@ -58,8 +58,10 @@ export type SnapshotReport =
 
 export interface SnapshotMakerOptions {
   readonly vm: VmSpec;
-  /** The VM's folder on this host. */
+  /** Where snapshots are. */
   readonly directory: string;
+  /** Where the disks are. */
+  readonly disksFolder: () => string;
   readonly configuration: Uint8Array;
   readonly disks: FileDisks;
   readonly wake: () => void;
@@ -121,7 +123,7 @@ export class SnapshotMaker {
     const { vm, directory, report, note } = this.#options;
     const folder = snapshotFolder(directory, order.id);
     try {
-      await needRoom(directory, vm.disks.length);
+      await needRoom(this.#options.disksFolder(), vm.disks.length);
       const path = await beginFolder(folder);
       if (primary.ended !== undefined) throw new Error(primary.ended.text);
       const paths = vm.disks.map((_, disk) => diskPath(path, disk));

@@ -13,7 +13,7 @@ import type { ArbiterPort } from '../../lockstep/ports.ts';
 const askAgainMs = 250;
 
 /** What a process knows that has heard nothing; its host may know more, and adds it. */
-const unheard: VmRecord = {
+export const unheard: VmRecord = {
   epoch: 0,
   generation: 0,
   state: 'stopped',
@@ -29,6 +29,10 @@ export interface StartOrder {
   readonly discardState?: boolean;
   /** The saved state from which the machine has been read. */
   readonly restore?: string;
+  /** Of a VM on a datastore: see `Operation`. */
+  readonly disks?: string | undefined;
+  readonly leaseMs?: number | undefined;
+  readonly lapsed?: string | undefined;
 }
 
 export class StartAsk {
@@ -56,8 +60,8 @@ export class StartAsk {
   }
 
   /** The VM is what has been put into this saved state. @throws revert-already-live and the like */
-  async revert(saved: string, fenced: boolean): Promise<VmRecord> {
-    return this.#settle(await this.read(), { kind: 'revert', saved, fenced });
+  async revert(saved: string, fenced: boolean, lapsed?: string): Promise<VmRecord> {
+    return this.#settle(await this.read(), { kind: 'revert', saved, fenced, lapsed });
   }
 
   replied(reply: Reply): void {
@@ -106,6 +110,10 @@ function refused(what: string, refusal: string, record: VmRecord | undefined): U
     'saved-state': [
       `The VM is suspended, and its saved state is on ${record?.saved?.host ?? 'another host'}.`,
       'Start it there, or give up what is saved: umbra vm start NAME --discard-state.',
+    ],
+    'lease-renewed': [
+      `The copy of the VM on ${live} has renewed its lease meanwhile.`,
+      'Nothing is to be done: the VM runs there.',
     ],
     'not-ordered': ['The center has given this up meanwhile.', 'See umbra task list.'],
   };

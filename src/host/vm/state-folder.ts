@@ -17,7 +17,7 @@ import type { VmSpec } from '../../api/agent.ts';
 import { UmbraError } from '../../base/errors.ts';
 
 const folderFormat = 1;
-const unfinished = '.unfinished';
+export const unfinished = '.unfinished';
 const savedPrefix = 'saved-';
 
 export interface SavedState {

@@ -28,20 +28,21 @@ export type Progress = (bytesDone: number, bytesTotal: number) => void;
 
 const lookMs = 250;
 
-/** A snapshot of a VM that is off: its disks, and what it is. */
+/** A snapshot of a VM that is off: its disks, and what it is. @param disksFolder where they are */
 export async function snapshotDisks(
   vm: VmSpec,
   directory: string,
+  disksFolder: string,
   { id, name }: { readonly id: string; readonly name: string },
   progress: Progress,
 ): Promise<SavedState> {
   const folder = snapshotFolder(directory, id);
   const copies = (to: string) =>
     vm.disks.map(({ bytes }, disk) => ({
-      ...{ source: diskPath(directory, disk), path: diskPath(to, disk), bytes },
+      ...{ source: diskPath(disksFolder, disk), path: diskPath(to, disk), bytes },
     }));
   try {
-    await needRoom(directory, vm.disks.length);
+    await needRoom(disksFolder, vm.disks.length);
     await copyDisks(copies(await beginFolder(folder)), progress);
     return await finishFolder(folder, {
       ...{ id, name, vm, configuration: '', position: 0, count: '0', ticks: '0' },
@@ -90,13 +91,19 @@ export async function prepareRevert(
  * @param snapshot undefined: the disks as they are
  */
 export async function cloneDisks(
-  from: { readonly vm: VmSpec; readonly directory: string; readonly snapshot: string | undefined },
+  from: {
+    readonly vm: VmSpec;
+    readonly directory: string;
+    /** Where the disks of the VM itself are. */
+    readonly disksFolder: string;
+    readonly snapshot: string | undefined;
+  },
   to: string,
   progress: Progress,
 ): Promise<void> {
   const { directory, snapshot } = from;
   let { vm } = from;
-  let source = directory;
+  let source = from.disksFolder;
   if (snapshot !== undefined) {
     source = snapshotFolder(directory, snapshot);
     ({ vm } = await findSnapshot(source, snapshot));
@@ -139,7 +146,7 @@ interface DiskCopy {
 }
 
 /** Sparse, or at once where the file system can; durable when this resolves. */
-async function copyDisks(copies: readonly DiskCopy[], progress: Progress): Promise<void> {
+export async function copyDisks(copies: readonly DiskCopy[], progress: Progress): Promise<void> {
   const total = copies.reduce((sum, { bytes }) => sum + bytes, 0);
   let before = 0;
   for (const { source, path, bytes } of copies) {

@@ -3,6 +3,7 @@ import type { VmStatus } from '../../api/agent.ts';
 import type { Copy } from '../../lockstep/copy.ts';
 import type { DelaySummary } from '../../lockstep/gate-delays.ts';
 import type { Report } from '../../lockstep/status.ts';
+import type { Traffic } from './traffic.ts';
 
 /** Facts that a copy does not know, or forgets when it changes its role. */
 export interface Surroundings {
@@ -13,11 +14,13 @@ export interface Surroundings {
   readonly logPort: number | undefined;
   readonly fingerprintsCompared: number;
   readonly divergences: number;
+  readonly watchdogSeconds: number | undefined;
+  readonly traffic: Traffic;
 }
 
 export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus {
   const { vm, process: name, logAddress, logPort } = around;
-  const { fingerprintsCompared, divergences } = around;
+  const { fingerprintsCompared, divergences, watchdogSeconds, traffic } = around;
   const ended = copy?.ended;
   const status = copy?.status();
   const { user, system } = process.cpuUsage();
@@ -39,6 +42,7 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
     logBytesSent: status?.logBytesSent ?? 0,
     fingerprintsCompared,
     divergences,
+    ...(watchdogSeconds !== undefined && { watchdogSeconds }),
     ...(copy?.shadow !== undefined && { replica: copy.shadow.replica }),
     ...(status?.gateDelays !== undefined && {
       gate: gateOf(status.gateDelays, status.heldOutputs),
@@ -48,6 +52,7 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
     }),
     cpuMicros: user + system,
     residentBytes: process.memoryUsage.rss(),
+    ...traffic.totals,
     ...(ended && { ended: { kind: ended.kind, text: ended.text } }),
   };
 }

@@ -19,7 +19,7 @@ import type { Progress } from './state-work.ts';
 
 const pieceBytes = 1024 * 1024;
 
-/** Into a file on this host. @throws UmbraError `no-room-on-host`, `export-failed` */
+/** Into a file on this host. @param directory where its disks are. @throws UmbraError `no-room-on-host`, `export-failed` */
 export async function exportVm(
   vm: VmSpec,
   directory: string,

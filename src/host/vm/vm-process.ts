@@ -9,7 +9,9 @@
  * `failed`, with the reason, before it ends.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import type { VmRecord } from '../../lockstep/arbiter.ts';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Ask, VmRecord } from '../../lockstep/arbiter.ts';
 import { HostClock } from '../../lockstep/clock.ts';
 import { Copy } from '../../lockstep/copy.ts';
 import type { DiskShape } from '../../lockstep/disk-ledger.ts';
@@ -19,29 +21,36 @@ import { Shadow } from '../../lockstep/shadow.ts';
 import type { Report } from '../../lockstep/status.ts';
 import type { Output } from '../../machine/effects.ts';
 import type { MachineMaker } from '../../machine/machine.ts';
+import { openBootClock } from '../boot-clock.ts';
 import { nowUs } from '../clock.ts';
 import { Trust } from '../trust.ts';
 import { ArbiterClient } from './arbiter-client.ts';
-import { prepareVm } from './configuration.ts';
+import { type PreparedVm, prepareVm } from './configuration.ts';
 import { ConsoleTail } from './console-tail.ts';
 import { type Continued, findSaved, goOn, powerOnFrom, readSaved } from './continuing.ts';
+import { type DiskPlace, LocalDisks, type PlacedDisks } from './disk-place.ts';
 import { Driver } from './driver.ts';
 import { EpochProbe } from './epoch-probe.ts';
-import { type DiskFile, FileDisks } from './file-disk.ts';
+import { FileDisks } from './file-disk.ts';
+import { GuestWatchdog, watchdogLookMs } from './guest-watchdog.ts';
 import { Journal } from './journal.ts';
 import { KnowledgeFile } from './knowledge-file.ts';
 import { LogChannel } from './log-channel.ts';
 import { takeTurn } from './priority.ts';
 import type { FromVm, ToVm, VmLaunch } from './protocol.ts';
+import { SharedDisks } from './shared-disks.ts';
 import { SnapshotMaker, type SnapshotReport } from './snapshot-maker.ts';
 import { StartAsk } from './start-ask.ts';
 import { tidyFolders } from './state-folder.ts';
 import { plainReport, vmStatus } from './status.ts';
 import { Suspending } from './suspending.ts';
 import { SwitchConnection } from './switch-connection.ts';
+import { Traffic } from './traffic.ts';
 
 const blockHash = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest();
 const statusMs = 200;
+/** A datastore that fails while a shadow takes its disks over is tried again. */
+const takeAgainMs = 1_000;
 
 export class VmProcess {
   readonly #launch: VmLaunch;
@@ -51,10 +60,16 @@ export class VmProcess {
   readonly #journal = new Journal();
   #trust!: Trust;
   readonly #console: ConsoleTail;
+  readonly #traffic = new Traffic();
   #copy: Copy | undefined;
   #driver: Driver | undefined;
   #switch!: SwitchConnection;
   #disks: FileDisks | undefined;
+  #place!: DiskPlace;
+  #placed: PlacedDisks | undefined;
+  #filesIn!: PreparedVm['filesIn'];
+  /** A saved state that is not gone on from. */
+  #discarded: string | undefined;
   #suspending: Suspending | undefined;
   #snapshots: SnapshotMaker | undefined;
   #arbiter!: ArbiterClient;
@@ -65,6 +80,7 @@ export class VmProcess {
   #shadowHost: string | undefined;
   /** Orders that came before there was a copy. */
   #early: ToVm[] = [];
+  readonly #watchdog = new GuestWatchdog();
   #fingerprintsCompared = 0;
   #divergences = 0;
   /** As its daemon has made it (priority.ts). */
@@ -87,23 +103,28 @@ export class VmProcess {
 
   async start(): Promise<void> {
     this.#trust = new Trust(this.#launch.credentials);
-    const { vm, imageDirectory, directory, tier, role } = this.#launch;
-    const { maker, disks } = await prepareVm(vm, imageDirectory, directory, tier);
+    const { vm, imageDirectory, tier, role } = this.#launch;
+    const { maker, filesIn } = await prepareVm(vm, imageDirectory, tier);
+    this.#filesIn = filesIn;
+    this.#place = this.#diskPlace();
     this.#journal.note(`executed by the tier ${tier} on ${process.arch}`);
     await this.#connect();
-    this.#copy = new Copy(await this.#makeRole(maker, disks));
+    this.#copy = new Copy(await this.#makeRole(maker));
     if (this.#over) return;
     const { note } = this.#journal;
-    const own = { vm, directory, configuration: maker.configuration, note, wake: this.#wake };
+    const { configuration } = maker;
+    const own = { vm, directory: this.#place.states, configuration, note, wake: this.#wake };
     this.#suspending = new Suspending({ ...own, syncDisks: () => this.#disks!.sync() });
+    const disksFolder = (): string => this.#placed!.folder;
     const report = (said: SnapshotReport) => this.#tell({ kind: 'report', report: { ...said } });
-    this.#snapshots = new SnapshotMaker({ ...own, disks: this.#disks!, report });
+    this.#snapshots = new SnapshotMaker({ ...own, disksFolder, disks: this.#disks!, report });
     this.#driver = new Driver(this.#copy, () => this.#afterStep());
     for (const message of this.#early.splice(0)) this.receive(message);
     this.#log = this.#openLog();
     this.#logPort = await this.#log.listen(this.#launch.logAddress);
     if (role.kind === 'shadow') this.#log.follow({ ...role, host: role.primaryHost });
     setInterval(() => this.#sayStatus(), statusMs).unref();
+    setInterval(() => this.#watchGuest(), watchdogLookMs).unref();
     this.#probe?.start();
     this.#sayStatus();
     this.#wake();
@@ -154,6 +175,10 @@ export class VmProcess {
         break;
       case 'reset':
         primary?.control('reset');
+        break;
+      case 'watchdog':
+        this.#watchdog.seconds = message.seconds;
+        this.#sayStatus();
         break;
       case 'snapshot':
         void this.#snapshots?.take(primary, message);
@@ -209,6 +234,7 @@ export class VmProcess {
     });
     const onFrame = (frame: Uint8Array): void => {
       this.#copy?.frame(0, frame);
+      if (this.#copy?.primary !== undefined) this.#traffic.received(frame);
       this.#wake();
     };
     const ended = (): void => this.abandon();
@@ -228,43 +254,91 @@ export class VmProcess {
     });
   }
 
-  async #openDisks(files: readonly DiskFile[]): Promise<void> {
-    this.#disks = await FileDisks.open(files, (origin, completion) => {
+  #diskPlace(): DiskPlace {
+    const { vm, directory, imageDirectory, sharedDirectory: folder } = this.#launch;
+    if (folder === undefined) return new LocalDisks(directory, vm.disks.length);
+    const templateOf = (template: string): string => join(imageDirectory, template);
+    const { note } = this.#journal;
+    return new SharedDisks({ vm, folder, process: this.#process, templateOf, note });
+  }
+
+  get #isShared(): boolean {
+    return this.#launch.sharedDirectory !== undefined;
+  }
+
+  /** @param placed undefined: not yet (`take`). @param isStale whatever is there, it may adapt */
+  async #openDisks(placed: PlacedDisks | undefined, isStale = false): Promise<void> {
+    this.#placed = placed;
+    const files = placed === undefined ? [] : this.#filesIn(placed.folder);
+    const adapted = isStale
+      ? files.map((file) => ({ ...file, formerBytes: 'any' as const }))
+      : files;
+    this.#disks = await FileDisks.open(adapted, (origin, completion) => {
       this.#copy?.diskDone(origin, completion);
       this.#wake();
     });
   }
 
-  async #makeRole(maker: MachineMaker, files: readonly DiskFile[]): Promise<Primary | Shadow> {
+  /** Until it is done: without its disks a shadow that is about to claim is of no use. */
+  async #takeDisks(record: VmRecord, consented: boolean): Promise<void> {
+    const place = this.#place as SharedDisks;
+    while (!this.#over) {
+      try {
+        const placed = await (consented ? place.present(record) : place.take(record));
+        await this.#disks!.use(this.#filesIn(placed.folder));
+        this.#placed = placed;
+        this.#copy!.disksTaken({ disks: placed.disks });
+        return this.#wake();
+      } catch (error) {
+        const text = (error as Error).message;
+        this.#journal.note(`the disks cannot be taken over: ${text}`);
+        this.#failed('disks-not-taken', text, 'Look at the datastore; it is tried again.');
+        await sleep(takeAgainMs);
+      }
+    }
+  }
+
+  async #makeRole(maker: MachineMaker): Promise<Primary | Shadow> {
     const { vm, hostId, directory, role } = this.#launch;
+    const shared = this.#isShared;
     const options: CopyOptions = {
       vm: vm.id,
       member: { host: hostId, process: this.#process },
       configuration: maker.configuration,
-      disks: vm.disks.map(({ bytes }): DiskShape => ({ length: bytes, shared: false })),
+      disks: vm.disks.map(({ bytes }): DiskShape => ({ length: bytes, shared })),
     };
     const before = await this.#startAsk.read();
     if (role.kind === 'shadow') {
       await tidyFolders(directory, undefined);
       // Whatever this replica was, it is compared and made equal block by block.
-      await this.#openDisks(files.map((file) => ({ ...file, formerBytes: 'any' })));
+      await this.#openDisks(shared ? undefined : { folder: directory, disks: undefined }, true);
       return new Shadow(options, this.#ports(), maker, before);
     }
-    const { fenced, acceptStale, discardState = false } = role;
-    const state = await findSaved(before, hostId, vm, directory, discardState);
-    await this.#openDisks(files);
-    const order = { fenced, acceptStale, discardState };
+    const { states } = this.#place;
+    const { fenced, acceptStale, discardState = false, leaseMs, lapsed } = role;
+    const { state, folder, disksFrom } = await findSaved(
+      before,
+      hostId,
+      states,
+      shared,
+      discardState,
+    );
+    const placed = await this.#place.prepare(before, disksFrom);
+    await this.#openDisks(placed);
+    const { disks } = placed;
+    const order = { fenced, acceptStale, discardState, disks, leaseMs, lapsed };
     if (state === undefined) {
       const record = await this.#startAsk.start(before, order);
-      await tidyFolders(directory, undefined);
+      if (shared) this.#discarded = folder;
+      else await tidyFolders(directory, undefined);
       const clock = new HostClock(0n, nowUs());
       return this.#live(options, { machine: maker.powerOn(), clock, nextPosition: 1 }, record);
     }
-    const saved = state.isOff ? undefined : await readSaved(state, directory, maker);
+    const saved = state.isOff ? undefined : await readSaved(state, states, maker);
     const record = await this.#startAsk.start(before, { ...order, restore: state.id });
     const continued = saved
-      ? await goOn(state, directory, saved)
-      : await powerOnFrom(state, directory, maker);
+      ? await goOn(state, states, saved)
+      : await powerOnFrom(state, states, maker);
     this.#journal.note(`continues from ${state.id} at count ${state.count}`);
     const primary = this.#live(options, continued, record);
     primary.protection.hasContinued();
@@ -277,11 +351,30 @@ export class VmProcess {
     return new Primary(options, ports, machine, nextPosition, clock, record);
   }
 
+  /** What an ended copy has written must be there for whoever starts the VM elsewhere. */
+  #ask(ask: Ask): void {
+    const isLast = ask.operation.kind === 'stop' && this.#isShared;
+    if (!isLast) return this.#arbiter.ask(ask);
+    // An ask that fails is repeated.
+    void this.#disks!.sync().then(
+      () => this.#arbiter.ask(ask),
+      (error: Error) => this.#journal.note(`the disks cannot be made durable: ${error.message}`),
+    );
+  }
+
   #ports(): Ports {
     const net = this.#switch;
+    const bootClock = this.#isShared ? openBootClock() : undefined;
     return {
       clock: { now: nowUs },
-      disks: this.#disks!,
+      ...(bootClock !== undefined && { bootClock }),
+      disks: {
+        submit: (origin, request) => {
+          if (origin === 'guest') this.#traffic.disk(request);
+          this.#disks!.submit(origin, request);
+        },
+        take: (record, consented) => void this.#takeDisks(record, consented),
+      },
       outputs: {
         send: (output) => this.#send(output),
         suppressed: (output) => {
@@ -291,18 +384,28 @@ export class VmProcess {
         announce: (epoch, generation) => {
           net.announce(epoch, generation);
           this.#console.sayKept();
+          this.#tidy();
         },
       },
-      arbiter: this.#arbiter,
+      arbiter: { ask: (ask) => this.#ask(ask) },
       entropy: (length) => randomBytes(length),
       blockHash,
       report: (report) => this.#report(report),
     };
   }
 
+  /** Nobody waits for it; what stays is removed by the next copy. */
+  #tidy(): void {
+    this.#place.wentLive(this.#discarded).catch((error: Error) => {
+      this.#journal.note(`old disks or states stay: ${error.message}`);
+    });
+  }
+
   #send(output: Output): void {
-    if (output.kind === 'frame') this.#switch.send(output.frame);
-    else if (output.kind === 'console') this.#console.write(output.offset, output.bytes);
+    if (output.kind === 'frame') {
+      this.#traffic.sent(output.frame);
+      this.#switch.send(output.frame);
+    } else if (output.kind === 'console') this.#console.write(output.offset, output.bytes);
   }
 
   // --- What is said of the copy
@@ -328,6 +431,19 @@ export class VmProcess {
     this.#end();
   }
 
+  #watchGuest(): void {
+    const primary = this.#copy?.primary;
+    if (primary === undefined || this.#over) return;
+    const verdict = this.#watchdog.look(primary.machine, nowUs());
+    if (verdict === 'responds') return;
+    const { seconds } = this.#watchdog;
+    const kind = verdict === 'reset' ? 'guest-reset' : 'guest-not-responding';
+    this.#tell({ kind: 'report', report: { kind, seconds } });
+    if (verdict !== 'reset') return;
+    primary.control('reset');
+    this.#wake();
+  }
+
   #sayStatus(): void {
     const { vm, logAddress } = this.#launch;
     this.#fingerprintsCompared =
@@ -339,6 +455,8 @@ export class VmProcess {
       logPort: this.#logPort,
       fingerprintsCompared: this.#fingerprintsCompared,
       divergences: this.#divergences,
+      watchdogSeconds: this.#watchdog.seconds,
+      traffic: this.#traffic,
     });
     this.#tell({ kind: 'status', status });
   }

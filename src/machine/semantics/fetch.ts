@@ -29,6 +29,9 @@ export const allocateCode = declare('allocateCode', { takes: ['i32'], gives: 'i3
 /** From outside: (record, word) decodes one instruction into a record. */
 export const decodeSingle = declare('decodeSingle', { takes: ['i32', 'i32'] });
 
+/** From outside, for a debugger: (page index, pc) is about to be executed from for the first time. */
+export const codeFetched = declare('codeFetched', { takes: ['i32', 'i64'] });
+
 /** (pc) -> the address of its page's records; 0 if its instructions must be fetched singly. */
 export const fetchSlow = declare('fetchSlow', { takes: ['i64'], gives: 'i32', mayTrap: true });
 /** (pc) -> a record of this one instruction, with every byte of it checked. */
@@ -42,6 +45,7 @@ export function defineFetch(tracking: PageTracking): void {
     o.if(eqz(tracking.inRam(physical)), () => accessFault(o, i32(accessKind.fetch), pc!));
     o.if(eqz(get(run.pageUniform)), () => o.return(0, 'i32'));
     const page = o.let(tracking.pageOf(physical));
+    o.if(ne(get(run.breakpoints), 0), () => o.call(codeFetched, page, pc!));
     const records = o.let(peek('word', shl(page, 2), tracking.layout.codeIndexAt));
     o.if(eqz(records), () => o.set(records, o.call(allocateCode, page)));
     const entry = o.let(add(get(run.fetchBank), tlbSlot(pc!)));

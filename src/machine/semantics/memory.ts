@@ -41,7 +41,7 @@ import {
   writeTlbOffset,
 } from '../layout.ts';
 import { accessFault, accessKind, dataPrivilege, translate } from './paging.ts';
-import { lookUpAfterwards, type PageTracking } from './tracking.ts';
+import { dataAccessed, lookUpAfterwards, type PageTracking } from './tracking.ts';
 
 /**
  * From outside: a device register. An access that nobody answers sets `run.fault` and its cause;
@@ -102,6 +102,26 @@ function stopAfterwards(o: Builder): void {
   o.put(run.stopRequest, or(get(run.stopRequest), stopReason.event));
 }
 
+/**
+ * Whether a debugger may watch data in this page. Such pages stand in no lookaside buffer, so every
+ * access comes by here.
+ */
+const maybeWatched = (address: Expr): Expr =>
+  wrap(and(shrU(get(run.watchedPages), and(shrU(address, 12), 63)), 1));
+
+/** Tells a debugger of an access that will not trap any more. */
+function noteAccess(o: Builder, address: Expr, bytes: Expr, isStore: Expr): void {
+  const end = add(address, zext(bytes));
+  const near = and(ltU(address, get(run.watchedTo)), ltU(get(run.watchedFrom), end));
+  o.if(near, () => {
+    const stops = o.let(o.call(dataAccessed, address, bytes, isStore));
+    o.if(stops, () => {
+      lookUpAfterwards(o);
+      o.put(run.stopRequest, or(get(run.stopRequest), stopReason.trap));
+    });
+  });
+}
+
 const crossesPage = (address: Expr, bytes: Expr): Expr =>
   gtU(add(and(wrap(address), pageBytes - 1), bytes), pageBytes);
 
@@ -135,6 +155,7 @@ function defineLoad(t: PageTracking): void {
   });
   definitions.define(across, (o, address, bytes, forStore) => {
     const { at } = translateBoth(o, t, address!, bytes!, forStore!);
+    noteAccess(o, address!, bytes!, i32(0));
     const value = o.let(i64(0));
     const index = o.let(i32(0));
     o.while(
@@ -161,7 +182,9 @@ function defineLoad(t: PageTracking): void {
       stopAfterwards(o);
       o.return(value);
     });
-    o.if(and(get(run.pageUniform), eqz(forStore!)), () => fillTlb(o, t, 0, address!, pa));
+    noteAccess(o, address!, bytes!, i32(0));
+    const kept = and(get(run.pageUniform), eqz(or(forStore!, maybeWatched(address!))));
+    o.if(kept, () => fillTlb(o, t, 0, address!, pa));
     rawLoad(o, o.let(t.host(pa)), bytes!);
   });
 }
@@ -181,6 +204,7 @@ function defineStore(t: PageTracking): void {
   const across: Routine = declare('storeAcross', { takes: ['i64', 'i32', 'i64'], mayTrap: true });
   definitions.define(across, (o, address, bytes, value) => {
     const { low, high, at } = translateBoth(o, t, address!, bytes!, i32(accessKind.write));
+    noteAccess(o, address!, bytes!, i32(1));
     o.call(t.noteStore, t.pageOf(low));
     o.call(t.noteStore, t.pageOf(high));
     const index = o.let(i32(0));
@@ -207,6 +231,7 @@ function defineStore(t: PageTracking): void {
       stopAfterwards(o);
       o.return();
     });
+    noteAccess(o, address!, bytes!, i32(1));
     const page = o.let(t.pageOf(pa));
     const isTable = o.let(and(t.flags(page), pageFlag.table));
     o.if(isTable, () => {
@@ -218,7 +243,7 @@ function defineStore(t: PageTracking): void {
     });
     o.call(t.noteStore, page);
     // What this store changes may be the very entries that led here: nothing to remember, then.
-    o.if(and(get(run.pageUniform), eqz(isTable)), () => {
+    o.if(and(get(run.pageUniform), eqz(or(isTable, maybeWatched(address!)))), () => {
       fillTlb(o, t, writeTlbOffset, address!, pa);
       t.setFlags(o, page, or(t.flags(page), pageFlag.writable));
     });

@@ -45,6 +45,12 @@ import {
 /** From outside: keep the old content of a page (by index) for the checkpoint under way. */
 export const preservePage = declare('preservePage', { takes: ['i32'] });
 
+/** From outside, for a debugger: (address, bytes, 1 for a store) -> 1 if the run is to end. */
+export const dataAccessed = declare('dataAccessed', {
+  takes: ['i64', 'i32', 'i32'],
+  gives: 'i32',
+});
+
 /**
  * Behind the present instruction everybody looks up where the guest is: the page of the next one
  * may be another now. Outside of runs this has no effect.

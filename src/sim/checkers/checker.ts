@@ -12,6 +12,8 @@ export abstract class Checker {
   released(_cluster: Cluster, _from: Process, _output: Output): void {}
   /** A shadow has become live. */
   wentLive(_cluster: Cluster, _process: Process): void {}
+  /** A lease has ended, and the machine has been started elsewhere. */
+  restarted(_cluster: Cluster, _process: Process): void {}
   reported(_cluster: Cluster, _from: Process, _report: Report): void {}
   /** The world is quiet: faults healed, clients stopped. */
   atEnd(_cluster: Cluster): void {}

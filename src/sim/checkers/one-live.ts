@@ -1,6 +1,6 @@
 /**
- * At most one copy is live per generation; and a copy that has been succeeded says nothing beyond
- * what its successor had received.
+ * At most one copy is live per generation; a copy that has been succeeded says nothing beyond what
+ * its successor had received; and one that has been replaced by its lease says nothing at all.
  */
 import type { Output } from '../../machine/effects.ts';
 import type { Cluster } from '../cluster.ts';
@@ -17,12 +17,18 @@ interface Succession {
 export class OneLive extends Checker {
   readonly #liveOf = new Map<string, Process>();
   #successions: Succession[] = [];
+  #restart: Pick<Succession, 'rank' | 'process'> | undefined;
 
   override wentLive(cluster: Cluster, process: Process): void {
     const { epoch, generation } = cluster.entry.record;
     const count = process.copy.shadow?.machine?.count ?? 0n;
     const rank = epoch * 1e6 + generation;
     this.#successions.push({ rank, process, life: process.life, count });
+  }
+
+  override restarted(cluster: Cluster, process: Process): void {
+    const { epoch, generation } = cluster.entry.record;
+    this.#restart = { rank: epoch * 1e6 + generation, process };
   }
 
   override released(cluster: Cluster, from: Process, output: Output): void {
@@ -34,6 +40,10 @@ export class OneLive extends Checker {
       cluster.violation('one-live', `${live.name} and ${from.name} at generation ${key}`);
     }
     const rank = epoch * 1e6 + generation;
+    if (this.#restart !== undefined && rank < this.#restart.rank) {
+      const text = `${from.name} says something after ${this.#restart.process.name} was started`;
+      cluster.violation('one-live', text);
+    }
     const after = this.#successions.find(
       (one) => one.life === from.life && one.process !== from && one.rank > rank,
     );

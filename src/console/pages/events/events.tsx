@@ -8,15 +8,14 @@ import { useSearchParams } from 'wouter';
 import type { EventView } from '../../../api/views.ts';
 import { useList } from '../../live/hooks.ts';
 import { type Column, DataTable } from '../../parts/data-table.tsx';
-import { Details } from '../../parts/details.tsx';
 import { Empty } from '../../parts/empty.tsx';
-import { toneOf } from '../../parts/event-rows.tsx';
+import { EventDetails } from '../../parts/event-details.tsx';
+import { eventTone } from '../../parts/event-rows.tsx';
 import { Page } from '../../parts/page.tsx';
-import { Problem, sentence } from '../../parts/problem.tsx';
+import { Problem } from '../../parts/problem.tsx';
 import { Subject } from '../../parts/subject.tsx';
 import { TextButton } from '../../parts/text-button.tsx';
 import { Time } from '../../parts/time.tsx';
-import { exactTime } from '../../parts/units.ts';
 import { useHistory } from './use-history.ts';
 import { concerns } from './with-live.ts';
 
@@ -90,19 +89,7 @@ export default function Events() {
           }
         />
       )}
-      {opened && (
-        <Details
-          title={sentence(opened.text)}
-          facts={[
-            ['Time', exactTime(opened.time)],
-            ['Kind', <code key="kind">{opened.kind}</code>],
-            ['Number', opened.sequence],
-            ['About', <Subject key="about" vm={opened.data['vm']} host={opened.data['host']} />],
-          ]}
-          data={opened.data}
-          onClose={() => setOpened(undefined)}
-        />
-      )}
+      {opened && <EventDetails event={opened} onClose={() => setOpened(undefined)} />}
     </Page>
   );
 }
@@ -131,7 +118,7 @@ const columnsOf = (open: (event: EventView) => void): readonly Column<EventView>
   {
     ...{ key: 'text', head: 'What happened', width: 'minmax(16rem, 3fr)' },
     cell: (event) => (
-      <TextButton text={event.text} tone={toneOf(event)} onClick={() => open(event)} />
+      <TextButton text={event.text} tone={eventTone(event)} onClick={() => open(event)} />
     ),
   },
 ];

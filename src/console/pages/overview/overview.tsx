@@ -19,11 +19,12 @@ export default function Overview() {
   const vms = useList('vms');
   const hosts = useList('hosts').filter(({ kind }) => kind === 'host');
   const alarms = useList('alarms');
-  const isNew = hosts.length < 2 || vms.length === 0;
+  // Until there is one that is protected or was meant to be.
+  const isNew = hosts.length < 2 || vms.every(({ ft }) => ft.state === 'notConfigured');
   const health = healthOf(vms, hosts, alarms);
   return (
     <Page title="Overview" state={<Status tone={health.tone} text={health.text} />}>
-      {isNew && <FirstSteps hosts={hosts.length} vms={vms.length} />}
+      {isNew && <FirstSteps hosts={hosts.length} vms={vms} />}
       <div className="u-tiles">
         <Tile tone="good" state="protected" number={health.vms.protected} label="Protected" />
         <Tile tone="bad" state="degraded" number={health.vms.degraded} label="Degraded">

@@ -3,8 +3,8 @@ import { Button, Code, CopyButton, Group, Modal, Select, TextInput } from '@mant
 import { useState } from 'react';
 import type { Role } from '../../../api/roles.ts';
 import { useCluster, useSession } from '../../live/hooks.ts';
-import { DialogForm } from '../../parts/dialog-form.tsx';
 import { useApiForm } from '../../parts/form.tsx';
+import { FormDialog } from '../../parts/form-dialog.tsx';
 import { RoleSelect } from '../../parts/role-select.tsx';
 
 const day = 86_400;
@@ -38,7 +38,7 @@ export function CreateToken({
   });
   if (secret !== undefined) return <Made name={name} secret={secret} onClose={onClose} />;
   return (
-    <DialogForm title="Create API token" submit="Create" form={form} onClose={onClose}>
+    <FormDialog title="Create API token" verb="Create" form={form} onClose={onClose}>
       <TextInput
         label="Name"
         description="For people to recognise it by, such as backup script"
@@ -57,7 +57,7 @@ export function CreateToken({
         onChange={(value) => value !== null && setLifetime(value)}
         {...form.field('ttlSeconds')}
       />
-    </DialogForm>
+    </FormDialog>
   );
 }
 

@@ -94,6 +94,7 @@ function PairArc({
   const state = starting.length > 0 ? 'starting' : 'running';
   const label = number === 1 ? [...running, ...starting][0]! : plural(number, 'VM');
   return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: for the eye only; the table says the same
     <g
       className="u-arc"
       data-state={state}

@@ -4,8 +4,8 @@ import { useState } from 'react';
 import type { UserView } from '../../../api/people.ts';
 import type { Role } from '../../../api/roles.ts';
 import { useCluster } from '../../live/hooks.ts';
-import { DialogForm } from '../../parts/dialog-form.tsx';
 import { useApiForm } from '../../parts/form.tsx';
+import { FormDialog } from '../../parts/form-dialog.tsx';
 import { differing, NewPassword, noPassword } from '../../parts/new-password.tsx';
 import { RoleSelect } from '../../parts/role-select.tsx';
 import { toastDone } from '../../parts/toast.tsx';
@@ -35,7 +35,7 @@ export function CreateUser({ onDone, onClose }: FormProps) {
     differing(value),
   );
   return (
-    <DialogForm title="Create user" submit="Create" form={form} onClose={onClose}>
+    <FormDialog title="Create user" verb="Create" form={form} onClose={onClose}>
       <TextInput
         label="Name"
         description="Lower-case letters, digits and inner dots, hyphens and underscores"
@@ -47,7 +47,7 @@ export function CreateUser({ onDone, onClose }: FormProps) {
       />
       <RoleSelect value={role} onChange={setRole} {...form.field('role')} />
       <NewPassword value={value} onChange={setValue} field={form.field} />
-    </DialogForm>
+    </FormDialog>
   );
 }
 
@@ -61,10 +61,10 @@ export function SetRole({ user, onDone, onClose }: FormProps & { readonly user: 
     onClose();
   });
   return (
-    <DialogForm title={`Role of ${user.name}`} submit="Set role" form={form} onClose={onClose}>
+    <FormDialog title={`Role of ${user.name}`} verb="Set role" form={form} onClose={onClose}>
       <p className="u-dim">Holds at once, for open sessions and API tokens, too.</p>
       <RoleSelect value={role} onChange={setRole} {...form.field('role')} />
-    </DialogForm>
+    </FormDialog>
   );
 }
 
@@ -83,14 +83,14 @@ export function SetPassword({ user, onDone, onClose }: FormProps & { readonly us
     differing(value),
   );
   return (
-    <DialogForm
+    <FormDialog
       title={`Password of ${user.name}`}
-      submit="Set password"
+      verb="Set password"
       form={form}
       onClose={onClose}
     >
       <p className="u-dim">Sessions of {user.name} end. API tokens stay.</p>
       <NewPassword value={value} onChange={setValue} field={form.field} />
-    </DialogForm>
+    </FormDialog>
   );
 }

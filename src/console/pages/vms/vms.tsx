@@ -19,7 +19,8 @@ export default function Vms() {
   const all = useList('vms');
   const [search, setSearch] = useSearchParams();
   const [, go] = useLocation();
-  const [isCreating, creating] = useDisclosure(false);
+  // The first steps lead here with the form open.
+  const [isCreating, creating] = useDisclosure(search.has('create'));
   const protection = search.get('protection');
   const rows = useMemo(
     () => (protection === null ? all : all.filter((vm) => protectionOf(vm) === protection)),

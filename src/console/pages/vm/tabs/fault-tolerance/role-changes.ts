@@ -1,5 +1,10 @@
-/** From a VM's events to the changes of its roles, each with its cause as far as events tell. Pure. */
+/**
+ * From a VM's events to the changes of its roles, each with its cause and what it cost, as the copies
+ * themselves have told (center/report-words.ts `wentLiveOf`, center/wishes.ts `shadowLossCause`).
+ * What an older host or center has not told stays unsaid. Pure.
+ */
 import type { EventView } from '../../../../../api/views.ts';
+import { duration, plural } from '../../../../parts/units.ts';
 
 export interface RoleChange {
   readonly sequence: number;
@@ -7,6 +12,8 @@ export interface RoleChange {
   readonly kind: 'failover' | 'protected' | 'lost' | 'off' | 'power';
   readonly text: string;
   readonly cause: string | undefined;
+  /** What was measured: how long nobody spoke for the VM, and the like. */
+  readonly facts: readonly string[];
 }
 
 const kinds: Readonly<Record<string, RoleChange['kind']>> = {
@@ -23,40 +30,63 @@ const kinds: Readonly<Record<string, RoleChange['kind']>> = {
   'vm-resumed': 'power',
 };
 
-/** What may lead to a change of roles, and how it is named. */
-const causes: Readonly<Record<string, string>> = {
-  'ft-test-failover': 'by a test failover',
-  'ft-restart-shadow': 'by a test restart of the shadow',
-  'ft-migrate-shadow': 'as the shadow was to move',
-  'vm-migration-started': 'by a migration',
-  'ft-divergence': 'after the copies diverged',
+const goLiveCauses: Readonly<Record<string, string>> = {
+  'handed-over': 'handed over by the primary',
+  silent: 'the primary was silent',
+  closed: "the primary's host was lost",
+  doubted: "the primary's host was lost, and the primary did not answer",
 };
 
-const causeMsMax = 30_000;
+const lossCauses: Readonly<Record<string, string>> = {
+  restart: 'a restart of the shadow was asked for',
+  'migrate-shadow': 'the shadow was to move',
+  migration: 'the VM was migrated',
+  'not-wanted': 'it was not wanted any more',
+  lost: 'the shadow was lost',
+};
+
+type Data = EventView['data'];
 
 /** @param events of the VM, oldest first */
 export function roleChanges(events: readonly EventView[]): readonly RoleChange[] {
-  const found: RoleChange[] = [];
-  let cause: EventView | undefined;
-  for (const event of events) {
-    if (event.kind in causes) cause = event;
-    const kind = kinds[event.kind];
-    if (kind === undefined) continue;
-    const isNear =
-      cause !== undefined && Date.parse(event.time) - Date.parse(cause.time) <= causeMsMax;
-    const isUnasked = kind === 'failover' || kind === 'lost';
-    const { sequence, time, text } = event;
-    found.push({
-      ...{ sequence, time, kind, text },
-      cause: !isUnasked
-        ? undefined
-        : isNear
-          ? causes[cause!.kind]
-          : kind === 'failover'
-            ? 'after the primary was lost'
-            : undefined,
-    });
-    if (kind === 'failover') cause = undefined;
+  // Both are said of one change, in whichever order their ways allow: the generation joins them.
+  const stories = new Map<unknown, Data>();
+  for (const { kind, data } of events) {
+    if (kind === 'ft-went-live') stories.set(data['generation'], data);
   }
-  return found;
+  let isTest = false;
+  let hasDiverged = false;
+  return events.flatMap(({ sequence, time, kind: event, text, data }): RoleChange[] => {
+    if (event === 'ft-test-failover') isTest = true;
+    if (event === 'ft-divergence') hasDiverged = true;
+    const kind = kinds[event];
+    if (kind === undefined) return [];
+    const story = stories.get(data['generation']);
+    let cause: string | undefined;
+    if (kind === 'lost') {
+      cause = hasDiverged ? 'the copies diverged' : lossCauses[String(data['cause'])];
+      hasDiverged = false;
+    }
+    if (kind === 'failover') {
+      const told = String(story?.['cause']);
+      // An order that was followed by something else was not its cause.
+      const isOrder = told === 'handed-over' && (isTest || event === 'vm-migrated');
+      const order = event === 'vm-migrated' ? 'by a migration' : 'by a test failover';
+      cause = isOrder ? order : goLiveCauses[told];
+      isTest = false;
+    }
+    const facts = kind === 'failover' ? factsOf(story) : [];
+    return [{ sequence, time, kind, text, cause, facts }];
+  });
+}
+
+function factsOf(story: Data | undefined): readonly string[] {
+  const [detection, interruption, resent] = ['detectionMs', 'interruptionMs', 'resent'].map(
+    (name) => story?.[name],
+  );
+  return [
+    typeof interruption === 'number' && `interrupted for ${duration(interruption)}`,
+    typeof detection === 'number' && detection > 0 && `noticed in ${duration(detection)}`,
+    typeof resent === 'number' && resent > 0 && `${plural(resent, 'output')} sent again`,
+  ].filter((fact) => fact !== false);
 }

@@ -31,13 +31,13 @@ export function RoleTimeline({ vm }: { readonly vm: VmView }) {
   );
 }
 
-function Item({ change: { kind, text, cause, time } }: { readonly change: RoleChange }) {
+function Item({ change: { kind, text, cause, facts, time } }: { readonly change: RoleChange }) {
   const Sign = signs[kind];
   return (
     <Timeline.Item bullet={<Sign size={13} aria-hidden />} title={sentence(text)} data-kind={kind}>
       <span className="u-dim">
         <Time at={time} />
-        {cause !== undefined && `, ${cause}`}
+        {[cause, ...facts].map((each) => each !== undefined && `, ${each}`)}
       </span>
     </Timeline.Item>
   );

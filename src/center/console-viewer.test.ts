@@ -51,6 +51,9 @@ const shows = (text: string) =>
 async function restart(change: () => void = () => {}): Promise<void> {
   const listen = new URL(center.url).host;
   await center.center.close();
+  await until('that all know it', () =>
+    told.at(-1) === false && !host.isConnected ? true : undefined,
+  );
   viewer.input(Buffer.from('typed meanwhile'));
   await center.start({ listen });
   change();

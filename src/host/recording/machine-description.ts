@@ -1,34 +1,21 @@
 /**
- * A recording as a folder: everything that the machine was powered on with, and its log.
+ * What a recording's machine was powered on with: `machine.json`, and beside it the very bytes that
+ * it booted (`kernel`, `initrd`, `bios`), each with its SHA-256.
  *
- *   machine.json          what the machine is, with a SHA-256 of each file
- *   kernel, initrd, bios  the very bytes that it booted
- *   log-000000 ...        segments (lockstep/recording.ts)
- *
- * So a recording replays on another host, another operating system and another processor. A folder
- * whose log is torn at its end replays up to the last whole batch.
+ * From: `umbra run --record`. To: whoever replays, on whatever host. What a release of Umbra cannot
+ * replay it refuses with the reason: an unknown format, or a machine version that it does not know.
  */
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UmbraError } from '../../base/errors.ts';
 import { machineVersion, type VirtConfiguration } from '../../board/virt.ts';
-import { RecordingWriter, readSegment, type Segment } from '../../lockstep/recording.ts';
-import type { LogSink } from './local-vm.ts';
-
-const folderFormat = 1;
+import { recordingFormat } from '../../lockstep/recording-blocks.ts';
 
 interface MachineFile {
   readonly format: number;
+  /** The release that recorded it; for people. */
+  readonly umbra: string;
   readonly machineVersion: number;
   readonly cpus: number;
   readonly memoryBytes: number;
@@ -42,14 +29,18 @@ interface MachineFile {
   readonly files: Readonly<Record<string, string>>;
 }
 
-const segmentName = (number: number): string => `log-${String(number).padStart(6, '0')}`;
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-// --- Writing
-
-/** Begins a recording in a new or empty folder. */
-export function createRecording(folder: string, configuration: VirtConfiguration): void {
+/**
+ * Begins a recording in a new or empty folder.
+ * @param umbra the release that records
+ */
+export function createRecording(
+  folder: string,
+  configuration: VirtConfiguration,
+  umbra: string,
+): void {
   if (existsSync(folder) && readdirSync(folder).length > 0) {
     throw new UmbraError(
       'recording-exists',
@@ -60,7 +51,8 @@ export function createRecording(folder: string, configuration: VirtConfiguration
   const { kernel, initrd, bios } = configuration;
   const contents = { kernel, ...(initrd && { initrd }), ...(bios && { bios }) };
   const machine: MachineFile = {
-    format: folderFormat,
+    format: recordingFormat,
+    umbra,
     machineVersion,
     cpus: configuration.hartCount,
     memoryBytes: configuration.ramBytes,
@@ -83,46 +75,7 @@ export function createRecording(folder: string, configuration: VirtConfiguration
   }
 }
 
-/**
- * The log of a recording. If it cannot be written any more (the disk is full), the recording ends
- * with its last whole batch, `failed` says why, and the machine goes on.
- */
-export class RecordingLog implements LogSink {
-  readonly #folder: string;
-  readonly #writer: RecordingWriter;
-  readonly #failed: (error: UmbraError) => void;
-  #file: number | undefined;
-  #over = false;
-
-  constructor(folder: string, configuration: Uint8Array, failed: (error: UmbraError) => void) {
-    this.#folder = folder;
-    this.#writer = new RecordingWriter({ configuration, epoch: 0, generation: 0 });
-    this.#failed = failed;
-  }
-
-  batch(firstPosition: number, entries: Uint8Array): void {
-    if (this.#over) return;
-    const { segment, begins, bytes } = this.#writer.batch(firstPosition, entries);
-    try {
-      if (begins) {
-        if (this.#file !== undefined) closeSync(this.#file);
-        this.#file = openSync(join(this.#folder, segmentName(segment)), 'wx');
-      }
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#file!, bytes, at);
-    } catch (error) {
-      this.close();
-      this.#failed(unwritable(this.#folder, error));
-    }
-  }
-
-  close(): void {
-    this.#over = true;
-    if (this.#file !== undefined) closeSync(this.#file);
-    this.#file = undefined;
-  }
-}
-
-function unwritable(folder: string, error: unknown): UmbraError {
+export function unwritable(folder: string, error: unknown): UmbraError {
   const code = (error as NodeJS.ErrnoException).code ?? String(error);
   return new UmbraError(
     'recording-unwritable',
@@ -132,17 +85,8 @@ function unwritable(folder: string, error: unknown): UmbraError {
   );
 }
 
-// --- Reading
-
-export interface Recording {
-  readonly configuration: VirtConfiguration;
-  readonly segments: readonly Segment[];
-  /** Bytes at the end that were no whole batch. */
-  readonly cutBytes: number;
-}
-
-/** Reads and checks a whole recording. */
-export function openRecording(folder: string): Recording {
+/** The machine that was recorded, every byte of it checked. */
+export function readConfiguration(folder: string): VirtConfiguration {
   const machine = readMachine(folder);
   const file = (name: string): Uint8Array | undefined => {
     const expected = machine.files[name];
@@ -155,7 +99,7 @@ export function openRecording(folder: string): Recording {
   if (kernel === undefined) throw damaged(folder, 'it names no kernel');
   const initrd = file('initrd');
   const bios = file('bios');
-  const configuration: VirtConfiguration = {
+  return {
     hartCount: machine.cpus,
     ramBytes: machine.memoryBytes,
     kernel,
@@ -168,26 +112,6 @@ export function openRecording(folder: string): Recording {
     epochOffset: BigInt(machine.epochOffset),
     randomSeed: Buffer.from(machine.randomSeed, 'hex'),
   };
-  return { configuration, ...readLog(folder) };
-}
-
-function readLog(folder: string): { segments: Segment[]; cutBytes: number } {
-  const segments: Segment[] = [];
-  let cutBytes = 0;
-  const names = readdirSync(folder).filter((name) => /^log-\d{6}$/.test(name));
-  for (const [index, name] of names.sort().entries()) {
-    if (name !== segmentName(index)) throw damaged(folder, `${segmentName(index)} is missing`);
-    const bytes = readPart(folder, name);
-    const segment = readSegment(bytes);
-    const last = index === names.length - 1;
-    if (!last && (segment === undefined || segment.cutBytes > 0)) {
-      throw damaged(folder, `${name} is damaged, and the log goes on behind it`);
-    }
-    cutBytes += segment?.cutBytes ?? bytes.length;
-    if (segment !== undefined) segments.push(segment);
-  }
-  if (segments.length === 0) throw damaged(folder, 'it has no log');
-  return { segments, cutBytes };
 }
 
 function readMachine(folder: string): MachineFile {
@@ -202,18 +126,24 @@ function readMachine(folder: string): MachineFile {
       { cause: error },
     );
   }
-  if (machine.format !== folderFormat) throw damaged(folder, `its format is ${machine.format}`);
+  if (machine.format !== recordingFormat) {
+    throw new UmbraError(
+      'recording-format',
+      `The recording has format ${machine.format}; this release reads format ${recordingFormat}.`,
+      `Replay it with the release that recorded it${machine.umbra ? ` (${machine.umbra})` : ''}.`,
+    );
+  }
   if (machine.machineVersion !== machineVersion) {
     throw new UmbraError(
       'recording-machine-version',
       `The recording is of machine version ${machine.machineVersion}, not ${machineVersion}.`,
-      'Replay it with a release of Umbra that knows this version.',
+      `Replay it with a release of Umbra that knows this version, such as ${machine.umbra}.`,
     );
   }
   return machine;
 }
 
-function readPart(folder: string, name: string): Uint8Array {
+export function readPart(folder: string, name: string): Uint8Array {
   try {
     return readFileSync(join(folder, name));
   } catch (error) {
@@ -221,7 +151,7 @@ function readPart(folder: string, name: string): Uint8Array {
   }
 }
 
-function damaged(folder: string, why: string, cause?: unknown): UmbraError {
+export function damaged(folder: string, why: string, cause?: unknown): UmbraError {
   return new UmbraError(
     'recording-damaged',
     `The recording in ${folder} cannot be replayed: ${why}.`,

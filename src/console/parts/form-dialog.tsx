@@ -1,22 +1,17 @@
-/** A form in a dialogue: its fields, what the center refuses, and the two buttons. */
+/** A dialogue around a form of one of the API's calls: fields, the center's refusal, two buttons. */
 import { Button, Group, Modal } from '@mantine/core';
 import type { ReactNode } from 'react';
 import type { ApiForm } from './form.tsx';
 
-export function DialogForm({
-  title,
-  submit,
-  form,
-  children,
-  onClose,
-}: {
+export function FormDialog(props: {
   readonly title: string;
-  /** What its button says. */
-  readonly submit: string;
+  readonly verb: string;
   readonly form: ApiForm;
-  readonly children: ReactNode;
   readonly onClose: () => void;
+  readonly children: ReactNode;
+  readonly isDangerous?: boolean;
 }) {
+  const { title, verb, form, onClose, children, isDangerous = false } = props;
   return (
     <Modal opened onClose={onClose} title={title}>
       <form {...form.form} className="u-stack">
@@ -26,8 +21,8 @@ export function DialogForm({
           <Button variant="default" onClick={onClose}>
             Cancel
           </Button>
-          <Button type="submit" loading={form.isBusy}>
-            {submit}
+          <Button type="submit" loading={form.isBusy} {...(isDangerous && { color: 'red.9' })}>
+            {verb}
           </Button>
         </Group>
       </form>

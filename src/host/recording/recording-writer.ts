@@ -1,0 +1,266 @@
+/**
+ * Writes a recording while its VM runs: the log at once, a snapshot now and then, and removes what a
+ * limit leaves no room for.
+ *
+ * From: the primary's batches, and a call behind each of its steps. To: the files of a folder. A
+ * snapshot is due when replaying from the last one would take longer than the bound: what counts is
+ * the time that the machine has worked, not the time that has passed. The VM stands still for the
+ * moment alone; copying happens between slices, packing and writing on other threads.
+ *
+ * Invariant: whatever fails here costs the VM nothing. A log that cannot be written ends the
+ * recording at its last whole batch; a snapshot that cannot is left out.
+ */
+import { closeSync, fsyncSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import type { UmbraError } from '../../base/errors.ts';
+import type { Primary } from '../../lockstep/primary.ts';
+import { type Moment, RecordingWriter } from '../../lockstep/recording.ts';
+import type { CheckpointSeries, Machine } from '../../machine/machine.ts';
+import { nowUs } from '../clock.ts';
+import { unwritable } from './machine-description.ts';
+import { segmentName, snapshotName } from './part-names.ts';
+import { SnapshotFile } from './snapshot-file.ts';
+import { zstd } from './zstd.ts';
+
+export interface RecordingOptions {
+  readonly folder: string;
+  readonly configuration: Uint8Array;
+  readonly machine: Machine;
+  /** Told once, when the recording has ended before its VM. */
+  readonly failed: (error: UmbraError) => void;
+  /** Told of anything short of that. */
+  readonly note?: (text: string) => void;
+  /** How long a replay may take from a snapshot to any point before the next. */
+  readonly snapshotMicros?: number;
+  /** What the files may take together, about; the oldest goes first. */
+  readonly bytesMax?: number | undefined;
+}
+
+export interface RecordingStatus {
+  readonly logBytes: number;
+  readonly snapshotBytes: number;
+  readonly snapshots: number;
+  readonly seconds: number;
+  /** Of all files, over the whole time. */
+  readonly bytesPerSecond: number;
+}
+
+interface Part {
+  readonly number: number;
+  readonly begins: Moment;
+  bytes: number;
+}
+
+interface SnapshotPart extends Part {
+  readonly base: number;
+}
+
+const defaultSnapshotMicros = 1_000_000;
+
+export class RecordingFolder {
+  readonly #options: RecordingOptions;
+  readonly #writer: RecordingWriter;
+  readonly #series: CheckpointSeries;
+  readonly #startedAt = nowUs();
+  #file: number | undefined;
+  #overAt: number | undefined;
+  /** The machine where the last batch ended. */
+  #ended: Moment;
+  #segments: Part[] = [];
+  #snapshots: SnapshotPart[] = [];
+  #nextSnapshot = 0;
+  #wholeWanted = true;
+  #workedMicros = 0;
+  /** Snapshots in a row that could not be written. */
+  #failures = 0;
+  #making: Promise<void> | undefined;
+  #removedBytes = 0;
+
+  constructor(options: RecordingOptions) {
+    const { configuration, machine } = options;
+    this.#options = options;
+    this.#writer = new RecordingWriter({ configuration, epoch: 0, generation: 0 }, zstd);
+    this.#series = machine.checkpointSeries();
+    this.#ended = { position: 1, count: machine.count, time: machine.time };
+  }
+
+  get #over(): boolean {
+    return this.#overAt !== undefined;
+  }
+
+  get status(): RecordingStatus {
+    const sum = (parts: readonly Part[]): number =>
+      parts.reduce((all, { bytes }) => all + bytes, 0);
+    const [logBytes, snapshotBytes] = [sum(this.#segments), sum(this.#snapshots)];
+    const seconds = ((this.#overAt ?? nowUs()) - this.#startedAt) / 1e6;
+    const written = logBytes + snapshotBytes + this.#removedBytes;
+    const bytesPerSecond = seconds > 0 ? written / seconds : 0;
+    return { logBytes, snapshotBytes, snapshots: this.#snapshots.length, seconds, bytesPerSecond };
+  }
+
+  // --- The log
+
+  batch(firstPosition: number, entries: Uint8Array): void {
+    if (this.#over) return;
+    const begins = { ...this.#ended, position: firstPosition };
+    const written = this.#writer.batch(begins, entries);
+    try {
+      if (written.begins) this.#open(written.segment, begins);
+      this.#append(written.bytes);
+    } catch (error) {
+      this.#fail(error);
+    }
+    const { count, time } = this.#options.machine;
+    this.#ended = { position: firstPosition, count, time };
+  }
+
+  #open(segment: number, begins: Moment): void {
+    if (this.#file !== undefined) closeSync(this.#file);
+    this.#file = openSync(join(this.#options.folder, segmentName(segment)), 'wx');
+    this.#segments.push({ number: segment, begins, bytes: 0 });
+  }
+
+  #append(bytes: Uint8Array): void {
+    const segment = this.#segments.at(-1)!;
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#file!, bytes, at);
+    segment.bytes += bytes.length;
+  }
+
+  /** What is whole stays; the VM goes on. */
+  #fail(error: unknown): void {
+    const segment = this.#segments.at(-1);
+    try {
+      if (this.#file !== undefined && segment) ftruncateSync(this.#file, segment.bytes);
+    } catch {
+      // A torn tail is cut when it is read.
+    }
+    this.#end();
+    this.#options.failed(unwritable(this.#options.folder, error));
+  }
+
+  // --- Snapshots
+
+  /** Behind a step of the primary that took so long. */
+  stepped(primary: Primary, micros: number): void {
+    if (this.#over) return;
+    this.#workedMicros += micros;
+    // Where there is no room it is tried ever more rarely.
+    const bound = (this.#options.snapshotMicros ?? defaultSnapshotMicros) * 2 ** this.#failures;
+    if (this.#workedMicros < bound || this.#making !== undefined) return;
+    if (primary.ended !== undefined) return;
+    this.#workedMicros = 0;
+    this.#making = this.#makeSnapshot(primary).finally(() => {
+      this.#making = undefined;
+    });
+  }
+
+  /** Resolves when it is whole, or given up. */
+  async #makeSnapshot(primary: Primary): Promise<void> {
+    const { folder, configuration, machine } = this.#options;
+    const whole = this.#wholeDue();
+    if (whole) this.#writer.cut();
+    const position = primary.mark(nowUs()) + 1;
+    if (this.#over) return;
+    const at: Moment = { position, count: machine.count, time: machine.time };
+    const checkpoint = this.#series.next(whole);
+    const number = this.#nextSnapshot++;
+    const base = whole ? number : this.#snapshots.at(-1)!.base;
+    this.#wholeWanted = false;
+    const file = new SnapshotFile(join(folder, snapshotName(number)));
+    try {
+      const header = { configuration, number, base, at };
+      const bytes = await file.write(header, checkpoint, () => this.#over);
+      if (bytes === undefined) return;
+      this.#snapshots.push({ number, base, begins: at, bytes });
+      this.#failures = 0;
+      this.#retire();
+    } catch (error) {
+      // What changed meanwhile is not known of any more, and its number stays without a file.
+      this.#wholeWanted = true;
+      this.#failures++;
+      if (this.#failures > 1) return;
+      const { message } = unwritable(folder, error);
+      this.#options.note?.(`Snapshots are left out of the recording. ${message}`);
+    }
+  }
+
+  /** Together, what a restore reads is at most twice a whole one. */
+  #wholeDue(): boolean {
+    if (this.#wholeWanted) return true;
+    const { base } = this.#snapshots.at(-1)!;
+    const chain = this.#snapshots.filter((each) => each.base === base);
+    const sum = chain.reduce((all, { bytes }) => all + bytes, 0);
+    const { bytesMax } = this.#options;
+    if (bytesMax !== undefined && this.#sinceLastWhole() > bytesMax / 2) return true;
+    return sum > 2 * chain[0]!.bytes;
+  }
+
+  #sinceLastWhole(): number {
+    const { base } = this.#snapshots.at(-1)!;
+    const from = this.#snapshots.find(({ number }) => number === base)!.begins.position;
+    const later = [...this.#segments, ...this.#snapshots].filter(
+      ({ begins }) => begins.position >= from,
+    );
+    return later.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  // --- Retention
+
+  /** Removes whatever comes before a whole snapshot, as long as another such one is left. */
+  #retire(): void {
+    const { bytesMax } = this.#options;
+    if (bytesMax === undefined) return;
+    for (;;) {
+      const { logBytes, snapshotBytes } = this.status;
+      if (logBytes + snapshotBytes <= bytesMax) return;
+      const wholes = this.#snapshots.filter(({ base, number }) => base === number);
+      const oldestLeft = this.#segments[0]!.begins.position <= 1 ? wholes[0] : wholes[1];
+      if (oldestLeft === undefined) return;
+      if (!this.#removeBefore(oldestLeft)) return;
+    }
+  }
+
+  /** @returns whether anything was removed */
+  #removeBefore(snapshot: SnapshotPart): boolean {
+    const { folder } = this.#options;
+    const { position } = snapshot.begins;
+    const next = (index: number): number =>
+      this.#segments[index + 1]?.begins.position ?? Number.POSITIVE_INFINITY;
+    const segments = this.#segments.filter((_, index) => next(index) <= position);
+    const snapshots = this.#snapshots.filter(({ number }) => number < snapshot.number);
+    // Snapshots last, oldest log first: what is left at any moment is a recording.
+    for (const { number, bytes } of snapshots) {
+      rmSync(join(folder, snapshotName(number)), { force: true });
+      this.#removedBytes += bytes;
+    }
+    for (const { number, bytes } of segments) {
+      rmSync(join(folder, segmentName(number)), { force: true });
+      this.#removedBytes += bytes;
+    }
+    this.#segments = this.#segments.filter((each) => !segments.includes(each));
+    this.#snapshots = this.#snapshots.filter((each) => !snapshots.includes(each));
+    return segments.length + snapshots.length > 0;
+  }
+
+  // --- The end
+
+  /** Resolves when every file is whole. */
+  async close(): Promise<void> {
+    if (this.#file !== undefined && !this.#over) {
+      try {
+        fsyncSync(this.#file);
+      } catch {
+        // It is as durable as anything on a disk that fails.
+      }
+    }
+    this.#end();
+    await this.#making;
+  }
+
+  #end(): void {
+    this.#overAt ??= nowUs();
+    if (this.#file !== undefined) closeSync(this.#file);
+    this.#file = undefined;
+    this.#series.end();
+  }
+}
