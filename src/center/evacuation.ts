@@ -4,7 +4,8 @@
  *
  * It is a rehearsal: the same choices as maintenance.ts, migration.ts and protection.ts make, one
  * copy after the other in the same order, on hosts whose loads grow with what has been given to
- * them. It holds for this moment: whatever is powered on, lost or moved meanwhile changes it.
+ * them. The next shadow of a VM that has been taken over is chosen when hosts have reported so, and
+ * by then the copy after it has its place already. It holds for this moment: whatever is powered on, lost or moved meanwhile changes it.
  */
 import type { EvacuationView } from '../api/lifecycle-views.ts';
 import { coldStartHosts } from '../lockstep/arbiter.ts';
@@ -23,9 +24,11 @@ type Destination = Pick<Move, 'to' | 'why'>;
 export function previewMaintenance(cluster: Cluster, name: string): EvacuationView {
   const host = cluster.hostNamed(name);
   const rehearsal = new Rehearsal(cluster, host);
-  const moves = cluster.maintenance
-    .copiesOn(host)
-    .map(({ vm, copy }) => (copy === 'live' ? rehearsal.moveLive(vm) : rehearsal.moveShadow(vm)));
+  for (const { vm, copy } of cluster.maintenance.copiesOn(host)) {
+    if (copy === 'live') rehearsal.moveLive(vm);
+    else rehearsal.moveShadow(vm);
+  }
+  const moves = rehearsal.end();
   return {
     isPossible: moves.every(({ to }) => to !== null),
     moves,
@@ -33,10 +36,19 @@ export function previewMaintenance(cluster: Cluster, name: string): EvacuationVi
   };
 }
 
+/** A protected VM that has just gone live on a host. */
+interface Bare {
+  readonly vm: Vm;
+  readonly host: string;
+}
+
 class Rehearsal {
   readonly #cluster: Cluster;
   readonly #leaving: string;
   #hosts: readonly HostState[];
+  readonly #moves: Move[] = [];
+  /** Of the last live copy that was moved: whose next shadow is to be chosen. */
+  #bare: Bare | undefined;
 
   constructor(cluster: Cluster, leaving: string) {
     this.#cluster = cluster;
@@ -46,31 +58,60 @@ class Rehearsal {
       .map((host) => (host.id === leaving ? { ...host, maintenance: true } : host));
   }
 
-  moveLive(vm: Vm): Move {
+  /** Ends the rehearsal. */
+  end(): Move[] {
+    this.#protectLast();
+    return this.#moves;
+  }
+
+  moveLive(vm: Vm): void {
+    const { move, bare } = this.#live(vm);
+    this.#protectLast();
+    this.#moves.push(move);
+    this.#bare = bare;
+  }
+
+  moveShadow(vm: Vm): void {
+    const move = this.#shadow(vm);
+    this.#protectLast();
+    this.#moves.push(move);
+  }
+
+  #protectLast(): void {
+    if (this.#bare === undefined) return;
+    const last = this.#moves.at(-1)!;
+    this.#moves[this.#moves.length - 1] = {
+      ...last,
+      shadow: this.#nextShadow(this.#afterTakeOver(this.#bare)),
+    };
+    this.#bare = undefined;
+  }
+
+  #live(vm: Vm): { readonly move: Move; readonly bare?: Bare } {
     const { limits } = this.#cluster;
     const situation = this.#situation(vm);
     const eligible = situation.record?.eligibleShadow;
     const how = eligible === undefined ? 'migrate' : 'take-over';
-    const move = { vm: vm.spec.name, copy: 'live', how } as const;
+    const move = { vm: vm.spec.name, copy: 'live', how, shadow: null } as const;
     const obstacle = this.#obstacle(situation);
-    if (obstacle !== undefined) return { ...move, ...nowhere(obstacle), shadow: null };
+    if (obstacle !== undefined) return { move: { ...move, ...nowhere(obstacle) } };
     const others = situation.hosts.filter(({ id }) => id !== this.#leaving);
     const shadow = others.find(({ id }) => id === eligible?.host);
     const going = others.find(({ id }) => id === vm.moveTo);
     const chosen =
       going === undefined ? bestTarget(others, shadow, needOf(vm), limits) : { host: going };
-    if (chosen.host === undefined) return { ...move, ...nowhere(chosen.why), shadow: null };
+    if (chosen.host === undefined) return { move: { ...move, ...nowhere(chosen.why) } };
     const target = chosen.host;
     if (target !== shadow) this.#give(target.id, needOf(vm));
-    return {
+    const moved: Move = {
       ...move,
       how: target === shadow ? 'take-over' : 'migrate',
       ...to(target),
-      shadow: isProtected(vm) ? this.#nextShadow(this.#afterTakeOver(vm, target.id)) : null,
     };
+    return { move: moved, ...(isProtected(vm) && { bare: { vm, host: target.id } }) };
   }
 
-  moveShadow(vm: Vm): Move {
+  #shadow(vm: Vm): Move {
     const { limits } = this.#cluster;
     const move = { vm: vm.spec.name, copy: 'shadow', how: 'move-shadow', shadow: null } as const;
     const situation = this.#situation(vm);
@@ -110,7 +151,7 @@ class Rehearsal {
   }
 
   /** It is live on the target, without a shadow. */
-  #afterTakeOver(vm: Vm, host: string): Situation {
+  #afterTakeOver({ vm, host }: Bare): Situation {
     const situation = this.#situation({ ...vm, host, shadowHost: undefined });
     const process = `next ${vm.spec.id}`;
     const { copy } = liveOf(situation)!;

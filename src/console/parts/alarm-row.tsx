@@ -1,8 +1,8 @@
-import { Link } from 'wouter';
 import type { AlarmView } from '../../api/lifecycle-views.ts';
 import { useCluster } from '../live/hooks.ts';
 import { Action } from './action.tsx';
 import { Status, type StatusText } from './status.tsx';
+import { Subject } from './subject.tsx';
 import { Time } from './time.tsx';
 import type { Tone } from './tone.ts';
 
@@ -29,10 +29,8 @@ export function AlarmRow({ alarm }: { readonly alarm: AlarmView }) {
   return (
     <li>
       <Status {...alarmStatus(alarm)} />
-      <span className="u-grow">
-        {text} {vm !== null && <Link href={`/vms/${vm}`}>{vm}</Link>}
-        {vm === null && host !== null && <Link href={`/hosts/${host}`}>{host}</Link>}
-      </span>
+      <Subject vm={vm} host={host} />
+      <span className="u-grow">{text}</span>
       <Time at={since} />
       {acknowledged === null && (
         <Action

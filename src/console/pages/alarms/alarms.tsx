@@ -78,7 +78,7 @@ const columns: readonly Column<AlarmView>[] = [
     sort: ({ vm, host }) => vm ?? host ?? '',
   },
   {
-    ...{ key: 'text', head: 'What is so', width: 'minmax(14rem, 3fr)' },
+    ...{ key: 'text', head: 'What is wrong', width: 'minmax(14rem, 3fr)' },
     cell: ({ text }) => <span title={text}>{text}</span>,
   },
   {

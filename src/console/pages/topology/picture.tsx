@@ -144,7 +144,7 @@ function HostLink({
       className="u-node"
       data-state={host.state}
       data-near={isNear}
-      aria-label={`${name}, ${hostStatus(host).text}, ${counts}${missing}`}
+      aria-description={`${hostStatus(host).text}, ${counts}${missing}`}
       onClick={(event) => {
         if (event.metaKey || event.ctrlKey) return;
         event.preventDefault();
