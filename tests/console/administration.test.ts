@@ -42,10 +42,9 @@ const ready: Readonly<Record<string, string | RegExp>> = {
 };
 
 /** As a link does: without loading the page again. */
-async function go(page: Page, path: string): Promise<void> {
+async function go(page: Page, path: string, text = ready[path]): Promise<void> {
   await page.evaluate(`history.pushState(null, '', ${JSON.stringify(path)})`);
   await page.locator('main h1').waitFor();
-  const text = ready[path];
   if (text !== undefined) await page.getByText(text).first().waitFor();
 }
 
@@ -168,8 +167,7 @@ async function seesNoButtons(
   }
   await go(page, '/alarms');
   assert.equal(await page.getByRole('button', { name: /^Acknowledge( all)?$/ }).count(), 0);
-  await go(page, '/users');
-  await page.getByText('For people of the role administrator').waitFor();
+  await go(page, '/users', 'For people of the role administrator');
   await go(page, '/account');
   await page.getByLabel('Present password', { exact: true }).fill(password);
   await page.getByLabel('New password', { exact: true }).fill(`${password} staple`);

@@ -121,7 +121,7 @@ function Preview({ host }: { readonly host: string }) {
         </PlainTable>
       )}
       {stranded.length > 0 && (
-        <ul className="u-stranded">
+        <ul className="u-stranded u-words">
           {stranded.map(({ vm, needs }) => (
             <li key={vm}>
               <Link href={`/vms/${vm}`}>{vm}</Link> is off and could not be powered on meanwhile:{' '}
@@ -155,7 +155,7 @@ function MoveRow({ move: { vm, copy, how, to, why, shadow } }: { readonly move: 
         ) : (
           <span className="u-status">
             <CornerDownRight size={14} aria-hidden />
-            <span>
+            <span className="u-words">
               {ways[how]} <Link href={`/hosts/${to}`}>{to}</Link>
             </span>
           </span>
@@ -169,8 +169,8 @@ function MoveRow({ move: { vm, copy, how, to, why, shadow } }: { readonly move: 
 function NextShadow({ shadow: { to, why } }: { readonly shadow: NonNullable<Move['shadow']> }) {
   if (to === null) return <Status tone="warn" text={`Nobody: ${why}`} />;
   return (
-    <>
+    <span className="u-words">
       a new shadow on <Link href={`/hosts/${to}`}>{to}</Link>
-    </>
+    </span>
   );
 }
