@@ -24,6 +24,7 @@ const VmStatus = Type.Object({
   shadowHost: Type.Optional(Type.String()),
   lagMs: Type.Number(),
   logBytesSent: Type.Number(),
+  logRoundTripMs: Type.Optional(Type.Number({ minimum: 0 })),
   fingerprintsCompared: Count,
   divergences: Count,
   watchdogSeconds: Type.Optional(Count),
@@ -104,7 +105,15 @@ export const DaemonMessageSchema = Type.Union([
     vms: Type.Array(VmStatus),
     datastores: Type.Optional(Type.Array(Datastore, { maxItems: 64 })),
   }),
-  Type.Object({ kind: Type.Literal('status'), vms: Type.Array(VmStatus) }),
+  Type.Object({
+    kind: Type.Literal('status'),
+    vms: Type.Array(VmStatus),
+    trunks: Type.Optional(
+      Type.Array(
+        Type.Object({ peer: Name, roundTripMs: Type.Optional(Type.Number({ minimum: 0 })) }),
+      ),
+    ),
+  }),
   Type.Object({ kind: Type.Literal('clock'), unixMs: Type.Number() }),
   Type.Object({
     kind: Type.Literal('report'),

@@ -221,6 +221,14 @@ export type CenterMessage =
       readonly generation: number;
     };
 
+/** A trunk that is up. */
+export interface TrunkStatus {
+  /** The id of the daemon at its other end. */
+  readonly peer: string;
+  /** The least lately there and back, in milliseconds; undefined: not known yet. */
+  readonly roundTripMs?: number;
+}
+
 /** What a daemon says of one VM process. Also sent unasked when something changes. */
 export interface VmStatus {
   readonly vm: string;
@@ -240,6 +248,8 @@ export interface VmStatus {
   readonly shadowHost?: string;
   readonly lagMs: number;
   readonly logBytesSent: number;
+  /** The least lately from a batch of the log to its acknowledgement; of a live copy. */
+  readonly logRoundTripMs?: number;
   readonly fingerprintsCompared: number;
   readonly divergences: number;
   /** The guest is watched, and reset when it has not responded for so long. */
@@ -305,7 +315,12 @@ export type DaemonMessage =
       /** Since 3. */
       readonly datastores?: readonly DatastoreInfo[];
     }
-  | { readonly kind: 'status'; readonly vms: readonly VmStatus[] }
+  | {
+      readonly kind: 'status';
+      readonly vms: readonly VmStatus[];
+      /** All that are up, by the peer's id, where one is up or down or much slower than was said. */
+      readonly trunks?: readonly TrunkStatus[];
+    }
   /** The host's own clock, Unix milliseconds, every few seconds. Since 2. */
   | { readonly kind: 'clock'; readonly unixMs: number }
   /** Something happened to a VM; `report` is lockstep's (lockstep/status.ts), as JSON. */

@@ -35,6 +35,8 @@ export const VmFigures = Type.Object({
   lagMs: OrNull(Type.Number()),
   logMbitPerSecond: OrNull(Type.Number()),
   logBytesSent: Type.Integer(),
+  /** The least lately from a batch to its acknowledgement; null: not known. */
+  logRoundTripMs: OrNull(Type.Number()),
   /** Of the guest's network card and disks; null: not known yet. */
   receivedMbitPerSecond: OrNull(Type.Number()),
   sentMbitPerSecond: OrNull(Type.Number()),

@@ -23,6 +23,7 @@ export function figuresOf(cluster: Cluster, { id, ft }: VmView): VmFigures {
     lagMs: ft.shadow?.lagMs ?? null,
     logMbitPerSecond: ft.logMbitPerSecond,
     logBytesSent: ft.logBytesSent,
+    logRoundTripMs: primary?.status.logRoundTripMs ?? null,
     ...trafficOf(cluster, primary),
     gate,
     fingerprintsCompared: ft.fingerprintsCompared,

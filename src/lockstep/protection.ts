@@ -582,6 +582,7 @@ export class Protection {
       shadow: this.#session?.member,
       lagMicros: this.lag,
       logBytesSent: this.#session?.sender.bytesSent ?? 0,
+      logRoundTripMicros: this.#session?.sender.roundTripMicros,
       heldOutputs: this.#guarded.gate.length,
       gateDelays: this.#guarded.gate.delays.summary(this.#now()),
       arbiterSilentMicros: this.#membership?.silentFor(this.#now()),

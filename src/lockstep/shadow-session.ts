@@ -95,7 +95,7 @@ export class ShadowSession {
     this.#heardAt = now;
     switch (message.kind) {
       case 'ack':
-        return this.sender.acknowledged(message);
+        return this.sender.acknowledged(message, now);
       case 'ping':
         return;
       case 'checkpoint-ack':

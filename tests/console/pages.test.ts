@@ -5,6 +5,7 @@ import type { EvacuationView } from '../../src/api/lifecycle-views.ts';
 import type { EventView } from '../../src/api/views.ts';
 import { concerns, withLive } from '../../src/console/pages/events/with-live.ts';
 import { copiesOn, restingOn } from '../../src/console/pages/host/copies.ts';
+import { linksOf } from '../../src/console/pages/host/links.ts';
 import { outcomeOf } from '../../src/console/pages/host/outcome.ts';
 import { arcOf, box, layoutOf, width } from '../../src/console/pages/topology/layout.ts';
 import { nameSome, topologyOf } from '../../src/console/pages/topology/pairs.ts';
@@ -71,6 +72,22 @@ describe('a host', () => {
       ['old'],
     );
   });
+});
+
+test('links: a trunk that one end tells of is up; logs go there and come from there', () => {
+  const hosts = [
+    host('a', { trunks: [{ peer: 'b', roundTripMs: 0.2 }] }),
+    host('b'),
+    host('c', { trunks: [{ peer: 'a', roundTripMs: null }] }),
+    host('d'),
+  ];
+  const back = { primary: { host: 'c', pid: 1 }, shadow: { host: 'a', pid: 2, lagMs: 0 } };
+  const vms = [vm('web'), vm('mail', { ft: ft(back) })];
+  assert.deepEqual(linksOf(hosts[0]!, hosts, vms), [
+    { peer: 'b', trunk: { peer: 'b', roundTripMs: 0.2 }, out: ['web'], in: [] },
+    { peer: 'c', trunk: { peer: 'a', roundTripMs: null }, out: [], in: ['mail'] },
+    { peer: 'd', trunk: null, out: [], in: [] },
+  ]);
 });
 
 describe('the outcome of an evacuation', () => {

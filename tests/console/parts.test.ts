@@ -74,6 +74,7 @@ describe('the live store', () => {
     const stop = store.watch('vmFigures/a', () => told++);
     const figures = {
       ...{ vm: 'a', primary: null, shadow: null, lagMs: 3, logMbitPerSecond: 1, logBytesSent: 1 },
+      logRoundTripMs: 0.3,
       ...{ receivedMbitPerSecond: null, sentMbitPerSecond: null },
       ...{ readBytesPerSecond: null, writtenBytesPerSecond: null },
       ...{ gate: null, fingerprintsCompared: 1, lastFingerprint: null, divergences: 0 },
@@ -173,6 +174,7 @@ test('role changes tell their cause and cost as the copies told them, and no gue
     at('ft-primary-failover', { generation: 3 }),
     at('ft-went-live', { generation: 3, cause: 'handed-over', detectionMs: 0, interruptionMs: 12 }),
     at('ft-shadow-lost', { generation: 4, cause: 'restart' }),
+    at('ft-need-shadow', { reason: 'userAction' }),
     at('ft-went-live', {
       ...{ generation: 5, cause: 'silent', detectionMs: 700, interruptionMs: 731, resent: 2 },
     }),
@@ -187,6 +189,7 @@ test('role changes tell their cause and cost as the copies told them, and no gue
       ['protected', undefined, ''],
       ['failover', 'by a test failover', 'interrupted for 12.0 ms'],
       ['lost', 'a restart of the shadow was asked for', ''],
+      ['needed', undefined, ''],
       [
         ...['failover', 'the primary was silent'],
         'interrupted for 731 ms, noticed in 700 ms, 2 outputs sent again',

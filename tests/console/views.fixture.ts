@@ -21,6 +21,7 @@ export const vm = (id: string, changes: Partial<VmView> = {}): VmView => ({
 export const host = (name: string, changes: Partial<HostView> = {}): HostView => ({
   ...{ id: name, name, kind: 'host', state: 'connected', pid: 1, vmPids: [], addresses: [] },
   ...{ cpus: 4, memoryBytes: 2 ** 32, memoryFreeBytes: 2 ** 31, version: '1', maintenance: null },
+  trunks: [],
   datastores: [],
   ...changes,
 });

@@ -40,6 +40,9 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
     ...(status?.shadow !== undefined && { shadowHost: status.shadow.host }),
     lagMs: (status?.lagMicros ?? 0) / 1000,
     logBytesSent: status?.logBytesSent ?? 0,
+    ...(status?.logRoundTripMicros !== undefined && {
+      logRoundTripMs: status.logRoundTripMicros / 1000,
+    }),
     fingerprintsCompared,
     divergences,
     ...(watchdogSeconds !== undefined && { watchdogSeconds }),

@@ -14,6 +14,7 @@ import type { PageParams } from '../define-page.ts';
 import { concerns } from '../events/with-live.ts';
 import { Copies } from './copies-table.tsx';
 import { Leaving } from './leaving.tsx';
+import { Links } from './links.tsx';
 import { Maintenance, MaintenanceAction } from './maintenance.tsx';
 import './host.css';
 
@@ -58,6 +59,7 @@ export default function Host({ params }: PageParams) {
           <Machine host={host} />
         </Panel>
         {isHost && <Copies host={host} />}
+        <Links host={host} />
         {isHost && host.maintenance === null && (
           <Panel title="If it went into maintenance now" className="u-wide">
             <Maintenance host={host} />
