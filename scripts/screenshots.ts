@@ -19,7 +19,8 @@ interface View {
 }
 
 const password = 'correct horse battery';
-const shows = (text: string | RegExp) => (page: Page) => page.getByText(text).first().waitFor();
+const shows = (text: string | RegExp) => (page: Page) =>
+  page.getByText(text).filter({ visible: true }).first().waitFor();
 
 /** Of the cluster of processes. */
 const views: readonly View[] = [
@@ -39,7 +40,7 @@ const views: readonly View[] = [
   { name: 'host', path: '/hosts/host2', ready: shows('would move') },
   { name: 'topology', path: '/topology', ready: shows('Who protects whom') },
   { name: 'events', path: '/events', ready: shows('What happened') },
-  { name: 'tasks', path: '/tasks', ready: shows('test failover') },
+  { name: 'tasks', path: '/tasks', ready: shows('Test failover') },
   { name: 'users', path: '/users', ready: shows('olga') },
   { name: 'tokens', path: '/tokens', ready: shows('API tokens') },
   { name: 'audit', path: '/audit', ready: shows('Outcome') },
@@ -65,15 +66,17 @@ const none: readonly View[] = [
   { name: 'empty-alarms', path: '/alarms', ready: shows('No alarms') },
 ];
 
-const settleMs = 1_500;
+const settleMs = 1_200;
+const repaintMs = 300;
 
 async function shoot(page: Page, folder: string, chosen: readonly View[]): Promise<void> {
   for (const { name, path, ready } of chosen) {
+    await page.goto(path);
+    await ready?.(page);
+    await page.waitForTimeout(settleMs);
     for (const scheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme: scheme });
-      await page.goto(path);
-      await ready?.(page);
-      await page.waitForTimeout(settleMs);
+      await page.waitForTimeout(repaintMs);
       await page.screenshot({ path: join(folder, `${name}-${scheme}.png`) });
     }
     console.log(name);

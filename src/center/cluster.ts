@@ -642,12 +642,18 @@ export class Cluster implements AgentListener {
       else if (key.startsWith(`${id} `)) avoid.add(key.slice(id.length + 1));
     }
     const record = this.arbiter.certain(id);
+    const hostsNow = () => this.hostStates(id);
+    let hosts: readonly HostState[] | undefined;
     return {
       vm,
       record,
+      // Most who look at a VM do not look for a place for it, and a thousand looks a second count.
+      get hosts() {
+        hosts ??= hostsNow();
+        return hosts;
+      },
       ha: this.ha.situationOf(vm, record),
       copies: this.agents.copiesOf(id),
-      hosts: this.hostStates(id),
       limits: this.limits,
       hasEnded: (member) => this.#hasEnded(id, member),
       avoid,

@@ -32,6 +32,10 @@ const paths = globSync('*/page.ts', { cwd: pagesFolder })
       .join('/'),
   );
 
+const tabs = globSync('vm/tabs/*/tab.ts', { cwd: pagesFolder }).map(
+  (file) => /path: '([^']+)'/.exec(readFileSync(join(pagesFolder, file), 'utf8'))![1]!,
+);
+
 /** What a page shows when what it reads is there; others have it all at once. */
 const ready: Readonly<Record<string, string | RegExp>> = {
   '/events': 'What happened',
@@ -40,6 +44,33 @@ const ready: Readonly<Record<string, string | RegExp>> = {
   '/tokens': 'Revoke',
   '/audit': 'Outcome',
 };
+
+/** A tablet and a small notebook. */
+const sizes = [
+  { width: 820, height: 1180 },
+  { width: 1280, height: 720 },
+];
+
+/** Nothing is cut off at the side, and the keyboard finds what is on the page behind its title. */
+async function assertFits(page: Page, path: string): Promise<void> {
+  for (const size of sizes) {
+    await page.setViewportSize(size);
+    const wide =
+      await page.evaluate(`[document.documentElement, ...document.querySelectorAll('main')]
+      .filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)
+      .map(({ tagName, scrollWidth }) => tagName + ' is ' + scrollWidth + ' px wide')`);
+    assert.deepEqual(wide, [], `${path} at ${size.width}`);
+  }
+  if ((await page.locator('main :is(a, button, [tabindex="0"])').count()) === 0) return;
+  await page.locator('main h1').focus();
+  await page.keyboard.press('Tab');
+  const isInside = await page.evaluate(`document.activeElement.closest('main') !== null`);
+  assert.ok(isInside, `${path}: nothing for the keyboard`);
+}
+
+/** What is one of many, by its kind: `/vms/web-1/charts` is `/vms/:name/charts`. */
+const shapeOf = (path: string): string =>
+  path.replace(/^\/(vms|hosts)\/[^/?]+/, '/$1/:name').replace(/=[^&]+/g, '=…');
 
 /** As a link does: without loading the page again. */
 async function go(page: Page, path: string, text = ready[path]): Promise<void> {
@@ -65,7 +96,7 @@ describe('the pages', { skip: noBrowser }, () => {
     await cluster?.close();
   });
 
-  test('each is accessible, in light and dark', async () => {
+  test('each is accessible in light and dark, and fits tablets and small screens', async () => {
     const { page, failures } = watched;
     assert.ok(paths.length >= 12, paths.join(' '));
     for (const path of paths) {
@@ -74,9 +105,48 @@ describe('the pages', { skip: noBrowser }, () => {
         await page.emulateMedia({ colorScheme });
         await assertAccessible(page, `${path}, ${colorScheme}`);
       }
+      await assertFits(page, path);
       assert.deepEqual(failures, [], path);
     }
     await page.emulateMedia({ colorScheme: 'light' });
+  });
+
+  test('no link leads to where nothing is', async () => {
+    const { page, failures } = watched;
+    const known = new Set([
+      ...(await cluster.center.client().call('listVms')).map(({ name }) => `/vms/${name}`),
+      ...(await cluster.center.client().call('listHosts')).map(({ name }) => `/hosts/${name}`),
+    ]);
+    const seen = new Set<string>();
+    const toDo = ['/', '/account', ...tabs.map((tab) => `/vms/web-1/${tab}`)];
+    for (let path = toDo.pop(); path !== undefined; path = toDo.pop()) {
+      await go(page, path, undefined);
+      // Tabs of a VM are loaded when they are looked at.
+      await page
+        .locator('main :is(.u-panel, .u-table, .u-empty, .u-console, form)')
+        .first()
+        .waitFor();
+      assert.equal(await page.getByText('There is no').count(), 0, path);
+      const links = await page
+        .locator('a[href]')
+        .evaluateAll((all) => all.map((link) => link.getAttribute('href')!));
+      for (const link of links) {
+        const [, one] = /^(\/(?:vms|hosts)\/[^/?]+)/.exec(link) ?? [];
+        assert.ok(one === undefined || known.has(one), `${path} leads to ${link}`);
+        if (seen.has(shapeOf(link))) continue;
+        seen.add(shapeOf(link));
+        if (link.startsWith('#')) assert.equal(await page.locator(link).count(), 1, link);
+        else if (link.startsWith('/api/')) {
+          assert.equal((await page.request.get(link)).status(), 200, link);
+        } else {
+          assert.match(link, /^\//, `${path} leads away`);
+          toDo.push(link);
+        }
+      }
+    }
+    assert.ok(seen.has('/api/reference'));
+    for (const path of paths) assert.ok(seen.has(shapeOf(path)) || path === '/account', path);
+    assert.deepEqual(failures, []);
   });
 
   test('the topology says in a table what it draws, and its hosts are links', async () => {

@@ -1,7 +1,6 @@
 /** One event whole: its facts, what it is about, and the data that belong to it. */
 import type { EventView } from '../../api/views.ts';
 import { Details } from './details.tsx';
-import { sentence } from './problem.tsx';
 import { Subject } from './subject.tsx';
 import { exactTime } from './units.ts';
 
@@ -14,7 +13,7 @@ export function EventDetails({
 }) {
   return (
     <Details
-      title={sentence(text)}
+      title={text}
       facts={[
         ['Time', exactTime(time)],
         ['Kind', <code key="kind">{kind}</code>],

@@ -8,6 +8,7 @@ import { Empty } from '../parts/empty.tsx';
 import { Status, type StatusText } from '../parts/status.tsx';
 import { Time } from '../parts/time.tsx';
 import type { Tone } from '../parts/tone.ts';
+import { capital } from '../parts/units.ts';
 
 export const isUnderWay = ({ state }: TaskView): boolean =>
   state === 'queued' || state === 'running';
@@ -45,7 +46,7 @@ export function TasksDrawer({
 
 export const taskStatus = ({ kind, state }: Pick<TaskView, 'kind' | 'state'>): StatusText => ({
   tone: taskTones[state],
-  text: kind.replaceAll('-', ' '),
+  text: capital(kind),
 });
 
 export const taskTones: Readonly<Record<TaskView['state'], Tone>> = {

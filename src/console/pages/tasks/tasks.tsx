@@ -13,7 +13,7 @@ import { Status } from '../../parts/status.tsx';
 import { Subject } from '../../parts/subject.tsx';
 import { TextButton } from '../../parts/text-button.tsx';
 import { Time } from '../../parts/time.tsx';
-import { duration, exactTime } from '../../parts/units.ts';
+import { capital, duration, exactTime } from '../../parts/units.ts';
 import { isUnderWay, taskStatus } from '../../shell/tasks-drawer.tsx';
 
 export default function Tasks() {
@@ -44,7 +44,7 @@ export default function Tasks() {
         <Details
           title={taskStatus(task).text}
           facts={[
-            ['State', task.state],
+            ['State', capital(task.state)],
             ['About', <Subject key="about" vm={task.vm} host={task.host} />],
             ['Asked for by', task.by],
             ['Asked for', exactTime(task.created)],
@@ -85,7 +85,7 @@ const columnsOf = (open: (task: TaskView) => void): readonly Column<TaskView>[] 
   },
   {
     ...{ key: 'state', head: 'State', width: '7rem' },
-    cell: (task) => (isUnderWay(task) ? <UnderWay task={task} /> : task.state),
+    cell: (task) => (isUnderWay(task) ? <UnderWay task={task} /> : capital(task.state)),
     sort: ({ state }) => state,
   },
   {
@@ -121,7 +121,7 @@ const columnsOf = (open: (task: TaskView) => void): readonly Column<TaskView>[] 
 ];
 
 function UnderWay({ task: { kind, state, progress } }: { readonly task: TaskView }) {
-  if (state === 'queued') return state;
+  if (state === 'queued') return 'Queued';
   return <Progress value={progress * 100} size="sm" animated aria-label={`Progress of ${kind}`} />;
 }
 

@@ -80,7 +80,7 @@ const columnsOf = (revoke: (id: string) => Promise<unknown>): readonly Column<Ap
     sort: ({ name }) => name,
   },
   {
-    ...{ key: 'user', head: 'Of', width: 'minmax(7rem, 1fr)' },
+    ...{ key: 'user', head: 'Of', width: 'minmax(10rem, 1fr)' },
     cell: ({ user }) => user ?? <span className="u-dim">the center's machine</span>,
     sort: ({ user }) => user ?? '',
   },

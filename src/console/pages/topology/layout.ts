@@ -22,7 +22,7 @@ export interface Layout {
   readonly at: ReadonlyMap<string, Placed>;
 }
 
-export const box = { width: 168, height: 74 } as const;
+export const box = { width: 168, height: 80 } as const;
 const boxedMax = 10;
 /** Room for names around the dots. */
 const nameRoom = 118;

@@ -194,7 +194,7 @@ function Box({ node: { host, primaries, shadows, degraded, unprotected }, place 
         className="u-node-text"
         data-tone={degraded.length > 0 ? 'bad' : undefined}
         x="12"
-        y="67"
+        y="69"
       >
         {degraded.length > 0
           ? `${degraded.length} lack their shadow`
@@ -206,15 +206,18 @@ function Box({ node: { host, primaries, shadows, degraded, unprotected }, place 
   );
 }
 
+/** Where there is room for one word. */
+const shortStates = { notResponding: 'lost', maintenance: 'emptied' } as const;
+
 function Dot({ node: { host, primaries, shadows, degraded }, place: { x, y, angle } }: ShapeProps) {
   const degrees = (angle * 180) / Math.PI;
   // Names read from left to right on both sides.
   const isLeft = Math.cos(angle) < -0.001;
   const note =
     host.state !== 'connected'
-      ? hostStatus(host).text
+      ? shortStates[host.state]
       : degraded.length > 0
-        ? `${degraded.length} lack their shadow`
+        ? `${degraded.length} bare`
         : `${primaries} / ${shadows}`;
   return (
     <g style={{ transform: `translate(${x}px, ${y}px)` }} className="u-node-place">

@@ -81,7 +81,11 @@ function Legend({ isDense }: { readonly isDense: boolean }) {
       <span>
         <LegendLine state="starting" /> the shadow has not caught up yet
       </span>
-      <span>{isDense ? 'Numbers: primaries / shadows' : 'Bars: memory set aside for copies'}</span>
+      <span>
+        {isDense
+          ? 'Numbers: primaries / shadows; bare: VMs without the shadow they should have'
+          : 'Bars: memory set aside for copies'}
+      </span>
     </p>
   );
 }

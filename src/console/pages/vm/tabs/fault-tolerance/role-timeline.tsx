@@ -2,7 +2,7 @@
 import { Timeline } from '@mantine/core';
 import { ArrowLeftRight, Power, ShieldAlert, ShieldCheck, ShieldOff, ShieldX } from 'lucide-react';
 import type { VmView } from '../../../../../api/views.ts';
-import { Problem, sentence } from '../../../../parts/problem.tsx';
+import { Problem } from '../../../../parts/problem.tsx';
 import { Time } from '../../../../parts/time.tsx';
 import { useVmEvents } from '../../use-vm-events.ts';
 import { type RoleChange, roleChanges } from './role-changes.ts';
@@ -35,7 +35,7 @@ export function RoleTimeline({ vm }: { readonly vm: VmView }) {
 function Item({ change: { kind, text, cause, facts, time } }: { readonly change: RoleChange }) {
   const Sign = signs[kind];
   return (
-    <Timeline.Item bullet={<Sign size={13} aria-hidden />} title={sentence(text)} data-kind={kind}>
+    <Timeline.Item bullet={<Sign size={13} aria-hidden />} title={text} data-kind={kind}>
       <span className="u-dim">
         <Time at={time} />
         {[cause, ...facts].map((each) => each !== undefined && `, ${each}`)}
