@@ -66,10 +66,13 @@ const none: readonly View[] = [
   { name: 'empty-alarms', path: '/alarms', ready: shows('No alarms') },
 ];
 
+/** Fifty hosts take their time on a busy machine. */
+const waitMsMax = 60_000;
 const settleMs = 1_200;
 const repaintMs = 300;
 
 async function shoot(page: Page, folder: string, chosen: readonly View[]): Promise<void> {
+  page.setDefaultTimeout(waitMsMax);
   for (const { name, path, ready } of chosen) {
     await page.goto(path);
     await ready?.(page);
@@ -134,6 +137,7 @@ try {
     try {
       const { url, administrator } = cluster.center.center;
       const { page } = await open(browser, url);
+      page.setDefaultTimeout(waitMsMax);
       await logIn(page, administrator!.name, administrator!.password);
       await shoot(page, folder, list);
     } finally {
