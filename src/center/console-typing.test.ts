@@ -110,7 +110,15 @@ describe('typing', () => {
   });
 
   test('whatever breaks: each byte once', () => {
-    const acts = ['type', 'arrive', 'status', 'reconnect', 'failOver', 'lose', 'viewerCut'] as const;
+    const acts = [
+      'type',
+      'arrive',
+      'status',
+      'reconnect',
+      'failOver',
+      'lose',
+      'viewerCut',
+    ] as const;
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...acts), { maxLength: 60 }), (steps) => {
         typing = new ConsoleTyping();
@@ -121,7 +129,10 @@ describe('typing', () => {
         let typed = '';
         let number = 0;
         const target = () => (isThere ? live.as('live') : undefined);
-        const hear = (message: ReturnType<ConsoleKeys['type']> | undefined, isAnswered: boolean) => {
+        const hear = (
+          message: ReturnType<ConsoleKeys['type']> | undefined,
+          isAnswered: boolean,
+        ) => {
           if (message === undefined) return;
           const bytes = Buffer.from(message.bytes, 'base64');
           typing.type(typing.fresh(message.viewer!, bytes, message.at!), target());

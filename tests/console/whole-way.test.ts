@@ -60,9 +60,7 @@ describe('the whole way', { skip: noImage }, () => {
     const dialog = page().getByRole('dialog');
     await dialog.getByLabel('Name').fill('shell');
     await dialog.getByRole('combobox', { name: 'Image' }).click();
-    await page()
-      .getByRole('option', { name: /^tiny/ })
-      .click();
+    await page().getByRole('option', { name: /^tiny/ }).click();
     await dialog.getByRole('checkbox', { name: /Protect it/ }).uncheck();
     await dialog.getByRole('button', { name: 'Create', exact: true }).click();
     await page().getByRole('heading', { level: 1, name: 'shell' }).waitFor();
@@ -88,7 +86,7 @@ describe('the whole way', { skip: noImage }, () => {
     await page().evaluate(() => Object.assign(globalThis, { isSamePage: true }));
     await page().getByRole('button', { name: 'Test Failover' }).click();
     await page().getByRole('dialog').getByRole('button', { name: 'Test Failover' }).click();
-    await role('Primary').getByRole('link', { name: shadow }).waitFor();
+    await role('Primary').getByRole('link', { name: shadow }).waitFor({ timeout: bootMsMax });
     await page()
       .getByText(new RegExp(`failed over from ${before} to ${shadow}`))
       .first()
@@ -111,7 +109,10 @@ describe('the whole way', { skip: noImage }, () => {
     // Without the terminal's own echo: what comes back is what `cat` has read.
     await page().keyboard.type("stty -echo; echo be'gin'; cat\n");
     await eventually('cat', bootMsMax, () => said.includes('begin\r\n'));
-    const [panel, overview] = await Promise.all([beside('/vms/shell/fault-tolerance'), beside('/')]);
+    const [panel, overview] = await Promise.all([
+      beside('/vms/shell/fault-tolerance'),
+      beside('/'),
+    ]);
     const { primary, shadow } = (await cluster.ft('shell'))!;
     await role('Primary', panel).getByRole('link', { name: primary!.host }).waitFor();
     await overview.getByText('Recent events').waitFor();
