@@ -33,6 +33,7 @@ const VmStatus = Type.Object({
   ),
   gate: Type.Optional(Type.Object({ medianMs: Type.Number(), p99Ms: Type.Number(), held: Count })),
   lastFingerprint: Type.Optional(Type.Object({ position: Count, count: Decimal })),
+  typedBytes: Type.Optional(Count),
   cpuMicros: Type.Optional(Type.Number({ minimum: 0 })),
   residentBytes: Type.Optional(Type.Number({ minimum: 0 })),
   network: Type.Optional(

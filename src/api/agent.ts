@@ -200,7 +200,16 @@ export type CenterMessage =
   | { readonly kind: 'register'; readonly vm: string; readonly epoch: number }
   /** The VM has been deleted: end whatever runs of it and remove its folder, disks included. */
   | { readonly kind: 'forget'; readonly vm: string }
-  | { readonly kind: 'consoleInput'; readonly vm: string; readonly bytes: string }
+  /**
+   * Bytes (base64) that somebody types. `at`: the place of the first in all that was typed since the
+   * VM was started or resumed: a copy passes over what it has had, and what comes behind a hole.
+   */
+  | {
+      readonly kind: 'consoleInput';
+      readonly vm: string;
+      readonly bytes: string;
+      readonly at?: number;
+    }
   /** To gateways: all that is published, and each VM's MAC. */
   | {
       readonly kind: 'publish';
@@ -281,6 +290,11 @@ export interface VmStatus {
     readonly reads: number;
     readonly writes: number;
   };
+  /**
+   * Of a live copy: how many bytes typed on the console no failover loses any more, counted as `at`
+   * of `consoleInput` is. Absent where they are not counted.
+   */
+  readonly typedBytes?: number;
   /** Why it ended. */
   readonly ended?: { readonly kind: string; readonly text: string };
 }

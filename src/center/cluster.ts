@@ -21,6 +21,7 @@ import { Arbiter } from './arbiter.ts';
 import { ArchivePassages } from './archive-passage.ts';
 import { shortage } from './capacity.ts';
 import type { ConsoleLog } from './console-log.ts';
+import type { TypingTarget } from './console-typing.ts';
 import { DaemonConnections } from './daemon-connections.ts';
 import { Events } from './events.ts';
 import { byPriority, defaultLeaseMs, Ha, haReported } from './ha.ts';
@@ -33,7 +34,15 @@ import { Measurements } from './measurements.ts';
 import { cancelMove } from './migration.ts';
 import { type News, newsOf } from './news.ts';
 import type { HostState, Limits, Load } from './placement.ts';
-import { type Command, needOf, type Plan, plan, type Situation } from './protection.ts';
+import {
+  type Command,
+  type Live,
+  liveOf,
+  needOf,
+  type Plan,
+  plan,
+  type Situation,
+} from './protection.ts';
 import type { CopyRates } from './rates.ts';
 import { askWhatIsKnown } from './recovery.ts';
 import { divergenceOf, wentLiveOf } from './report-words.ts';
@@ -191,6 +200,7 @@ export class Cluster implements AgentListener {
       if (place !== undefined) connection.send(place);
     }
     for (const status of hello.vms) this.#dismissUnknown(daemonId, status);
+    for (const { vm } of hello.vms) this.#lookAtTyping(vm);
     for (const task of this.tasks.list({ state: 'failed' })) forgetLostClone(this, daemonId, task);
     this.evaluateAll();
   }
@@ -214,6 +224,7 @@ export class Cluster implements AgentListener {
         this.#memory.rates.learn(status, performance.now());
       }
       this.evaluate(id);
+      this.#lookAtTyping(id);
     }
   }
 
@@ -378,6 +389,7 @@ export class Cluster implements AgentListener {
         const since = isResumed ? {} : { consoleSince: generation };
         const over = { restartedFrom: undefined, formerInputs: undefined };
         this.inventory.putVm({ ...vm, host: news.host, ...done, ...since, ...over });
+        this.#memory.typings.get(id)?.restart();
         if (vm.restartedFrom !== undefined && vm.restartedFrom !== news.host) {
           const from = this.nameOf(vm.restartedFrom);
           const text = `${name} was restarted on ${host} since ${from} failed`;
@@ -735,6 +747,43 @@ export class Cluster implements AgentListener {
 
   console(vm: string): ConsoleLog {
     return this.#memory.console(vm);
+  }
+
+  /**
+   * Somebody types. While nobody is live it goes nowhere, as on a real console.
+   * @param viewer who, and the place of the first byte in all that they type; undefined: who does
+   *   not count
+   */
+  type(id: string, bytes: Uint8Array, viewer?: { readonly id: string; readonly at: number }): void {
+    const vm = this.inventory.vm(id);
+    if (vm === undefined) return;
+    const typing = this.#memory.typing(id);
+    const fresh = viewer === undefined ? bytes : typing.fresh(viewer.id, bytes, viewer.at);
+    const live = liveOf(this.situation(vm));
+    if (live !== undefined) typing.type(fresh, this.#typingTarget(id, live));
+  }
+
+  /** What was typed and is not safe yet, to a copy that has gone live. */
+  #lookAtTyping(id: string): void {
+    const typing = this.#memory.typings.get(id);
+    const vm = this.inventory.vm(id);
+    if (typing === undefined || vm === undefined) return;
+    const live = liveOf(this.situation(vm));
+    if (live !== undefined) typing.look(this.#typingTarget(id, live));
+  }
+
+  #typingTarget(id: string, { copy }: Live): TypingTarget | undefined {
+    const connection = copy && this.agents.get(copy.host);
+    if (copy === undefined || connection === undefined) return undefined;
+    return {
+      connection,
+      status: copy.status,
+      send: (bytes, at) =>
+        connection.send({
+          ...{ kind: 'consoleInput', vm: id, bytes: Buffer.from(bytes).toString('base64') },
+          ...(at !== undefined && { at }),
+        }),
+    };
   }
 
   forgetConsole(vm: string): void {

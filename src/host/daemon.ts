@@ -243,9 +243,11 @@ export class HostDaemon {
       case 'stop':
         this.#order(message.vm, { kind: 'stop', how: message.how });
         break;
-      case 'consoleInput':
-        this.#order(message.vm, { kind: 'consoleInput', bytes: message.bytes });
+      case 'consoleInput': {
+        const { vm, bytes, at } = message;
+        this.#order(vm, { kind: 'consoleInput', bytes, ...(at !== undefined && { at }) });
         break;
+      }
       case 'centers':
         this.#vms.arbiters(this.#arbiterUrls());
         break;

@@ -10,8 +10,13 @@ import { assert } from '../base/assert.ts';
 import { ByteReader, ByteWriter, MalformedBytes } from '../base/bytes.ts';
 import type { Divergence } from './status.ts';
 
-/** The versions that this code speaks. */
-export const protocolVersions = { min: 1, max: 1 } as const;
+/**
+ * The versions that this code speaks.
+ *
+ * 2: `typed`.
+ */
+export const protocolVersions = { min: 1, max: 2 } as const;
+export const typedSince = 2;
 
 /** Bytes of a disk that are compared and copied as one. */
 export const blockBytes = 64 * 1024;
@@ -84,6 +89,12 @@ export interface CheckpointBegin {
   readonly position: number;
   /** The host's clock in the guest's ticks: a shadow without a sample goes on from here. */
   readonly ticks: bigint;
+}
+
+/** Behind the beginning of a checkpoint: how many console bytes the machine has been given. Since 2. */
+export interface Typed {
+  readonly kind: 'typed';
+  readonly bytes: number;
 }
 
 export interface CheckpointChunk {
@@ -175,7 +186,8 @@ export type Message =
   | Claimed
   | DivergenceMessage
   | DiskFailed
-  | Ping;
+  | Ping
+  | Typed;
 
 type Kind = Message['kind'];
 type MessageOf<K extends Kind> = Extract<Message, { kind: K }>;
@@ -368,6 +380,11 @@ const rows: { readonly [K in Kind]: Row<K> } = {
     number: 18,
     encode: () => {},
     decode: () => ({ kind: 'ping' }),
+  },
+  typed: {
+    number: 19,
+    encode: (writer, message) => writer.varint(message.bytes),
+    decode: (reader) => ({ kind: 'typed', bytes: reader.varint() }),
   },
 };
 

@@ -22,6 +22,7 @@ import { Recorder } from './recorder.ts';
 import { SliceLength } from './slices.ts';
 import type { Ended, FtStatus } from './status.ts';
 import { timing } from './timing.ts';
+import { TypedBytes } from './typed-bytes.ts';
 
 const never = Number.POSITIVE_INFINITY;
 /** Frames that wait for the machine; a network card's ring is not longer. */
@@ -46,6 +47,8 @@ export interface Inheritance {
   readonly membership: Membership;
   readonly inputs: readonly Input[];
   readonly nextCopyRequest: number;
+  /** Console bytes that the machine has been given; undefined: nobody knows. */
+  readonly typed: number | undefined;
 }
 
 export class Primary implements Guarded {
@@ -59,6 +62,7 @@ export class Primary implements Guarded {
   readonly #ledger: DiskLedger;
   readonly #slices = new SliceLength();
   readonly #flow = new FlowControl();
+  readonly #typed: TypedBytes | undefined;
   #inputs: Input[] = [];
   #framesWaiting = 0;
   /** Ends of requests that failed here; the guest hears of them only if nobody else can serve it. */
@@ -89,6 +93,8 @@ export class Primary implements Guarded {
     this.#ports = ports;
     this.#disks = options.disks;
     this.#hostClock = clock;
+    const typed = inheritance === undefined ? 0 : inheritance.typed;
+    this.#typed = typed === undefined ? undefined : new TypedBytes(typed);
     this.#ledger = inheritance?.ledger ?? new DiskLedger(ports.disks);
     const membership = inheritance?.membership ?? membershipOf(options, ports, record);
     const { vm, configuration, disks } = options;
@@ -150,8 +156,20 @@ export class Primary implements Guarded {
     this.#inputs.push({ kind: 'frame', port, frame });
   }
 
-  console(bytes: Uint8Array): void {
-    this.#inputs.push({ kind: 'console', bytes });
+  /** @param at the place of the first byte in all that is typed, where whoever types counts */
+  console(bytes: Uint8Array, at?: number): void {
+    const fresh = this.#typed?.take(bytes, at) ?? bytes;
+    if (fresh.length > 0) this.#inputs.push({ kind: 'console', bytes: fresh });
+  }
+
+  /** Console bytes in the log, as a shadow must know them that begins here. */
+  get typedBytes(): number | undefined {
+    return this.#typed?.recorded;
+  }
+
+  /** How many console bytes no failover loses any more; undefined: they are not counted. */
+  get typedSafely(): number | undefined {
+    return this.#typed?.safe(this.gate);
   }
 
   control(action: 'power-button' | 'reset' | 'power-off'): void {
@@ -187,6 +205,9 @@ export class Primary implements Guarded {
 
   #record(input: Input): void {
     this.#stop = 'budget';
+    if (input.kind === 'console') {
+      this.#typed?.record(input.bytes.length, this.recorder.nextPosition);
+    }
     if (input.kind !== 'disk') return this.recorder.input(input, false);
     const { disk, request } = input;
     this.#ledger.applied(disk, request);

@@ -55,6 +55,7 @@ export class ShadowSession {
     ports: Ports,
     disks: readonly DiskShape[],
     firstCopyRequest: number,
+    typed: number | undefined,
   ) {
     this.member = member;
     this.#link = link;
@@ -64,6 +65,7 @@ export class ShadowSession {
     this.#source = new ReplicaSource(ports.disks, disks, ports.blockHash, firstCopyRequest);
     this.#checkpoint = machine.checkpoint();
     this.#send({ kind: 'checkpoint-begin', position, ticks });
+    if (typed !== undefined) this.#send({ kind: 'typed', bytes: typed });
     this.sender.resume(link, position, position, this.#heardAt);
   }
 

@@ -67,7 +67,7 @@ export type ToVm =
   | { readonly kind: 'dismiss' }
   /** From now on. */
   | { readonly kind: 'arbiters'; readonly urls: readonly string[] }
-  | { readonly kind: 'consoleInput'; readonly bytes: string }
+  | { readonly kind: 'consoleInput'; readonly bytes: string; readonly at?: number }
   /** The center may be another one: the end of what the console has shown, once more. */
   | { readonly kind: 'sayConsole' }
   /** Whether the trunk to a host is up: a shadow whose log and trunk both closed claims at once. */

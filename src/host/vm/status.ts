@@ -26,6 +26,7 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
   const { user, system } = process.cpuUsage();
   const compared = copy?.shadow?.lastFingerprint;
   const machine = copy?.primary?.machine ?? copy?.shadow?.machine;
+  const typedBytes = copy?.primary?.typedSafely;
   return {
     vm,
     pid: process.pid,
@@ -53,6 +54,7 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
     ...(compared !== undefined && {
       lastFingerprint: { position: compared.position, count: String(compared.count) },
     }),
+    ...(typedBytes !== undefined && { typedBytes }),
     cpuMicros: user + system,
     residentBytes: process.memoryUsage.rss(),
     ...traffic.totals,

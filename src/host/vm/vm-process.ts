@@ -184,7 +184,8 @@ export class VmProcess {
         void this.#snapshots?.take(primary, message);
         break;
       case 'consoleInput':
-        primary?.console(Buffer.from(message.bytes, 'base64'));
+        // What comes before this copy is live is sent again when its status says that it is.
+        primary?.console(Buffer.from(message.bytes, 'base64'), message.at);
         break;
       case 'trunk':
         if (this.#follows(message.host)) copy.trunk(message.up);
