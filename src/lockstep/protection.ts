@@ -48,6 +48,8 @@ export interface Guarded {
   /** Records progress now. @returns its position */
   flush(now: Micros): number;
   emit(outputs: readonly Output[]): void;
+  /** A batch of the log, for whoever records it. */
+  recorded(batch: Batch): void;
   hostTicks(now: Micros): Ticks;
   /** No request is under way on a disk that the other copy would write, too. */
   sharedDisksQuiet(): boolean;
@@ -189,7 +191,7 @@ export class Protection {
     this.#guarded.flush(now);
     const position = recorder.note({ kind: 'checkpoint', id: recorder.nextPosition });
     const taken = recorder.take();
-    if (taken !== undefined) this.#ports.recording?.(taken.firstPosition, taken.entries);
+    if (taken !== undefined) this.#guarded.recorded(taken);
     recorder.listening = true;
     const session = new ShadowSession(
       link,
