@@ -35,6 +35,7 @@ import { type News, newsOf } from './news.ts';
 import type { HostState, Limits, Load } from './placement.ts';
 import { type Command, needOf, type Plan, plan, type Situation } from './protection.ts';
 import type { CopyRates } from './rates.ts';
+import { followRecording, keepRecordings, recordingReported } from './recordings.ts';
 import { askWhatIsKnown } from './recovery.ts';
 import { divergenceOf, wentLiveOf } from './report-words.ts';
 import { isInvolved } from './start-orders.ts';
@@ -258,6 +259,9 @@ export class Cluster implements AgentListener {
       case 'snapshots':
         keepSnapshots(this, daemonId, message);
         break;
+      case 'recordings':
+        keepRecordings(this, daemonId, message);
+        break;
       case 'failed': {
         const { command, code, remedy } = message;
         if (code === 'hand-over-refused')
@@ -285,6 +289,8 @@ export class Cluster implements AgentListener {
     if (message.kind === 'failed') this.works.refused(daemonId, message);
     if (message.kind !== 'report') return false;
     const { kind, id } = message.report;
+    recordingReported(this, daemonId, message);
+    if (kind === 'recording-ended') return true;
     if (!this.works.reported(daemonId, message.report)) return false;
     if (kind === 'work-done') forgetLostClone(this, daemonId, this.tasks.find(String(id)));
     return true;
@@ -437,7 +443,8 @@ export class Cluster implements AgentListener {
           break;
         }
         // The guest may have switched itself off: it stays off until somebody starts it.
-        this.inventory.putVm({ ...vm, wanted: 'off', shadowHost: undefined });
+        const off = { wanted: 'off', shadowHost: undefined, recording: undefined } as const;
+        this.inventory.putVm({ ...vm, ...off });
         const { isSuspended } = news;
         const text = `${name} is ${isSuspended ? 'suspended' : 'powered off'}`;
         const kind = isSuspended ? 'vm-suspended' : 'vm-powered-off';
@@ -476,6 +483,7 @@ export class Cluster implements AgentListener {
     const next = plan(this.situation(vm));
     this.#adopt(vm, next);
     this.#order(next.commands);
+    followRecording(this, this.inventory.vm(id)!);
     this.#noteState(this.inventory.vm(id)!);
   }
 

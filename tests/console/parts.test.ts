@@ -101,7 +101,13 @@ describe('the live store', () => {
       ...{ vm: 'a', primary: null, shadow: null, lagMs: 3, logMbitPerSecond: 1, logBytesSent: 1 },
       ...{ receivedMbitPerSecond: null, sentMbitPerSecond: null },
       ...{ readBytesPerSecond: null, writtenBytesPerSecond: null },
-      ...{ gate: null, fingerprintsCompared: 1, lastFingerprint: null, divergences: 0 },
+      ...{
+        gate: null,
+        recordings: [],
+        fingerprintsCompared: 1,
+        lastFingerprint: null,
+        divergences: 0,
+      },
     };
     store.apply(changes({ vmFigures: [figures] }));
     stop();

@@ -59,6 +59,8 @@ interface Running {
 export class VmRecordings {
   readonly #options: VmRecordingsOptions;
   readonly #running = new Map<string, Running>();
+  /** Told as under way until their end has been said. */
+  readonly #ending = new Map<string, Running>();
   /** On their way to a beginning, or to an end. */
   readonly #underWay = new Map<string, Promise<void>>();
   /** What became of those that are over, should the order be repeated. */
@@ -72,7 +74,7 @@ export class VmRecordings {
 
   /** Those that have begun, as they are now. */
   get status(): RecordingStatus[] {
-    return [...this.#running.values()]
+    return [...this.#running.values(), ...this.#ending.values()]
       .filter(({ hasBegun }) => hasBegun)
       .map(({ order: { id, name }, files }) => {
         const { logBytes, snapshotBytes, seconds, bytesPerSecond } = files.status;
@@ -99,8 +101,8 @@ export class VmRecordings {
     const { report } = this.#options;
     const running = this.#running.get(id);
     if (running === undefined) return report({ kind: 'work-done', id: work, recording: id });
-    const ended = this.#end(running, 'stopped').then(
-      () => report({ kind: 'work-done', id: work, recording: id }),
+    const ended = this.#end(running, 'stopped').then(() =>
+      report({ kind: 'work-done', id: work, recording: id }),
     );
     this.#track(id, ended);
   }
@@ -197,6 +199,7 @@ export class VmRecordings {
     if (this.#running.get(id) !== running) return;
     // The last entries, and a fingerprint behind them.
     if (how === 'stopped') this.#primary?.record(this.#sink);
+    this.#ending.set(id, running);
     this.#leave(id);
     const { seconds } = files.status;
     await files.close();
@@ -212,6 +215,7 @@ export class VmRecordings {
     };
     this.#said.set(id, report);
     this.#options.report(report);
+    this.#ending.delete(id);
     this.#options.changed();
   }
 
@@ -227,8 +231,7 @@ export class VmRecordings {
   }
 
   #failed({ id }: RecordOrder, error: unknown): void {
-    const { code, message, remedy } =
-      error instanceof UmbraError ? error : failure(error as Error);
+    const { code, message, remedy } = error instanceof UmbraError ? error : failure(error as Error);
     const report = { kind: 'work-failed', id, code, text: message, remedy };
     this.#said.set(id, report);
     this.#options.report(report);
