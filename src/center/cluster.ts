@@ -510,10 +510,8 @@ export class Cluster implements AgentListener {
     const isUsed = host === shadowHost || host === moveTo || connection.copies.has(id);
     const isLive = record.state === 'live' && record.live?.host !== host;
     if (isUsed || !isLive || record.currentReplicas.includes(host)) return true;
-    if (connection.protocol >= 2) {
-      const send = () => this.agents.get(host)?.send({ kind: 'removeReplica', vm: id });
-      this.store.settled().then(send, () => {});
-    }
+    const send = () => this.agents.get(host)?.send({ kind: 'removeReplica', vm: id });
+    this.store.settled().then(send, () => {});
     return false;
   }
 
@@ -525,9 +523,7 @@ export class Cluster implements AgentListener {
     });
     const send = (): void => {
       for (const { host, message } of messages) {
-        const connection = this.agents.get(host);
-        if (message.kind === 'watchdog' && (connection?.protocol ?? 0) < 3) continue;
-        connection?.command(message);
+        this.agents.get(host)?.command(message);
       }
     };
     // A center that leads no more gives no orders.
