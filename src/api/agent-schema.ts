@@ -47,6 +47,18 @@ const VmStatus = Type.Object({
   disk: Type.Optional(
     Type.Object({ bytesRead: Count, bytesWritten: Count, reads: Count, writes: Count }),
   ),
+  recordings: Type.Optional(
+    Type.Array(
+      Type.Object({
+        id: Name,
+        name: Name,
+        bytes: Count,
+        seconds: Type.Number({ minimum: 0 }),
+        bytesPerSecond: Type.Number({ minimum: 0 }),
+      }),
+      { maxItems: 64 },
+    ),
+  ),
   ended: Type.Optional(Type.Object({ kind: Type.String(), text: Type.String() })),
 });
 
@@ -91,6 +103,18 @@ const SnapshotInfo = Type.Object({
   isOff: Type.Optional(Type.Boolean()),
 });
 
+const RecordingInfo = Type.Object({
+  id: Name,
+  name: Name,
+  vm: Name,
+  startedAtMs: Count,
+  count: Decimal,
+  bytes: Count,
+  endedAtMs: Type.Optional(Count),
+  seconds: Type.Optional(Type.Number({ minimum: 0 })),
+  ended: Type.Optional(Type.Object({ kind: Name, text: Type.Optional(Type.String()) })),
+});
+
 export const DaemonMessageSchema = Type.Union([
   Type.Object({
     kind: Type.Literal('hello'),
@@ -125,6 +149,11 @@ export const DaemonMessageSchema = Type.Union([
     kind: Type.Literal('snapshots'),
     vm: Name,
     snapshots: Type.Array(SnapshotInfo),
+  }),
+  Type.Object({
+    kind: Type.Literal('recordings'),
+    vm: Name,
+    recordings: Type.Array(RecordingInfo),
   }),
   Type.Object({
     kind: Type.Literal('console'),
