@@ -30,6 +30,7 @@ import { fetchSingle, fetchSlow } from '../machine/semantics/fetch.ts';
 import { loadSlow, selectBanks, storeSlow } from '../machine/semantics/memory.ts';
 import { takeInterrupt, takeTrap } from '../machine/semantics/trap.ts';
 import { LocalPool, pushEntry, pushTlbSlot } from './common-code.ts';
+import { pairs } from './pairs.ts';
 import { type Binding, Lowering, type Push } from './lower.ts';
 import { record } from './record.ts';
 import { exitReason } from './regions/frame.ts';
@@ -90,8 +91,10 @@ class Interpreter {
   #next!: Label;
   #trap!: Label;
   #hot!: Label;
-  /** Whether the handler at hand is that of an indirect jump. */
+  /** Whether the instruction at hand is an indirect jump. */
   #indirect = false;
+  /** Whether a slow access of the instruction at hand goes to the dispatch. */
+  #slowLeaves = false;
 
   constructor(context: InterpreterContext) {
     this.#context = context;
@@ -360,7 +363,11 @@ class Interpreter {
       () => this.#emitStraddle(),
       () => this.#emitBreakpoint(),
     ];
-    const bodies = [...special, ...rows.map((_, index) => () => this.#emitRow(index))];
+    const bodies = [
+      ...special,
+      ...rows.map((row) => () => this.#emitRow(row)),
+      ...pairs.map(([first, second]) => () => this.#emitPair(rows[first]!, rows[second]!)),
+    ];
     const labels = bodies.map(() => code.block()).reverse();
     code.getLocal(this.#record);
     code.load('half', 0);
@@ -438,19 +445,52 @@ class Interpreter {
     this.#code.brIf(this.#leave);
   }
 
-  #emitRow(index: number): void {
+  #emitRow(row: Row): void {
+    this.#emitInstruction(row);
+    this.#toNextRecord();
+    this.#code.br(this.#next);
+  }
+
+  /**
+   * Two instructions with one dispatch. Whatever the first may have changed besides registers and
+   * pages that need nobody's attention, the second's record among it, was a slow access, which goes
+   * back to the dispatch.
+   */
+  #emitPair(first: Row, second: Row): void {
     const code = this.#code;
-    const row = rows[index]!;
+    this.#slowLeaves = true;
+    this.#emitInstruction(first);
+    this.#slowLeaves = false;
+    this.#toNextRecord();
+    code.getLocal(this.#budget);
+    this.#op('i32.eqz');
+    code.brIf(this.#next);
+    this.#takeBudget();
+    this.#emitRow(second);
+  }
+
+  #emitInstruction(row: Row): void {
     this.#indirect = jumpsIndirectly(row);
     const { functionIndex, fusedMultiplyAdd } = this.#context;
-    const lowering = new Lowering(code, this.#binding, functionIndex, fusedMultiplyAdd);
+    const lowering = new Lowering(this.#code, this.#binding, functionIndex, fusedMultiplyAdd);
     lowering.body(row.block, this.#pool.lend(row.locals));
+  }
+
+  #toNextRecord(): void {
+    const code = this.#code;
     code.getLocal(this.#record);
     code.getLocal(this.#record);
     code.load('byte', record.step);
     this.#op('i32.add');
     code.setLocal(this.#record);
-    code.br(this.#next);
+  }
+
+  /** Behind a slow access and what is left of its instruction, if another one is fused to it. */
+  #leaveSlow(rest: () => void): void {
+    if (!this.#slowLeaves) return;
+    rest();
+    this.#toNextRecord();
+    this.#code.br(this.#next);
   }
 
   // --- What instructions mean here
@@ -497,8 +537,9 @@ class Interpreter {
       this.#trapHere();
       this.#code.end();
     },
-    load: (access, address, forStore, local) => this.#load(access, address, forStore, local),
-    store: (access, address, value) => this.#store(access, address, value),
+    load: (access, address, forStore, local, rest) =>
+      this.#load(access, address, forStore, local, rest),
+    store: (access, address, value, rest) => this.#store(access, address, value, rest),
     return: () => {
       throw new Error('an instruction does not return');
     },
@@ -617,7 +658,13 @@ class Interpreter {
     this.#op('i32.add');
   }
 
-  #load(access: AccessName, address: Push, forStore: boolean, local: number): void {
+  #load(
+    access: AccessName,
+    address: Push,
+    forStore: boolean,
+    local: number,
+    rest: () => void,
+  ): void {
     const code = this.#code;
     const { bytes, signed } = accesses[access];
     const offset = forStore ? writeTlbOffset : 0;
@@ -637,10 +684,11 @@ class Interpreter {
     this.#reloadBudget();
     this.#get(run.fault);
     this.#binding.trappedIf();
+    this.#leaveSlow(rest);
     code.end();
   }
 
-  #store(access: AccessName, address: Push, value: Push): void {
+  #store(access: AccessName, address: Push, value: Push, rest: () => void): void {
     const code = this.#code;
     const { bytes } = accesses[access];
     this.#probe(address, bytes, writeTlbOffset);
@@ -657,6 +705,7 @@ class Interpreter {
     this.#reloadBudget();
     this.#get(run.fault);
     this.#binding.trappedIf();
+    this.#leaveSlow(rest);
     code.end();
   }
 
