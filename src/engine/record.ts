@@ -7,7 +7,9 @@
  * | 2  | 1 | rounding mode |
  * | 3  | 1 | distance to the next record (eight times the instruction's length) |
  * | 4  | 2 | rd times 8; an integer rd of x0 names the sink |
- * | 6, 8, 10 | 2 each | rs1, rs2, rs3 times 8 |
+ * | 6, 8 | 2 each | rs1, rs2 times 8 |
+ * | 10 | 1 | rs3 times 8 |
+ * | 11 | 1 | landings of jumps not yet added to the place's word, or `landingsFull` |
  * | 12 | 4 | immediate |
  */
 import { decode, isCompressed, newDecoded } from '../isa/decode.ts';
@@ -16,7 +18,19 @@ import { rows } from '../isa/rows.ts';
 import { pageBytes, recordShift } from '../machine/layout.ts';
 import { pairOf, pairs } from './pairs.ts';
 
-export const record = { rm: 2, step: 3, rd: 4, rs1: 6, rs2: 8, rs3: 10, imm: 12 } as const;
+export const record = {
+  rm: 2,
+  step: 3,
+  rd: 4,
+  rs1: 6,
+  rs2: 8,
+  rs3: 10,
+  landings: 11,
+  imm: 12,
+} as const;
+
+/** In `record.landings`: the next landing looks at the place's word. */
+export const landingsFull = 255;
 
 export const handler = {
   /** Nobody has looked at this halfword yet, or a store has changed its page. */
@@ -48,7 +62,7 @@ export function writeRecord(view: DataView, at: number, word: number): boolean {
   view.setUint16(at + record.rd, rd * 8, true);
   view.setUint16(at + record.rs1, decoded.rs1 * 8, true);
   view.setUint16(at + record.rs2, decoded.rs2 * 8, true);
-  view.setUint16(at + record.rs3, decoded.rs3 * 8, true);
+  view.setUint8(at + record.rs3, decoded.rs3 * 8);
   view.setInt32(at + record.imm, decoded.imm, true);
   return !row.endsBlock;
 }
