@@ -33,6 +33,7 @@ const VmStatus = Type.Object({
   ),
   gate: Type.Optional(Type.Object({ medianMs: Type.Number(), p99Ms: Type.Number(), held: Count })),
   lastFingerprint: Type.Optional(Type.Object({ position: Count, count: Decimal })),
+  typedBytes: Type.Optional(Count),
   cpuMicros: Type.Optional(Type.Number({ minimum: 0 })),
   residentBytes: Type.Optional(Type.Number({ minimum: 0 })),
   network: Type.Optional(
@@ -45,6 +46,18 @@ const VmStatus = Type.Object({
   ),
   disk: Type.Optional(
     Type.Object({ bytesRead: Count, bytesWritten: Count, reads: Count, writes: Count }),
+  ),
+  recordings: Type.Optional(
+    Type.Array(
+      Type.Object({
+        id: Name,
+        name: Name,
+        bytes: Count,
+        seconds: Type.Number({ minimum: 0 }),
+        bytesPerSecond: Type.Number({ minimum: 0 }),
+      }),
+      { maxItems: 64 },
+    ),
   ),
   ended: Type.Optional(Type.Object({ kind: Type.String(), text: Type.String() })),
 });
@@ -90,6 +103,18 @@ const SnapshotInfo = Type.Object({
   isOff: Type.Optional(Type.Boolean()),
 });
 
+const RecordingInfo = Type.Object({
+  id: Name,
+  name: Name,
+  vm: Name,
+  startedAtMs: Count,
+  count: Decimal,
+  bytes: Count,
+  endedAtMs: Type.Optional(Count),
+  seconds: Type.Optional(Type.Number({ minimum: 0 })),
+  ended: Type.Optional(Type.Object({ kind: Name, text: Type.Optional(Type.String()) })),
+});
+
 export const DaemonMessageSchema = Type.Union([
   Type.Object({
     kind: Type.Literal('hello'),
@@ -124,6 +149,11 @@ export const DaemonMessageSchema = Type.Union([
     kind: Type.Literal('snapshots'),
     vm: Name,
     snapshots: Type.Array(SnapshotInfo),
+  }),
+  Type.Object({
+    kind: Type.Literal('recordings'),
+    vm: Name,
+    recordings: Type.Array(RecordingInfo),
   }),
   Type.Object({
     kind: Type.Literal('console'),

@@ -15,8 +15,10 @@
  *
  * 2: `clock` from daemons, `removeReplica` to hosts.
  * 3: `datastores` in the hello of hosts, and orders for VMs whose disks are there.
+ * 4: recordings. `snapshotDisks` and `sendArchive` came after 3 had been spoken: only from 4 on is it
+ *    certain that a host knows them.
  */
-export const agentProtocolVersion = 3;
+export const agentProtocolVersion = 4;
 
 /** What two sides speak, or undefined if they are no neighbours. Version 0 never was. */
 export function commonAgentProtocol(
@@ -133,6 +135,31 @@ export type CenterMessage =
   | { readonly kind: 'reset'; readonly vm: string }
   /** Reset its guest whenever that has not responded for so long; absent: never. Since 3. */
   | { readonly kind: 'watchdog'; readonly vm: string; readonly seconds?: number }
+  /**
+   * Record the live copy, on its host's disk; may be repeated. `work-done` names the recording when
+   * it has begun, `recording-ended` when it has ended unasked. Since 4.
+   */
+  | {
+      readonly kind: 'record';
+      readonly vm: string;
+      readonly id: string;
+      readonly name: string;
+      readonly bytesMax?: number;
+    }
+  | {
+      readonly kind: 'stopRecording';
+      readonly vm: string;
+      readonly id: string;
+      readonly work: string;
+    }
+  | { readonly kind: 'deleteRecording'; readonly vm: string; readonly id: string }
+  /** As `sendArchive`, of a recording that has ended. */
+  | {
+      readonly kind: 'sendRecording';
+      readonly vm: string;
+      readonly id: string;
+      readonly work: string;
+    }
   /** To the live copy's host. What comes of works is told by reports of their ids. */
   | {
       readonly kind: 'snapshot';
@@ -200,7 +227,16 @@ export type CenterMessage =
   | { readonly kind: 'register'; readonly vm: string; readonly epoch: number }
   /** The VM has been deleted: end whatever runs of it and remove its folder, disks included. */
   | { readonly kind: 'forget'; readonly vm: string }
-  | { readonly kind: 'consoleInput'; readonly vm: string; readonly bytes: string }
+  /**
+   * Bytes (base64) that somebody types. `at`: the place of the first in all that was typed since the
+   * VM was started or resumed: a copy passes over what it has had, and what comes behind a hole.
+   */
+  | {
+      readonly kind: 'consoleInput';
+      readonly vm: string;
+      readonly bytes: string;
+      readonly at?: number;
+    }
   /** To gateways: all that is published, and each VM's MAC. */
   | {
       readonly kind: 'publish';
@@ -281,8 +317,42 @@ export interface VmStatus {
     readonly reads: number;
     readonly writes: number;
   };
+  /**
+   * Of a live copy: how many bytes typed on the console no failover loses any more, counted as `at`
+   * of `consoleInput` is. Absent where they are not counted.
+   */
+  readonly typedBytes?: number;
+  /** Of a live copy: recordings under way. Since 4. */
+  readonly recordings?: readonly RecordingStatus[];
   /** Why it ended. */
   readonly ended?: { readonly kind: string; readonly text: string };
+}
+
+/** A recording under way. */
+export interface RecordingStatus {
+  readonly id: string;
+  readonly name: string;
+  /** What its files take now. */
+  readonly bytes: number;
+  readonly seconds: number;
+  /** Written so far, over the whole time. */
+  readonly bytesPerSecond: number;
+}
+
+/** A recording on a host's disk, under way or over. */
+export interface RecordingInfo {
+  readonly id: string;
+  readonly name: string;
+  /** The VM's name. */
+  readonly vm: string;
+  readonly startedAtMs: number;
+  /** The machine's count where it begins. */
+  readonly count: string;
+  readonly bytes: number;
+  /** Absent while it is under way, and where its process went without a word. */
+  readonly endedAtMs?: number;
+  readonly seconds?: number;
+  readonly ended?: { readonly kind: string; readonly text?: string };
 }
 
 /** A snapshot on a host's disk. */
@@ -334,6 +404,12 @@ export type DaemonMessage =
       readonly kind: 'snapshots';
       readonly vm: string;
       readonly snapshots: readonly SnapshotInfo[];
+    }
+  /** The same of recordings. Since 4. */
+  | {
+      readonly kind: 'recordings';
+      readonly vm: string;
+      readonly recordings: readonly RecordingInfo[];
     }
   /** Console bytes (base64) with their offset since power-on: each byte is shown exactly once. */
   | {

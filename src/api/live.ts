@@ -46,6 +46,10 @@ export const VmFigures = Type.Object({
   gate: OrNull(
     Type.Object({ medianMs: Type.Number(), p99Ms: Type.Number(), held: Type.Integer() }),
   ),
+  /** Recordings under way: what each takes by now, and what is written a second. */
+  recordings: Type.Array(
+    Type.Object({ name: Type.String(), bytes: Type.Integer(), bytesPerSecond: Type.Number() }),
+  ),
   fingerprintsCompared: Type.Integer(),
   /** Where in the log the shadow has last compared a fingerprint. */
   lastFingerprint: OrNull(Type.Object({ position: Type.Integer(), count: Type.String() })),

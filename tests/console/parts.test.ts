@@ -77,7 +77,13 @@ describe('the live store', () => {
       logRoundTripMs: 0.3,
       ...{ receivedMbitPerSecond: null, sentMbitPerSecond: null },
       ...{ readBytesPerSecond: null, writtenBytesPerSecond: null },
-      ...{ gate: null, fingerprintsCompared: 1, lastFingerprint: null, divergences: 0 },
+      ...{
+        gate: null,
+        recordings: [],
+        fingerprintsCompared: 1,
+        lastFingerprint: null,
+        divergences: 0,
+      },
     };
     store.apply(changes({ vmFigures: [figures] }));
     stop();

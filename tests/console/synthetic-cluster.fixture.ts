@@ -51,9 +51,16 @@ interface Host {
   socket: HostSocket;
 }
 
+interface SyntheticVm {
+  readonly name: string;
+  readonly isOff: boolean;
+  readonly hasDisks: boolean;
+}
+
 export class SyntheticCluster {
   readonly center: InProcessCenter;
   readonly hosts: Host[] = [];
+  readonly vms: SyntheticVm[] = [];
   readonly #timer: NodeJS.Timeout;
   #seconds = 0;
 
@@ -106,6 +113,7 @@ export class SyntheticCluster {
     const primary = this.hosts[at % this.hosts.length]!;
     const shadow = this.hosts[(at * 7 + 1 + (at % 3)) % this.hosts.length]!;
     const hasShadow = !isOff && !isBare && !isDegraded && shadow !== primary;
+    this.vms.push({ name, isOff, hasDisks: at % 2 === 0 });
     const member = (host: Host) => ({ host: host.id, process: `${host.id}-${id}` });
     this.#cluster.inventory.putVm({
       spec: {
