@@ -66,7 +66,7 @@ test('it prints the console and a login that work, and SIGINT leaves nothing', a
       ask(`${url}/api/v1/sessions`, 'POST', { user, password: word, cookie: true });
     assert.equal((await login('wrong')).status, 401);
     const { status, text } = await login(password!);
-    assert.equal(status, 201, text);
+    assert.equal(status, 200, text);
     assert.equal(JSON.parse(text).session.role, 'administrator');
     const home = /UMBRA_HOME=(\S+)/.exec(said)![1]!;
     const folder = home.slice(0, home.lastIndexOf('/'));
