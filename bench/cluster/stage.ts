@@ -43,10 +43,13 @@ export class Stage {
   }
 
   /** The recipe `redis`, published at a port, when it answers. */
-  async startRedis(options: Omit<VmOptions, 'image' | 'ports'> = {}): Promise<RedisVm> {
+  async startRedis({
+    name = 'redis',
+    ...options
+  }: Omit<VmOptions, 'image' | 'ports'> & { readonly name?: string } = {}): Promise<RedisVm> {
     const port = await freePort();
     const ports = [{ protocol: 'tcp', gatewayPort: port, guestPort: 6379 } as const];
-    const { name } = await this.startVm('redis', { ...options, image: 'redis', ports });
+    await this.startVm(name, { ...options, image: 'redis', ports });
     await this.cluster.until('Redis to answer', () => answersPing(port), bootMsMax);
     return new RedisVm(this, name, port);
   }
@@ -54,6 +57,7 @@ export class Stage {
 
 interface VmOptions {
   readonly image: string;
+  readonly cpus?: number;
   readonly memoryBytes?: number;
   readonly ft?: boolean;
   readonly ports?: { protocol: 'tcp'; gatewayPort: number; guestPort: number }[];

@@ -44,6 +44,7 @@ import {
   type Situation,
 } from './protection.ts';
 import type { CopyRates } from './rates.ts';
+import { followRecording, keepRecordings, recordingReported } from './recordings.ts';
 import { askWhatIsKnown } from './recovery.ts';
 import { divergenceOf, wentLiveOf } from './report-words.ts';
 import { isInvolved } from './start-orders.ts';
@@ -269,6 +270,9 @@ export class Cluster implements AgentListener {
       case 'snapshots':
         keepSnapshots(this, daemonId, message);
         break;
+      case 'recordings':
+        keepRecordings(this, daemonId, message);
+        break;
       case 'failed': {
         const { command, code, remedy } = message;
         if (code === 'hand-over-refused')
@@ -296,6 +300,8 @@ export class Cluster implements AgentListener {
     if (message.kind === 'failed') this.works.refused(daemonId, message);
     if (message.kind !== 'report') return false;
     const { kind, id } = message.report;
+    recordingReported(this, daemonId, message);
+    if (kind === 'recording-ended') return true;
     if (!this.works.reported(daemonId, message.report)) return false;
     if (kind === 'work-done') forgetLostClone(this, daemonId, this.tasks.find(String(id)));
     return true;
@@ -449,7 +455,8 @@ export class Cluster implements AgentListener {
           break;
         }
         // The guest may have switched itself off: it stays off until somebody starts it.
-        this.inventory.putVm({ ...vm, wanted: 'off', shadowHost: undefined });
+        const off = { wanted: 'off', shadowHost: undefined, recording: undefined } as const;
+        this.inventory.putVm({ ...vm, ...off });
         const { isSuspended } = news;
         const text = `${name} is ${isSuspended ? 'suspended' : 'powered off'}`;
         const kind = isSuspended ? 'vm-suspended' : 'vm-powered-off';
@@ -488,6 +495,7 @@ export class Cluster implements AgentListener {
     const next = plan(this.situation(vm));
     this.#adopt(vm, next);
     this.#order(next.commands);
+    followRecording(this, this.inventory.vm(id)!);
     this.#noteState(this.inventory.vm(id)!);
   }
 
@@ -514,10 +522,8 @@ export class Cluster implements AgentListener {
     const isUsed = host === shadowHost || host === moveTo || connection.copies.has(id);
     const isLive = record.state === 'live' && record.live?.host !== host;
     if (isUsed || !isLive || record.currentReplicas.includes(host)) return true;
-    if (connection.protocol >= 2) {
-      const send = () => this.agents.get(host)?.send({ kind: 'removeReplica', vm: id });
-      this.store.settled().then(send, () => {});
-    }
+    const send = () => this.agents.get(host)?.send({ kind: 'removeReplica', vm: id });
+    this.store.settled().then(send, () => {});
     return false;
   }
 
@@ -529,9 +535,7 @@ export class Cluster implements AgentListener {
     });
     const send = (): void => {
       for (const { host, message } of messages) {
-        const connection = this.agents.get(host);
-        if (message.kind === 'watchdog' && (connection?.protocol ?? 0) < 3) continue;
-        connection?.command(message);
+        this.agents.get(host)?.command(message);
       }
     };
     // A center that leads no more gives no orders.

@@ -194,6 +194,8 @@ type MessageOf<K extends Kind> = Extract<Message, { kind: K }>;
 
 interface Row<K extends Kind> {
   readonly number: number;
+  /** Bytes that the message may take, if it can be many. */
+  room?(message: MessageOf<K>): number;
   encode(writer: ByteWriter, message: MessageOf<K>): void;
   decode(reader: ByteReader): MessageOf<K>;
 }
@@ -252,6 +254,7 @@ const rows: { readonly [K in Kind]: Row<K> } = {
   },
   batch: {
     number: 4,
+    room: ({ entries }) => entries.length + 32,
     encode: (writer, message) => {
       writer.varint(message.firstPosition).varint(message.releasedPosition).raw(message.entries);
     },
@@ -286,6 +289,7 @@ const rows: { readonly [K in Kind]: Row<K> } = {
   },
   'checkpoint-chunk': {
     number: 7,
+    room: ({ bytes }) => bytes.length + 32,
     encode: (writer, message) => writer.raw(message.bytes),
     decode: (reader) => ({ kind: 'checkpoint-chunk', bytes: reader.raw(reader.remaining) }),
   },
@@ -403,10 +407,10 @@ for (const row of Object.values(rows) as Row<Kind>[]) {
 
 export function encodeMessage(message: Message): Uint8Array {
   const row = rows[message.kind] as Row<Kind>;
-  const writer = new ByteWriter(128);
+  const writer = new ByteWriter(row.room?.(message) ?? 128);
   writer.u8(row.number);
   row.encode(writer, message);
-  return writer.finish();
+  return writer.close();
 }
 
 export function decodeMessage(bytes: Uint8Array): Message {

@@ -48,6 +48,8 @@ export interface Guarded {
   /** Records progress now. @returns its position */
   flush(now: Micros): number;
   emit(outputs: readonly Output[]): void;
+  /** A batch of the log, for whoever records it. */
+  recorded(batch: Batch): void;
   hostTicks(now: Micros): Ticks;
   /** Console bytes in the log; undefined: nobody knows. */
   readonly typedBytes: number | undefined;
@@ -191,7 +193,7 @@ export class Protection {
     this.#guarded.flush(now);
     const position = recorder.note({ kind: 'checkpoint', id: recorder.nextPosition });
     const taken = recorder.take();
-    if (taken !== undefined) this.#ports.recording?.(taken.firstPosition, taken.entries);
+    if (taken !== undefined) this.#guarded.recorded(taken);
     recorder.listening = true;
     const typed = version >= typedSince ? this.#guarded.typedBytes : undefined;
     const session = new ShadowSession(
@@ -586,6 +588,7 @@ export class Protection {
       shadow: this.#session?.member,
       lagMicros: this.lag,
       logBytesSent: this.#session?.sender.bytesSent ?? 0,
+      logRoundTripMicros: this.#session?.sender.roundTripMicros,
       heldOutputs: this.#guarded.gate.length,
       gateDelays: this.#guarded.gate.delays.summary(this.#now()),
       arbiterSilentMicros: this.#membership?.silentFor(this.#now()),

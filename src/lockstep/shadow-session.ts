@@ -33,6 +33,8 @@ export class ShadowSession {
   readonly #building: boolean;
   #link: Link | undefined;
   #heardAt: Micros;
+  /** It was silent for too long at the last turn. */
+  #doubted = false;
   #closedAt: Micros = 0;
   #checkpoint: Checkpoint | undefined;
   #chunksSent = 0;
@@ -95,9 +97,10 @@ export class ShadowSession {
       return this.#lost('nothing was heard for so long that the shadow may be live');
     }
     this.#heardAt = now;
+    this.#doubted = false;
     switch (message.kind) {
       case 'ack':
-        return this.sender.acknowledged(message);
+        return this.sender.acknowledged(message, now);
       case 'ping':
         return;
       case 'checkpoint-ack':
@@ -152,7 +155,9 @@ export class ShadowSession {
     }
     const silence = this.ready ? timing.shadowSilenceMicros : timing.greetingMicros;
     if (now - this.#heardAt >= silence) {
-      this.#lost('the shadow is silent');
+      // A primary that was late itself finds only now, between two turns, what has come meanwhile.
+      if (this.#doubted) this.#lost('the shadow is silent');
+      this.#doubted = true;
       return now;
     }
     const more = this.#sendChunks();
@@ -181,6 +186,7 @@ export class ShadowSession {
     this.#link?.close();
     this.#link = link;
     this.#heardAt = now;
+    this.#doubted = false;
     this.sender.resume(link, received, releasedPosition, now);
     this.sender.heartbeat(releasedPosition, now);
   }

@@ -82,8 +82,9 @@ export class Process implements Endpoint {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    this.#drain();
+    // As in Node's loop: a timer that is due comes before what has arrived.
     this.wake(this.#cluster.scheduler.now);
+    this.#drain();
   }
 
   die(): void {

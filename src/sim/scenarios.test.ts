@@ -280,3 +280,17 @@ test('a slow shadow slows its primary, and neither is lost', () => {
   assert.ok(worst > 20_000 && worst < second, `lag of ${worst} us`);
   well(cluster);
 });
+
+test("a primary that is kept from its turn does not take its own silence for its shadow's", () => {
+  const { scheduler, cluster, primary, shadow } = protectedCluster({});
+  const { generation } = cluster.entry.record;
+  for (let time = 0; time < 5; time++) {
+    primary.pause();
+    scheduler.runUntil(scheduler.now + timing.shadowSilenceMicros + 50_000);
+    primary.resume();
+    scheduler.runUntil(scheduler.now + second);
+  }
+  assert.equal(cluster.entry.record.generation, generation);
+  assert.equal(cluster.entry.record.eligibleShadow?.process, shadow.member.process);
+  well(cluster);
+});

@@ -79,6 +79,16 @@ export class CounterClient {
     return longest;
   }
 
+  /** How many intervals between replies since `from` were longer than this. */
+  gapsLongerThan(ms: number, from: number): number {
+    let count = 0;
+    for (let at = 1; at < this.#repliedAt.length; at++) {
+      const [before, after] = [this.#repliedAt[at - 1]!, this.#repliedAt[at]!];
+      if (after >= from && after - before > ms) count += 1;
+    }
+    return count;
+  }
+
   /** Ends behind the reply that is awaited. */
   stop(): Promise<void> {
     this.#stopping = true;

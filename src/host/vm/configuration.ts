@@ -4,16 +4,20 @@ import { join } from 'node:path';
 import type { VmSpec } from '../../api/agent.ts';
 import { assert } from '../../base/assert.ts';
 import { type VirtConfiguration, virtMachineMaker } from '../../board/virt.ts';
-import type { ImageDescription } from '../../images/image.ts';
+import type { ImageDescription, ImageFile } from '../../images/image.ts';
 import type { MachineMaker } from '../../machine/machine.ts';
 import { parseMacText, writeMac } from '../../network/wire.ts';
 import { hostEngine } from '../engine.ts';
+import type { BootFile } from '../recording/machine-description.ts';
 import type { Tier } from '../tiers.ts';
 import { diskFiles } from './disk-place.ts';
 import type { DiskFile } from './file-disk.ts';
 
 export interface PreparedVm {
   readonly maker: MachineMaker;
+  readonly configuration: VirtConfiguration;
+  /** What it boots, by the names that a recording has for them. */
+  readonly bootFiles: Readonly<Record<string, BootFile>>;
   /** The files of its disks in a folder. */
   readonly filesIn: (folder: string) => readonly DiskFile[];
 }
@@ -42,7 +46,12 @@ export async function prepareVm(
   };
   const filesIn = (folder: string): DiskFile[] =>
     diskFiles(spec, folder, (template) => join(imageDirectory, template));
-  return { maker: virtMachineMaker(configuration, hostEngine(tier)), filesIn };
+  const bootFile = ({ path, sha256 }: ImageFile): BootFile => ({
+    ...{ path: join(imageDirectory, path), sha256 },
+  });
+  const bootFiles = { kernel: bootFile(image.kernel), initrd: bootFile(image.initrd) };
+  const maker = virtMachineMaker(configuration, hostEngine(tier));
+  return { maker, configuration, bootFiles, filesIn };
 }
 
 export function macBytes(text: string): Uint8Array {

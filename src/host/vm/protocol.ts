@@ -64,6 +64,14 @@ export type ToVm =
   | { readonly kind: 'watchdog'; readonly seconds?: number }
   /** Of a live copy, whatever its protection; what comes of it is told by reports. */
   | { readonly kind: 'snapshot'; readonly id: string; readonly name: string }
+  /** Of a live copy; may be repeated. */
+  | {
+      readonly kind: 'record';
+      readonly id: string;
+      readonly name: string;
+      readonly bytesMax?: number;
+    }
+  | { readonly kind: 'stopRecording'; readonly id: string; readonly work: string }
   | { readonly kind: 'dismiss' }
   /** From now on. */
   | { readonly kind: 'arbiters'; readonly urls: readonly string[] }

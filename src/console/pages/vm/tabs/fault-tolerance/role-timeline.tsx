@@ -1,6 +1,6 @@
 /** Who was live when, and what became of the shadow: from the VM's events, newest first. */
 import { Timeline } from '@mantine/core';
-import { ArrowLeftRight, Power, ShieldCheck, ShieldOff, ShieldX } from 'lucide-react';
+import { ArrowLeftRight, Power, ShieldAlert, ShieldCheck, ShieldOff, ShieldX } from 'lucide-react';
 import type { VmView } from '../../../../../api/views.ts';
 import { Problem, sentence } from '../../../../parts/problem.tsx';
 import { Time } from '../../../../parts/time.tsx';
@@ -11,6 +11,7 @@ const signs = {
   failover: ArrowLeftRight,
   protected: ShieldCheck,
   lost: ShieldX,
+  needed: ShieldAlert,
   off: ShieldOff,
   power: Power,
 } as const;
