@@ -95,6 +95,11 @@ describe('the console, when something fails', { skip: noBrowser }, () => {
           const name = (await button.textContent()) || (await button.getAttribute('aria-label'));
           await button.click();
           const sends = own.getByRole('dialog').locator('button[type=submit]');
+          if (name === 'Create API token' && endpoints.createApiToken.access === 'viewer') {
+            // What viewers may do: make tokens of their own.
+            await own.keyboard.press('Escape');
+            continue;
+          }
           assert.equal(await sends.count(), 0, `${path}: "${name}" opens a form`);
           await own.keyboard.press('Escape');
         }
