@@ -91,7 +91,12 @@ describe('the whole way', { skip: noImage }, () => {
       .getByText(new RegExp(`failed over from ${before} to ${shadow}`))
       .first()
       .waitFor();
-    await page().getByText('Protected', { exact: true }).first().waitFor({ timeout: bootMsMax });
+    // It was protected before, too: until it is so again, with its roles changed.
+    await eventually('protected again', bootMsMax, async () => {
+      const { primary, state } = await cluster.ft('shell');
+      return state === 'running' && primary?.host === shadow;
+    });
+    await page().getByText('Protected', { exact: true }).first().waitFor();
     assert.ok(await page().evaluate(() => 'isSamePage' in globalThis));
     assert.deepEqual(watched.failures, []);
   });
