@@ -116,7 +116,11 @@ export class Passage {
   /** @param why it ends before it is whole */
   close(why?: Error): void {
     clearInterval(this.#look);
-    if (why === undefined) return this.#socket?.close(closeNormal);
+    if (why === undefined) {
+      // A body that has ended says `drain` no more, and whoever is not read cannot say goodbye.
+      this.#socket?.resume();
+      return this.#socket?.close(closeNormal);
+    }
     this.#begun.reject(why);
     this.body.destroy(why);
     this.#socket?.terminate();

@@ -137,9 +137,14 @@ test('a reader that takes its time is waited for, and the host with it', async (
   await sleep(500);
   const waiting = socket.bufferedAmount;
   assert.ok(waiting > 32 << 20, `only ${waiting} of ${bytes.length} bytes wait at the host`);
+  const closed = once(socket, 'close');
   done(work, bytes);
   assert.equal(sha256(await readAll(reply)), sha256(bytes));
   assert.equal((await ended(work)).state, 'succeeded');
+  // A connection that is not read any more lasts until ws gives it up, half a minute.
+  const since = performance.now();
+  await closed;
+  assert.ok(performance.now() - since < 10_000, 'the host has to wait for its connection to end');
 });
 
 test('whatever ends it early, the reply breaks off and the host is told', async () => {

@@ -10,6 +10,7 @@
  * be, 1 otherwise, with what was; 2 on wrong usage. Progress on standard error.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, setPriority } from 'node:os';
 import { parseArgs } from 'node:util';
 import { onStage, type RedisVm, type Stage, sleep } from '../../bench/cluster/stage.ts';
@@ -135,15 +136,21 @@ class Soaking {
   }
 }
 
-/** They do nothing, at once and all the time, and end with this process. */
+/**
+ * They do nothing, at once and all the time, and end with this process. In sessions of their own: a
+ * Linux with autogroups (sched(7)) divides its CPUs between sessions first.
+ */
 function startSpinners(count: number, nice: number): readonly ChildProcess[] {
   const spin =
     "process.on('disconnect', () => process.exit()); (function spin() { for (const end = performance.now() + 100; performance.now() < end; ); setImmediate(spin); })()";
   return Array.from({ length: count }, () => {
     const child = spawn(process.execPath, ['-e', spin], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      detached: true,
     });
     setPriority(child.pid!, nice);
+    const autogroup = `/proc/${child.pid}/autogroup`;
+    if (existsSync(autogroup)) writeFileSync(autogroup, String(nice));
     return child;
   });
 }

@@ -3,9 +3,10 @@
  * live takes the disks over, and what an older copy still writes is read by nobody.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { constants, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
+import { openFlags } from '../../src/host/vm/open-flags.fixture.ts';
 import type { VmLaunch } from '../../src/host/vm/protocol.ts';
 import { leaseOf, newRecord } from '../../src/lockstep/arbiter.ts';
 import { frameNumber, type VmGuest } from './vm-guest.fixture.ts';
@@ -166,6 +167,9 @@ test('a protected VM fails over on shared disks, and is handed over with them', 
     await serves(b);
     const taken = shared.disks;
     assert.notEqual(taken, before, 'what the dead primary wrote last reaches nobody');
+    // What the guest believes to be written must not be in a host's memory alone.
+    const open = openFlags(second.child.pid!, join(shared.folder, `disks-${taken}`, 'disk-0.raw'));
+    assert.ok(open & constants.O_DSYNC);
     // Frames that were sent shortly before may come again, which TCP absorbs; none is missing.
     const said = [...new Set([...numbers(a), ...numbers(b)])];
     consecutive(said);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { constants, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import type { DiskCompletion } from '../../lockstep/ports.ts';
 import type { DiskRequest } from '../../machine/effects.ts';
 import { type DiskFile, FileDisks } from './file-disk.ts';
+import { openFlags } from './open-flags.fixture.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'umbra-disks-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -33,6 +34,15 @@ const operations = fc.array(
   }),
   { minLength: 1, maxLength: 60 },
 );
+
+test('a disk that another system is to read is written through', async () => {
+  for (const writeThrough of [true, false]) {
+    const file = newFile({ writeThrough });
+    const disks = await FileDisks.open([file], () => {});
+    assert.equal((openFlags('self', file.path) & constants.O_DSYNC) !== 0, writeThrough);
+    await disks.close();
+  }
+});
 
 test('overlapping requests are carried out in the order of submission', async () => {
   await fc.assert(

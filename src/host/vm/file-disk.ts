@@ -5,7 +5,7 @@
  * From: the copy that this process runs. To: the files, and back by `done`. A request that fails
  * ends with `ok: false`; what that means is lockstep's to decide.
  */
-import { existsSync } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { chmod, copyFile, type FileHandle, open, rename, truncate } from 'node:fs/promises';
 import { assert } from '../../base/assert.ts';
 import { UmbraError } from '../../base/errors.ts';
@@ -20,6 +20,12 @@ export interface DiskFile {
   readonly template?: string;
   /** A file of one of these sizes is the disk before it was grown; `any`: what is in it is stale. */
   readonly formerBytes?: readonly number[] | 'any';
+  /**
+   * A write has ended when it is durable, and not already when this system holds it. For files that
+   * another system is to read when this one is gone: what a network file system's client has not
+   * sent by then is lost, and the guest goes on elsewhere believing that it was written.
+   */
+  readonly writeThrough?: boolean;
 }
 
 type Done = (origin: DiskOrigin, completion: DiskCompletion) => void;
@@ -179,7 +185,8 @@ async function openAll(files: readonly DiskFile[]): Promise<FileHandle[]> {
   const handles: FileHandle[] = [];
   for (const file of files) {
     if (!existsSync(file.path)) await makeDisk(file);
-    const handle = await open(file.path, 'r+');
+    const flags = constants.O_RDWR | (file.writeThrough ? constants.O_DSYNC : 0);
+    const handle = await open(file.path, flags);
     const { size } = await handle.stat();
     const mayAdapt = file.formerBytes === 'any' || file.formerBytes?.includes(size);
     if (size !== file.bytes && mayAdapt) {

@@ -31,7 +31,7 @@ import { type Continued, findSaved, goOn, powerOnFrom, readSaved } from './conti
 import { type DiskPlace, LocalDisks, type PlacedDisks } from './disk-place.ts';
 import { Driver } from './driver.ts';
 import { EpochProbe } from './epoch-probe.ts';
-import { FileDisks } from './file-disk.ts';
+import { type DiskFile, FileDisks } from './file-disk.ts';
 import { GuestWatchdog, watchdogLookMs } from './guest-watchdog.ts';
 import { Journal } from './journal.ts';
 import { KnowledgeFile } from './knowledge-file.ts';
@@ -294,10 +294,14 @@ export class VmProcess {
     return this.#launch.sharedDirectory !== undefined;
   }
 
+  #filesOf({ folder }: PlacedDisks): DiskFile[] {
+    return this.#filesIn(folder).map((file) => ({ ...file, writeThrough: this.#isShared }));
+  }
+
   /** @param placed undefined: not yet (`take`). @param isStale whatever is there, it may adapt */
   async #openDisks(placed: PlacedDisks | undefined, isStale = false): Promise<void> {
     this.#placed = placed;
-    const files = placed === undefined ? [] : this.#filesIn(placed.folder);
+    const files = placed === undefined ? [] : this.#filesOf(placed);
     const adapted = isStale
       ? files.map((file) => ({ ...file, formerBytes: 'any' as const }))
       : files;
@@ -313,7 +317,7 @@ export class VmProcess {
     while (!this.#over) {
       try {
         const placed = await (consented ? place.present(record) : place.take(record));
-        await this.#disks!.use(this.#filesIn(placed.folder));
+        await this.#disks!.use(this.#filesOf(placed));
         this.#placed = placed;
         this.#copy!.disksTaken({ disks: placed.disks });
         return this.#wake();
