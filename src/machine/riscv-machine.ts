@@ -62,7 +62,7 @@ export interface MachineParts {
   readonly hartCount: number;
   readonly ramBytes: number;
   /** Loaded into RAM at power-on and at reset, in this order. */
-  readonly bootImages: readonly BootImage[];
+  readonly bootImages: () => readonly BootImage[];
   readonly entry: bigint;
   /** What the first hart finds in a1: the device tree. */
   readonly deviceTree: bigint;
@@ -131,7 +131,7 @@ export class RiscvMachine implements Machine {
   readonly inspection: Inspection;
 
   /** @param images what RAM holds at first; a restore brings its own, and a reset loads them all */
-  constructor(parts: MachineParts, images: readonly BootImage[] = parts.bootImages) {
+  constructor(parts: MachineParts, images: readonly BootImage[] = parts.bootImages()) {
     this.#parts = parts;
     const layout = layoutFor(parts.ramBytes);
     this.#engine = parts.makeEngine(layout, {
@@ -486,10 +486,11 @@ export class RiscvMachine implements Machine {
   // --- Power
 
   #reset(): void {
+    const images = this.#parts.bootImages();
     this.#resetWanted = false;
     this.#ram.clear();
     this.#peripherals.reset();
-    this.#boot(this.#parts.bootImages);
+    this.#boot(images);
   }
 
   #boot(images: readonly BootImage[]): void {

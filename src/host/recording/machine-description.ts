@@ -10,7 +10,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { copyFile, link, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UmbraError } from '../../base/errors.ts';
-import { machineVersion, type VirtConfiguration } from '../../board/virt.ts';
+import { machineVersion, type VirtConfiguration, type VirtShape } from '../../board/virt.ts';
 import { recordingFormat } from '../../lockstep/recording-blocks.ts';
 
 interface MachineFile {
@@ -77,7 +77,7 @@ export interface BootFile {
  */
 export async function placeRecording(
   folder: string,
-  configuration: VirtConfiguration,
+  configuration: VirtShape,
   umbra: string,
   files: Readonly<Record<string, BootFile>>,
 ): Promise<void> {
@@ -96,11 +96,7 @@ export async function placeRecording(
   }
 }
 
-function machineText(
-  configuration: VirtConfiguration,
-  umbra: string,
-  files: MachineFile['files'],
-): string {
+function machineText(configuration: VirtShape, umbra: string, files: MachineFile['files']): string {
   const machine: MachineFile = {
     format: recordingFormat,
     umbra,

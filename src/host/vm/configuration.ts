@@ -1,9 +1,10 @@
 /** From what the center says a VM is to the machine that both copies build. */
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VmSpec } from '../../api/agent.ts';
 import { assert } from '../../base/assert.ts';
-import { type VirtConfiguration, virtMachineMaker } from '../../board/virt.ts';
+import { type BootFiles, type VirtShape, virtMachineMaker } from '../../board/virt.ts';
 import type { ImageDescription, ImageFile } from '../../images/image.ts';
 import type { MachineMaker } from '../../machine/machine.ts';
 import { parseMacText, writeMac } from '../../network/wire.ts';
@@ -15,7 +16,7 @@ import type { DiskFile } from './file-disk.ts';
 
 export interface PreparedVm {
   readonly maker: MachineMaker;
-  readonly configuration: VirtConfiguration;
+  readonly shape: VirtShape;
   /** What it boots, by the names that a recording has for them. */
   readonly bootFiles: Readonly<Record<string, BootFile>>;
   /** The files of its disks in a folder. */
@@ -33,11 +34,9 @@ export async function prepareVm(
 ): Promise<PreparedVm> {
   const text = await readFile(join(imageDirectory, 'image.json'), 'utf8');
   const image = JSON.parse(text) as ImageDescription;
-  const configuration: VirtConfiguration = {
+  const shape: VirtShape = {
     hartCount: spec.cpus,
     ramBytes: spec.memoryBytes,
-    kernel: await readFile(join(imageDirectory, image.kernel.path)),
-    initrd: await readFile(join(imageDirectory, image.initrd.path)),
     bootArguments: spec.append ?? image.append,
     disks: spec.disks.map(({ bytes }) => bytes),
     macs: [macBytes(spec.mac)],
@@ -50,8 +49,12 @@ export async function prepareVm(
     ...{ path: join(imageDirectory, path), sha256 },
   });
   const bootFiles = { kernel: bootFile(image.kernel), initrd: bootFile(image.initrd) };
-  const maker = virtMachineMaker(configuration, hostEngine(tier));
-  return { maker, configuration, bootFiles, filesIn };
+  const readAgain = (): BootFiles => ({
+    kernel: readFileSync(bootFiles.kernel.path),
+    initrd: readFileSync(bootFiles.initrd.path),
+  });
+  const maker = virtMachineMaker({ ...shape, ...readAgain() }, hostEngine(tier), readAgain);
+  return { maker, shape, bootFiles, filesIn };
 }
 
 export function macBytes(text: string): Uint8Array {

@@ -134,10 +134,10 @@ export class VmProcess {
     this.#wake();
   }
 
-  #makeRecordings({ configuration, bootFiles, maker }: PreparedVm): VmRecordings {
+  #makeRecordings({ bootFiles, maker, shape }: PreparedVm): VmRecordings {
     const { vm, directory } = this.#launch;
     return new VmRecordings({
-      ...{ vm, directory, configuration, bootFiles, digest: maker.configuration },
+      ...{ vm, directory, bootFiles, configuration: shape, digest: maker.configuration },
       generation: () => {
         const { epoch = 0, generation = 0 } = this.#copy?.status() ?? {};
         return { epoch, generation };

@@ -12,7 +12,7 @@
 import { rm } from 'node:fs/promises';
 import type { RecordingStatus, VmSpec } from '../../api/agent.ts';
 import { UmbraError } from '../../base/errors.ts';
-import type { VirtConfiguration } from '../../board/virt.ts';
+import type { VirtShape } from '../../board/virt.ts';
 import type { Primary } from '../../lockstep/primary.ts';
 import { packageVersion } from '../package-version.ts';
 import { type BootFile, placeRecording } from '../recording/machine-description.ts';
@@ -35,7 +35,7 @@ export interface VmRecordingsOptions {
   readonly vm: VmSpec;
   /** The VM's folder on this host. */
   readonly directory: string;
-  readonly configuration: VirtConfiguration;
+  readonly configuration: VirtShape;
   readonly digest: Uint8Array;
   readonly bootFiles: Readonly<Record<string, BootFile>>;
   readonly generation: () => { readonly epoch: number; readonly generation: number };
