@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, globSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import type { InlineConfig } from 'vite';
 
 const root = resolve(import.meta.dirname, '..');
@@ -63,8 +64,33 @@ export async function buildConsole(force = false): Promise<boolean> {
   const { build } = await import('vite');
   const fresh = `${consoleFolder}.new`;
   await build(configuration(fresh));
+  const { bytes, files } = firstLoad(fresh);
+  if (bytes > firstLoadBytesMax) {
+    throw new Error(
+      `The console's first load is ${bytes} bytes compressed, more than ${firstLoadBytesMax}: ` +
+        `${files.join(', ')}. Import what not every page needs where it is needed.`,
+    );
+  }
   writeFileSync(join(fresh, builtFrom), hash);
   rmSync(consoleFolder, { recursive: true, force: true });
   renameSync(fresh, consoleFolder);
   return true;
+}
+
+/** What a browser has to have before anything is shown, compressed. */
+export const firstLoadBytesMax = 350_000;
+
+/**
+ * The page, and the scripts and styles that it names: what comes later is loaded page by page.
+ * @param folder a build
+ */
+export function firstLoad(folder = consoleFolder): {
+  readonly bytes: number;
+  readonly files: readonly string[];
+} {
+  const page = readFileSync(join(folder, 'index.html'), 'utf8');
+  const named = page.matchAll(/<(?:script|link)\b[^>]*\b(?:src|href)="\/([^"]+\.(?:js|css))"/g);
+  const files = ['index.html', ...[...named].map(([, file]) => file!)];
+  const sizes = files.map((file) => gzipSync(readFileSync(join(folder, file))).length);
+  return { bytes: sizes.reduce((sum, size) => sum + size, 0), files };
 }

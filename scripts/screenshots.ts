@@ -19,7 +19,8 @@ interface View {
 }
 
 const password = 'correct horse battery';
-const shows = (text: string | RegExp) => (page: Page) => page.getByText(text).first().waitFor();
+const shows = (text: string | RegExp) => (page: Page) =>
+  page.getByText(text).filter({ visible: true }).first().waitFor();
 
 /** Of the cluster of processes. */
 const views: readonly View[] = [
@@ -36,6 +37,14 @@ const views: readonly View[] = [
   { name: 'vm-events', path: '/vms/web/events', ready: shows('What happened') },
   { name: 'vm-disks-none', path: '/vms/plain/disks', ready: shows('has no disks') },
   { name: 'hosts', path: '/hosts', ready: shows('Connected') },
+  { name: 'host', path: '/hosts/host2', ready: shows('would move') },
+  { name: 'topology', path: '/topology', ready: shows('Who protects whom') },
+  { name: 'events', path: '/events', ready: shows('What happened') },
+  { name: 'tasks', path: '/tasks', ready: shows('Test failover') },
+  { name: 'users', path: '/users', ready: shows('olga') },
+  { name: 'tokens', path: '/tokens', ready: shows('API tokens') },
+  { name: 'audit', path: '/audit', ready: shows('Outcome') },
+  { name: 'account', path: '/account', ready: shows('Password') },
 ];
 /** Of the synthetic one. */
 const many: readonly View[] = [
@@ -44,23 +53,33 @@ const many: readonly View[] = [
   { name: 'many-vm-charts', path: '/vms/web-2/charts', ready: shows('Marked moments') },
   { name: 'many-vm-disks', path: '/vms/web-2/disks', ready: shows('Replicas') },
   { name: 'many-hosts', path: '/hosts', ready: shows('50 host') },
+  { name: 'many-host', path: '/hosts/host7', ready: shows(/would move|not be moved/) },
+  { name: 'many-topology', path: '/topology', ready: shows('Who protects whom') },
+  { name: 'many-alarms', path: '/alarms', ready: shows('Severity') },
 ];
 /** Of one without anything. */
 const none: readonly View[] = [
   { name: 'empty-overview', path: '/', ready: shows('Protect your first VM') },
   { name: 'empty-vms', path: '/vms', ready: shows('No virtual machines yet') },
   { name: 'empty-hosts', path: '/hosts', ready: shows('No hosts yet') },
+  { name: 'empty-topology', path: '/topology', ready: shows('No hosts yet') },
+  { name: 'empty-alarms', path: '/alarms', ready: shows('No alarms') },
 ];
 
-const settleMs = 1_500;
+/** Fifty hosts take their time on a busy machine. */
+const waitMsMax = 60_000;
+const settleMs = 1_200;
+const repaintMs = 300;
 
 async function shoot(page: Page, folder: string, chosen: readonly View[]): Promise<void> {
+  page.setDefaultTimeout(waitMsMax);
   for (const { name, path, ready } of chosen) {
+    await page.goto(path);
+    await ready?.(page);
+    await page.waitForTimeout(settleMs);
     for (const scheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme: scheme });
-      await page.goto(path);
-      await ready?.(page);
-      await page.waitForTimeout(settleMs);
+      await page.waitForTimeout(repaintMs);
       await page.screenshot({ path: join(folder, `${name}-${scheme}.png`) });
     }
     console.log(name);
@@ -118,6 +137,7 @@ try {
     try {
       const { url, administrator } = cluster.center.center;
       const { page } = await open(browser, url);
+      page.setDefaultTimeout(waitMsMax);
       await logIn(page, administrator!.name, administrator!.password);
       await shoot(page, folder, list);
     } finally {

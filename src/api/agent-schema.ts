@@ -24,6 +24,7 @@ const VmStatus = Type.Object({
   shadowHost: Type.Optional(Type.String()),
   lagMs: Type.Number(),
   logBytesSent: Type.Number(),
+  logRoundTripMs: Type.Optional(Type.Number({ minimum: 0 })),
   fingerprintsCompared: Count,
   divergences: Count,
   watchdogSeconds: Type.Optional(Count),
@@ -32,6 +33,7 @@ const VmStatus = Type.Object({
   ),
   gate: Type.Optional(Type.Object({ medianMs: Type.Number(), p99Ms: Type.Number(), held: Count })),
   lastFingerprint: Type.Optional(Type.Object({ position: Count, count: Decimal })),
+  typedBytes: Type.Optional(Count),
   cpuMicros: Type.Optional(Type.Number({ minimum: 0 })),
   residentBytes: Type.Optional(Type.Number({ minimum: 0 })),
   network: Type.Optional(
@@ -44,6 +46,18 @@ const VmStatus = Type.Object({
   ),
   disk: Type.Optional(
     Type.Object({ bytesRead: Count, bytesWritten: Count, reads: Count, writes: Count }),
+  ),
+  recordings: Type.Optional(
+    Type.Array(
+      Type.Object({
+        id: Name,
+        name: Name,
+        bytes: Count,
+        seconds: Type.Number({ minimum: 0 }),
+        bytesPerSecond: Type.Number({ minimum: 0 }),
+      }),
+      { maxItems: 64 },
+    ),
   ),
   ended: Type.Optional(Type.Object({ kind: Type.String(), text: Type.String() })),
 });
@@ -89,6 +103,18 @@ const SnapshotInfo = Type.Object({
   isOff: Type.Optional(Type.Boolean()),
 });
 
+const RecordingInfo = Type.Object({
+  id: Name,
+  name: Name,
+  vm: Name,
+  startedAtMs: Count,
+  count: Decimal,
+  bytes: Count,
+  endedAtMs: Type.Optional(Count),
+  seconds: Type.Optional(Type.Number({ minimum: 0 })),
+  ended: Type.Optional(Type.Object({ kind: Name, text: Type.Optional(Type.String()) })),
+});
+
 export const DaemonMessageSchema = Type.Union([
   Type.Object({
     kind: Type.Literal('hello'),
@@ -104,7 +130,15 @@ export const DaemonMessageSchema = Type.Union([
     vms: Type.Array(VmStatus),
     datastores: Type.Optional(Type.Array(Datastore, { maxItems: 64 })),
   }),
-  Type.Object({ kind: Type.Literal('status'), vms: Type.Array(VmStatus) }),
+  Type.Object({
+    kind: Type.Literal('status'),
+    vms: Type.Array(VmStatus),
+    trunks: Type.Optional(
+      Type.Array(
+        Type.Object({ peer: Name, roundTripMs: Type.Optional(Type.Number({ minimum: 0 })) }),
+      ),
+    ),
+  }),
   Type.Object({ kind: Type.Literal('clock'), unixMs: Type.Number() }),
   Type.Object({
     kind: Type.Literal('report'),
@@ -115,6 +149,11 @@ export const DaemonMessageSchema = Type.Union([
     kind: Type.Literal('snapshots'),
     vm: Name,
     snapshots: Type.Array(SnapshotInfo),
+  }),
+  Type.Object({
+    kind: Type.Literal('recordings'),
+    vm: Name,
+    recordings: Type.Array(RecordingInfo),
   }),
   Type.Object({
     kind: Type.Literal('console'),

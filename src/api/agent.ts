@@ -15,8 +15,10 @@
  *
  * 2: `clock` from daemons, `removeReplica` to hosts.
  * 3: `datastores` in the hello of hosts, and orders for VMs whose disks are there.
+ * 4: recordings. `snapshotDisks` and `sendArchive` came after 3 had been spoken: only from 4 on is it
+ *    certain that a host knows them.
  */
-export const agentProtocolVersion = 3;
+export const agentProtocolVersion = 4;
 
 /** What two sides speak, or undefined if they are no neighbours. Version 0 never was. */
 export function commonAgentProtocol(
@@ -133,6 +135,31 @@ export type CenterMessage =
   | { readonly kind: 'reset'; readonly vm: string }
   /** Reset its guest whenever that has not responded for so long; absent: never. Since 3. */
   | { readonly kind: 'watchdog'; readonly vm: string; readonly seconds?: number }
+  /**
+   * Record the live copy, on its host's disk; may be repeated. `work-done` names the recording when
+   * it has begun, `recording-ended` when it has ended unasked. Since 4.
+   */
+  | {
+      readonly kind: 'record';
+      readonly vm: string;
+      readonly id: string;
+      readonly name: string;
+      readonly bytesMax?: number;
+    }
+  | {
+      readonly kind: 'stopRecording';
+      readonly vm: string;
+      readonly id: string;
+      readonly work: string;
+    }
+  | { readonly kind: 'deleteRecording'; readonly vm: string; readonly id: string }
+  /** As `sendArchive`, of a recording that has ended. */
+  | {
+      readonly kind: 'sendRecording';
+      readonly vm: string;
+      readonly id: string;
+      readonly work: string;
+    }
   /** To the live copy's host. What comes of works is told by reports of their ids. */
   | {
       readonly kind: 'snapshot';
@@ -200,7 +227,16 @@ export type CenterMessage =
   | { readonly kind: 'register'; readonly vm: string; readonly epoch: number }
   /** The VM has been deleted: end whatever runs of it and remove its folder, disks included. */
   | { readonly kind: 'forget'; readonly vm: string }
-  | { readonly kind: 'consoleInput'; readonly vm: string; readonly bytes: string }
+  /**
+   * Bytes (base64) that somebody types. `at`: the place of the first in all that was typed since the
+   * VM was started or resumed: a copy passes over what it has had, and what comes behind a hole.
+   */
+  | {
+      readonly kind: 'consoleInput';
+      readonly vm: string;
+      readonly bytes: string;
+      readonly at?: number;
+    }
   /** To gateways: all that is published, and each VM's MAC. */
   | {
       readonly kind: 'publish';
@@ -221,6 +257,14 @@ export type CenterMessage =
       readonly generation: number;
     };
 
+/** A trunk that is up. */
+export interface TrunkStatus {
+  /** The id of the daemon at its other end. */
+  readonly peer: string;
+  /** The least lately there and back, in milliseconds; undefined: not known yet. */
+  readonly roundTripMs?: number;
+}
+
 /** What a daemon says of one VM process. Also sent unasked when something changes. */
 export interface VmStatus {
   readonly vm: string;
@@ -240,6 +284,8 @@ export interface VmStatus {
   readonly shadowHost?: string;
   readonly lagMs: number;
   readonly logBytesSent: number;
+  /** The least lately from a batch of the log to its acknowledgement; of a live copy. */
+  readonly logRoundTripMs?: number;
   readonly fingerprintsCompared: number;
   readonly divergences: number;
   /** The guest is watched, and reset when it has not responded for so long. */
@@ -271,8 +317,42 @@ export interface VmStatus {
     readonly reads: number;
     readonly writes: number;
   };
+  /**
+   * Of a live copy: how many bytes typed on the console no failover loses any more, counted as `at`
+   * of `consoleInput` is. Absent where they are not counted.
+   */
+  readonly typedBytes?: number;
+  /** Of a live copy: recordings under way. Since 4. */
+  readonly recordings?: readonly RecordingStatus[];
   /** Why it ended. */
   readonly ended?: { readonly kind: string; readonly text: string };
+}
+
+/** A recording under way. */
+export interface RecordingStatus {
+  readonly id: string;
+  readonly name: string;
+  /** What its files take now. */
+  readonly bytes: number;
+  readonly seconds: number;
+  /** Written so far, over the whole time. */
+  readonly bytesPerSecond: number;
+}
+
+/** A recording on a host's disk, under way or over. */
+export interface RecordingInfo {
+  readonly id: string;
+  readonly name: string;
+  /** The VM's name. */
+  readonly vm: string;
+  readonly startedAtMs: number;
+  /** The machine's count where it begins. */
+  readonly count: string;
+  readonly bytes: number;
+  /** Absent while it is under way, and where its process went without a word. */
+  readonly endedAtMs?: number;
+  readonly seconds?: number;
+  readonly ended?: { readonly kind: string; readonly text?: string };
 }
 
 /** A snapshot on a host's disk. */
@@ -305,7 +385,12 @@ export type DaemonMessage =
       /** Since 3. */
       readonly datastores?: readonly DatastoreInfo[];
     }
-  | { readonly kind: 'status'; readonly vms: readonly VmStatus[] }
+  | {
+      readonly kind: 'status';
+      readonly vms: readonly VmStatus[];
+      /** All that are up, by the peer's id, where one is up or down or much slower than was said. */
+      readonly trunks?: readonly TrunkStatus[];
+    }
   /** The host's own clock, Unix milliseconds, every few seconds. Since 2. */
   | { readonly kind: 'clock'; readonly unixMs: number }
   /** Something happened to a VM; `report` is lockstep's (lockstep/status.ts), as JSON. */
@@ -319,6 +404,12 @@ export type DaemonMessage =
       readonly kind: 'snapshots';
       readonly vm: string;
       readonly snapshots: readonly SnapshotInfo[];
+    }
+  /** The same of recordings. Since 4. */
+  | {
+      readonly kind: 'recordings';
+      readonly vm: string;
+      readonly recordings: readonly RecordingInfo[];
     }
   /** Console bytes (base64) with their offset since power-on: each byte is shown exactly once. */
   | {

@@ -9,7 +9,9 @@
 export type ConsoleToViewer =
   | ConsoleOutput
   /** Powered on anew: offsets begin again at 0. */
-  | { readonly kind: 'poweredOn' };
+  | { readonly kind: 'poweredOn' }
+  /** So much of what this viewer types has been taken; said to viewers that count. */
+  | { readonly kind: 'typed'; readonly upTo: number };
 
 export interface ConsoleOutput {
   readonly kind: 'output';
@@ -22,6 +24,55 @@ export interface ConsoleOutput {
 export interface ConsoleFromViewer {
   readonly kind: 'input';
   readonly bytes: string;
+  /**
+   * A viewer that counts: a name of its own, at most 64 characters, and the place of the first byte
+   * in all that it types. What comes again after a lost connection is then typed once.
+   */
+  readonly viewer?: string;
+  readonly at?: number;
+}
+
+/** Without an answer no more is kept; the rest is lost, as on a console without a line. */
+const unansweredBytesMax = 64 * 1024;
+
+/** What a viewer types, kept until the center has taken it. */
+export class ConsoleKeys {
+  readonly #viewer: string;
+  /** The place of the first byte that is kept. */
+  #taken = 0;
+  #kept = new Uint8Array(0);
+
+  /** @param viewer a name that no other viewer has */
+  constructor(viewer: string) {
+    this.#viewer = viewer;
+  }
+
+  /** @returns what is to be sent, now or by `unanswered` when the connection is there again */
+  type(bytes: Uint8Array): ConsoleFromViewer {
+    const fresh = bytes.subarray(0, unansweredBytesMax - this.#kept.length);
+    const at = this.#taken + this.#kept.length;
+    const kept = new Uint8Array(this.#kept.length + fresh.length);
+    kept.set(this.#kept);
+    kept.set(fresh, this.#kept.length);
+    this.#kept = kept;
+    return this.#message(fresh, at);
+  }
+
+  taken({ upTo }: { readonly upTo: number }): void {
+    if (upTo <= this.#taken) return;
+    this.#kept = this.#kept.slice(upTo - this.#taken);
+    this.#taken = upTo;
+  }
+
+  /** At the beginning of a connection: what no center may have heard. */
+  unanswered(): ConsoleFromViewer | undefined {
+    return this.#kept.length === 0 ? undefined : this.#message(this.#kept, this.#taken);
+  }
+
+  #message(bytes: Uint8Array, at: number): ConsoleFromViewer {
+    const text = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+    return { kind: 'input', bytes: text, viewer: this.#viewer, at };
+  }
 }
 
 /** Where a viewer is in the stream. Kept over reconnections, it shows no byte twice. */

@@ -1,12 +1,11 @@
 /** A VM's console over the center, for Node programs; its messages are console-messages.ts. */
+import { randomUUID } from 'node:crypto';
 import type { UmbraError } from '../base/errors.ts';
 import type { Client } from './client.ts';
-import { type ConsoleFromViewer, ConsolePlace, type ConsoleToViewer } from './console-messages.ts';
+import { ConsoleKeys, ConsolePlace, type ConsoleToViewer } from './console-messages.ts';
 import { LastingSocket } from './lasting-socket.ts';
 import { apiPrefix } from './wire.ts';
 
-/** What is typed while no center is there; the rest is lost, as on a console without a line. */
-const waitingMax = 1_000;
 const outageMsMax = 60_000;
 
 export interface ConsoleOptions {
@@ -27,7 +26,7 @@ export function openConsole(client: Client, vm: string, options: ConsoleOptions)
   const place = new ConsolePlace();
   let isOver = false;
   let isBroken = false;
-  const waiting: string[] = [];
+  const keys = new ConsoleKeys(randomUUID());
   const end = (why: UmbraError | undefined): void => {
     if (isOver) return;
     isOver = true;
@@ -44,23 +43,21 @@ export function openConsole(client: Client, vm: string, options: ConsoleOptions)
     onOpen: () => {
       if (isBroken) options.onCenter?.(true);
       isBroken = false;
-      for (const text of waiting.splice(0)) socket.send(text);
+      const unanswered = keys.unanswered();
+      if (unanswered !== undefined) socket.send(JSON.stringify(unanswered));
     },
     onMessage: (text) => {
       const message = JSON.parse(text) as ConsoleToViewer;
       if (message.kind === 'poweredOn') return place.restart();
+      if (message.kind === 'typed') return keys.taken(message);
       const fresh = place.take(message, Buffer.from(message.bytes, 'base64'));
       if (fresh.bytes.length > 0) options.onOutput(fresh.bytes, fresh.offset);
     },
   });
   return {
     input(bytes) {
-      const message: ConsoleFromViewer = {
-        kind: 'input',
-        bytes: Buffer.from(bytes).toString('base64'),
-      };
+      const message = keys.type(bytes);
       if (socket.isOpen) socket.send(JSON.stringify(message));
-      else if (waiting.length < waitingMax) waiting.push(JSON.stringify(message));
     },
     close() {
       socket.close();

@@ -8,7 +8,8 @@
  * `If-Match`. Beside the table there are five WebSockets, `/agent` (agent.ts) and `/archives/:work`
  * (archive.ts) for daemons, `/vms/:vm/console` (console-messages.ts), `/events/stream`
  * (event-stream.ts) and `/live` (live.ts) for people; and what gives bytes:
- * `/images/:image/files/*`, `/vms/:vm/archive` (archive.ts), `/backup`.
+ * `/images/:image/files/*`, `/vms/:vm/archive` and `/vms/:vm/recordings/:recording/archive`
+ * (archive.ts), `/backup`.
  */
 import Type, { type Static, type TObject, type TSchema } from 'typebox';
 import { ArbiterAsk, ArbiterReply } from './arbiter-schema.ts';
@@ -31,6 +32,7 @@ import {
   UserName,
   UserView,
 } from './people.ts';
+import { recordingEndpoints } from './recording-endpoints.ts';
 import type { Role } from './roles.ts';
 import { stateEndpoints } from './state-endpoints.ts';
 import { TaskView, taskStates } from './tasks.ts';
@@ -332,6 +334,7 @@ export const endpoints = {
     reply: FtStatusView,
   },
   ...stateEndpoints,
+  ...recordingEndpoints,
   ...lifecycleEndpoints,
   ...measurementEndpoints,
   ...imageEndpoints,

@@ -4,7 +4,7 @@
  */
 import Type from 'typebox';
 import type { Endpoint } from './endpoints.ts';
-import { AlarmView, PrecheckReport } from './lifecycle-views.ts';
+import { AlarmView, EvacuationView, PrecheckReport } from './lifecycle-views.ts';
 import { FtStatusView, HaPriority, HostView, VmView } from './views.ts';
 
 const strict = { additionalProperties: false } as const;
@@ -96,6 +96,14 @@ export const lifecycleEndpoints = {
     params: Type.Object({ host: Type.String({ minLength: 1 }) }),
     body: Type.Object({ on: Type.Boolean() }, strict),
     reply: HostView,
+  },
+  previewMaintenance: {
+    method: 'GET',
+    path: '/hosts/:host/maintenance',
+    access: 'viewer',
+    summary: 'Where each copy on a host would go if it went into maintenance now; changes nothing.',
+    params: Type.Object({ host: Type.String({ minLength: 1 }) }),
+    reply: EvacuationView,
   },
   listAlarms: {
     method: 'GET',

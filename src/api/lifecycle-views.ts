@@ -16,6 +16,31 @@ export const PrecheckReport = Type.Object({
   checks: Type.Array(Precheck),
 });
 
+/** Where something would go; `to` null: nowhere, for the reason `why`. Names. */
+const Destination = { to: OrNull(Type.String()), why: OrNull(Type.String()) };
+
+/** What maintenance of a host would do with the copies on it, one after the other. */
+export const EvacuationView = Type.Object({
+  /** Whether the host would be empty in the end. */
+  isPossible: Type.Boolean(),
+  moves: Type.Array(
+    Type.Object({
+      vm: Type.String(),
+      copy: Type.Enum(['live', 'shadow']),
+      /** Its shadow takes over; a copy is built elsewhere and takes over; the shadow is moved. */
+      how: Type.Enum(['take-over', 'migrate', 'move-shadow']),
+      ...Destination,
+      /** Of a live copy that is to be protected: the shadow it would have then. */
+      shadow: OrNull(Type.Object(Destination)),
+    }),
+  ),
+  /** VMs that are off and cannot be powered on meanwhile: what they would start from is here only. */
+  stranded: Type.Array(
+    Type.Object({ vm: Type.String(), needs: Type.Enum(['disks', 'saved-state']) }),
+  ),
+});
+export type EvacuationView = Static<typeof EvacuationView>;
+
 export const AlarmView = Type.Object({
   /** `KIND:SUBJECT`. */
   id: Type.String(),

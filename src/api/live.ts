@@ -35,6 +35,8 @@ export const VmFigures = Type.Object({
   lagMs: OrNull(Type.Number()),
   logMbitPerSecond: OrNull(Type.Number()),
   logBytesSent: Type.Integer(),
+  /** The least lately from a batch to its acknowledgement; null: not known. */
+  logRoundTripMs: OrNull(Type.Number()),
   /** Of the guest's network card and disks; null: not known yet. */
   receivedMbitPerSecond: OrNull(Type.Number()),
   sentMbitPerSecond: OrNull(Type.Number()),
@@ -43,6 +45,10 @@ export const VmFigures = Type.Object({
   /** How long outputs were held lately, in milliseconds, and how many are held; null: none were. */
   gate: OrNull(
     Type.Object({ medianMs: Type.Number(), p99Ms: Type.Number(), held: Type.Integer() }),
+  ),
+  /** Recordings under way: what each takes by now, and what is written a second. */
+  recordings: Type.Array(
+    Type.Object({ name: Type.String(), bytes: Type.Integer(), bytesPerSecond: Type.Number() }),
   ),
   fingerprintsCompared: Type.Integer(),
   /** Where in the log the shadow has last compared a fingerprint. */

@@ -56,6 +56,11 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'snapshot-not-deleted': [409, 'the host has not deleted the snapshot in time'],
   'vm-without-disks': [409, 'the VM was never powered on: there is nothing to copy'],
   'disk-shrinks': [409, 'disks can only grow'],
+  'recording-unknown': [404, 'the VM has no such recording'],
+  'recording-under-way': [409, 'the recording has not ended, or another one of the VM has not'],
+  'recording-ended': [409, 'the recording has ended already'],
+  'recording-not-deleted': [409, 'the host has not deleted the recording in time'],
+  'host-too-old': [409, 'the release of the host does not know what is asked of it'],
   'snapshot-unknown': [404, 'the VM has no such snapshot'],
   'user-unknown': [404, 'there is no such user'],
   'api-token-unknown': [404, 'there is no such API token'],
@@ -117,6 +122,7 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'task-cancelled': [409, 'the task was cancelled'],
   'export-broken-off': [409, 'the archive did not get to whoever asked for it'],
   'snapshot-failed': [409, 'the VM ended before its snapshot was there'],
+  'recording-failed': [409, 'the VM ended before its recording had begun, or was ended'],
   'center-restarted': [503, 'the center was restarted while the task ran'],
 };
 

@@ -20,6 +20,14 @@ export const HostView = Type.Object({
   memoryBytes: Type.Integer(),
   memoryFreeBytes: Type.Integer(),
   version: Type.String(),
+  /** To which hosts and gateways its trunks are up, by name, and how far away they are. */
+  trunks: Type.Array(
+    Type.Object({
+      peer: Type.String(),
+      /** The least lately, there and back; null: not known yet. */
+      roundTripMs: OrNull(Type.Number()),
+    }),
+  ),
   /** Storage that other hosts reach, too, as it was when the host connected. */
   datastores: Type.Array(
     Type.Object({

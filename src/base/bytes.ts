@@ -13,6 +13,8 @@ export class MalformedBytes extends Error {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
+const nothing = new Uint8Array(0);
+
 export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
@@ -94,6 +96,20 @@ export class ByteWriter {
   /** The bytes written so far, as a copy that later writes do not change. */
   finish(): Uint8Array<ArrayBuffer> {
     return this.#bytes.slice(0, this.#length);
+  }
+
+  /** The bytes written, as they lie: no copy is made, and nothing more can be written. */
+  close(): Uint8Array<ArrayBuffer> {
+    const bytes = this.#bytes.subarray(0, this.#length);
+    this.#bytes = nothing;
+    this.#view = new DataView(nothing.buffer);
+    this.#length = 0;
+    return bytes;
+  }
+
+  /** Begins anew, in the same memory. */
+  clear(): void {
+    this.#length = 0;
   }
 
   /** Makes room and gives its place. It may replace both arrays: call it before touching either. */

@@ -170,6 +170,33 @@ test('configurations that no machine can have', () => {
   }
 });
 
+test('boot files that are read again at a reset give the same machine, changed ones are refused', () => {
+  let bytes = elf({});
+  let reads = 0;
+  const readAgain = () => {
+    reads++;
+    return { kernel: bytes };
+  };
+  const kept = virtMachineMaker(configuration(bytes));
+  const maker = virtMachineMaker(configuration(bytes), undefined, readAgain);
+  assert.deepEqual(maker.configuration, kept.configuration);
+  const machine = maker.powerOn();
+  const twin = kept.powerOn();
+  const reset = (): void => {
+    for (const each of [machine, twin]) {
+      each.run(each.count + 100n);
+      each.apply({ kind: 'control', action: 'reset' });
+    }
+  };
+  assert.equal(reads, 1);
+  reset();
+  assert.equal(reads, 2);
+  assert.equal(machine.fingerprint(), twin.fingerprint());
+  bytes = bytes.slice();
+  bytes[0x1008] = 1;
+  assert.throws(reset, refused('boot-files-changed', /have changed/));
+});
+
 test('the largest machine runs', () => {
   const machine = virtMachineMaker(
     configuration(elf({}), {

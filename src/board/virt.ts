@@ -42,14 +42,19 @@ export const machineVersion = 1;
 export const ramBytesMin = 16 << 20;
 export const ramBytesMax = 3 * 2 ** 30;
 
-export interface VirtConfiguration {
+/** What a machine boots. */
+export interface BootFiles {
+  readonly kernel: Uint8Array;
+  readonly initrd?: Uint8Array | undefined;
+  /** Firmware that starts in machine mode at the start of RAM; otherwise the built-in one. */
+  readonly bios?: Uint8Array | undefined;
+}
+
+/** A machine without what it boots. */
+export interface VirtShape {
   readonly hartCount: number;
   readonly ramBytes: number;
-  readonly kernel: Uint8Array;
-  readonly initrd?: Uint8Array;
   readonly bootArguments: string;
-  /** Firmware that starts in machine mode at the start of RAM; otherwise the built-in one. */
-  readonly bios?: Uint8Array;
   /** Bytes of each disk. */
   readonly disks: readonly number[];
   /** MAC addresses of the network ports, six bytes each. */
@@ -61,6 +66,8 @@ export interface VirtConfiguration {
   readonly randomSeed: Uint8Array;
 }
 
+export type VirtConfiguration = VirtShape & BootFiles;
+
 export interface VirtMachineMaker extends MachineMaker {
   powerOn(): RiscvMachine;
 }
@@ -68,13 +75,21 @@ export interface VirtMachineMaker extends MachineMaker {
 /**
  * Checks a configuration and makes what makes machines of it. Which engine executes them is no part
  * of the configuration: it cannot be observed.
+ *
+ * @param readAgain the same boot files once more, at each power-on and reset: then nobody keeps tens
+ *   of megabytes for a reset that may never come. It may throw
  */
 export function virtMachineMaker(
   configuration: VirtConfiguration,
   makeEngine: EngineMaker = makeWasmEngine,
+  readAgain?: () => BootFiles,
 ): VirtMachineMaker {
   check(configuration);
-  const parts = { ...machineParts(configuration), makeEngine };
+  const { bios, initrd, kernel, ...shape } = configuration;
+  const parts: MachineParts = {
+    ...machineParts(shape, { bios, initrd, kernel }, readAgain),
+    makeEngine,
+  };
   return {
     configuration: digest(configuration),
     powerOn: () => new RiscvMachine(parts),
@@ -133,9 +148,56 @@ function check(configuration: VirtConfiguration): void {
 
 const megabyte = 1 << 20;
 
-function machineParts(configuration: VirtConfiguration): Omit<MachineParts, 'makeEngine'> {
-  const { bios, initrd, hartCount, ramBytes } = configuration;
-  const kernel = loadKernel(configuration.kernel, dramBase);
+function machineParts(
+  shape: VirtShape,
+  files: BootFiles,
+  readAgain: (() => BootFiles) | undefined,
+): Omit<MachineParts, 'makeEngine'> {
+  const { images, ...places } = layOut(shape, files);
+  return {
+    ...places,
+    version: machineVersion,
+    hartCount: shape.hartCount,
+    ramBytes: shape.ramBytes,
+    bootImages: readAgain === undefined ? always(images) : laidOutAgain(shape, files, readAgain),
+    makePeripherals: (context) => new VirtPeripherals(shape, context),
+  };
+}
+
+// Each of these keeps what it names and nothing else of its caller.
+
+const always =
+  <T>(value: T) =>
+  (): T =>
+    value;
+
+function laidOutAgain(
+  shape: VirtShape,
+  files: BootFiles,
+  readAgain: () => BootFiles,
+): () => readonly BootImage[] {
+  const wanted = contentsOf(files);
+  return () => {
+    const read = readAgain();
+    if (contentsOf(read) !== wanted) {
+      throw new UmbraError(
+        'boot-files-changed',
+        'What the VM boots is not what it was when the VM was started: its files have changed.',
+        'Put the image back as it was, or power the VM off and on.',
+      );
+    }
+    return layOut(shape, read).images;
+  };
+}
+
+function contentsOf({ bios, initrd, kernel }: BootFiles): string {
+  return [kernel, initrd, bios].map((file) => (file ? hash64(file) : '')).join();
+}
+
+function layOut(shape: VirtShape, files: BootFiles) {
+  const { hartCount, ramBytes } = shape;
+  const { bios, initrd } = files;
+  const kernel = loadKernel(files.kernel, dramBase);
   // Linux wants to lie at a multiple of 2 MiB; firmware keeps the first two for itself.
   const lowest = Math.min(...kernel.segments.map(({ offset }) => offset));
   const shift = bios && lowest < firmwareBytesMax ? firmwareBytesMax : 0;
@@ -161,23 +223,19 @@ function machineParts(configuration: VirtConfiguration): Omit<MachineParts, 'mak
   const tree = virtTree({
     hartCount,
     ramBytes,
-    bootArguments: configuration.bootArguments,
+    bootArguments: shape.bootArguments,
     initrd: initrd && { start: dramBase + initrdAt, end: dramBase + initrdAt + initrd.length },
-    randomSeed: configuration.randomSeed,
+    randomSeed: shape.randomSeed,
   });
   const deviceTree = place(ramBytes - 2 * megabyte, tree);
   const kernelEntry = BigInt(dramBase + kernel.entryOffset + shift);
   const firmwareInformation = place(ramBytes - megabyte, dynamicInformation(kernelEntry));
   return {
-    version: machineVersion,
-    hartCount,
-    ramBytes,
-    bootImages: images,
+    images: images as readonly BootImage[],
     entry: bios ? BigInt(dramBase) : kernelEntry,
     deviceTree,
-    firmware: bios ? 'image' : 'builtin',
+    firmware: bios ? ('image' as const) : ('builtin' as const),
     firmwareInformation,
-    makePeripherals: (context) => new VirtPeripherals(configuration, context),
   };
 }
 
@@ -226,7 +284,7 @@ class VirtPeripherals implements Peripherals {
   /** In the order in which they are saved, the interrupt controller first. */
   readonly #devices: readonly Device[];
 
-  constructor(configuration: VirtConfiguration, context: PeripheralContext) {
+  constructor(configuration: VirtShape, context: PeripheralContext) {
     const plic = new Plic(context.lines);
     const behind = (interrupt: number): DeviceContext => ({
       memory: context.memory,

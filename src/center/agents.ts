@@ -13,6 +13,7 @@ import {
   type CenterMessage,
   commonAgentProtocol,
   type DaemonMessage,
+  type TrunkStatus,
   type VmStatus,
 } from '../api/agent.ts';
 import type { HelloMessage } from '../api/agent-link.ts';
@@ -54,6 +55,8 @@ export class Connection {
   protocol = 0;
   /** What has not ended, by VM: a daemon runs at most one process of each. */
   readonly copies = new Map<string, VmStatus>();
+  /** Its trunks that are up, as it said last. */
+  trunks: readonly TrunkStatus[] = [];
   /** Names of processes that have. */
   readonly ended = new Set<string>();
   /** Commands, what they are about, and when they were sent last. */
@@ -222,6 +225,7 @@ export class Agents {
       case 'hello':
         return refuse(connection.socket, 'message-malformed', 'a second hello');
       case 'status': {
+        connection.trunks = message.trunks ?? connection.trunks;
         const onEnded = (status: VmStatus) => this.#listener.copyEnded(daemonId, status);
         return this.#listener.vmsChanged(daemonId, connection.learn(message.vms, onEnded));
       }

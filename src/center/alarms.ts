@@ -24,7 +24,8 @@ export type AlarmKind =
   | 'capacity'
   | 'ha-failover-failed'
   | 'ha-guest-not-responding'
-  | 'disk-failing';
+  | 'disk-failing'
+  | 'recording-failed';
 
 export type Severity = 'red' | 'yellow' | 'gray';
 

@@ -59,7 +59,8 @@ function unplaced(
 
 const free = (host: HostState): number => host.memoryBytes - host.load.memoryBytes;
 
-function withLoad(host: HostState, need: Need): HostState {
+/** With one more copy. */
+export function withLoad(host: HostState, need: Need): HostState {
   const { memoryBytes, ftVms, ftCpus } = host.load;
   const load = {
     memoryBytes: memoryBytes + need.memoryBytes,

@@ -207,11 +207,11 @@ describe('who may say what', () => {
     const old = await TestHost.join(center, 'old');
     await old.connect(0);
     assert.equal(old.refused?.code, 'protocol-version');
-    assert.match(old.refused!.message, /it speaks protocol 0, the center 3/);
+    assert.match(old.refused!.message, /it speaks protocol 0, the center 4/);
     old.close();
     const young = await TestHost.join(center, 'young');
-    await young.connect(5);
-    assert.match(young.refused!.message, /it speaks protocol 5, the center 3/);
+    await young.connect(6);
+    assert.match(young.refused!.message, /it speaks protocol 6, the center 4/);
     young.close();
   });
 

@@ -21,6 +21,7 @@ import { Arbiter } from './arbiter.ts';
 import { ArchivePassages } from './archive-passage.ts';
 import { shortage } from './capacity.ts';
 import type { ConsoleLog } from './console-log.ts';
+import type { TypingTarget } from './console-typing.ts';
 import { DaemonConnections } from './daemon-connections.ts';
 import { Events } from './events.ts';
 import { byPriority, defaultLeaseMs, Ha, haReported } from './ha.ts';
@@ -33,8 +34,17 @@ import { Measurements } from './measurements.ts';
 import { cancelMove } from './migration.ts';
 import { type News, newsOf } from './news.ts';
 import type { HostState, Limits, Load } from './placement.ts';
-import { type Command, needOf, type Plan, plan, type Situation } from './protection.ts';
+import {
+  type Command,
+  type Live,
+  liveOf,
+  needOf,
+  type Plan,
+  plan,
+  type Situation,
+} from './protection.ts';
 import type { CopyRates } from './rates.ts';
+import { followRecording, keepRecordings, recordingReported } from './recordings.ts';
 import { askWhatIsKnown } from './recovery.ts';
 import { divergenceOf, wentLiveOf } from './report-words.ts';
 import { isInvolved } from './start-orders.ts';
@@ -191,6 +201,7 @@ export class Cluster implements AgentListener {
       if (place !== undefined) connection.send(place);
     }
     for (const status of hello.vms) this.#dismissUnknown(daemonId, status);
+    for (const { vm } of hello.vms) this.#lookAtTyping(vm);
     for (const task of this.tasks.list({ state: 'failed' })) forgetLostClone(this, daemonId, task);
     this.evaluateAll();
   }
@@ -214,6 +225,7 @@ export class Cluster implements AgentListener {
         this.#memory.rates.learn(status, performance.now());
       }
       this.evaluate(id);
+      this.#lookAtTyping(id);
     }
   }
 
@@ -258,6 +270,9 @@ export class Cluster implements AgentListener {
       case 'snapshots':
         keepSnapshots(this, daemonId, message);
         break;
+      case 'recordings':
+        keepRecordings(this, daemonId, message);
+        break;
       case 'failed': {
         const { command, code, remedy } = message;
         if (code === 'hand-over-refused')
@@ -285,6 +300,8 @@ export class Cluster implements AgentListener {
     if (message.kind === 'failed') this.works.refused(daemonId, message);
     if (message.kind !== 'report') return false;
     const { kind, id } = message.report;
+    recordingReported(this, daemonId, message);
+    if (kind === 'recording-ended') return true;
     if (!this.works.reported(daemonId, message.report)) return false;
     if (kind === 'work-done') forgetLostClone(this, daemonId, this.tasks.find(String(id)));
     return true;
@@ -378,6 +395,7 @@ export class Cluster implements AgentListener {
         const since = isResumed ? {} : { consoleSince: generation };
         const over = { restartedFrom: undefined, formerInputs: undefined };
         this.inventory.putVm({ ...vm, host: news.host, ...done, ...since, ...over });
+        this.#memory.typings.get(id)?.restart();
         if (vm.restartedFrom !== undefined && vm.restartedFrom !== news.host) {
           const from = this.nameOf(vm.restartedFrom);
           const text = `${name} was restarted on ${host} since ${from} failed`;
@@ -437,7 +455,8 @@ export class Cluster implements AgentListener {
           break;
         }
         // The guest may have switched itself off: it stays off until somebody starts it.
-        this.inventory.putVm({ ...vm, wanted: 'off', shadowHost: undefined });
+        const off = { wanted: 'off', shadowHost: undefined, recording: undefined } as const;
+        this.inventory.putVm({ ...vm, ...off });
         const { isSuspended } = news;
         const text = `${name} is ${isSuspended ? 'suspended' : 'powered off'}`;
         const kind = isSuspended ? 'vm-suspended' : 'vm-powered-off';
@@ -476,6 +495,7 @@ export class Cluster implements AgentListener {
     const next = plan(this.situation(vm));
     this.#adopt(vm, next);
     this.#order(next.commands);
+    followRecording(this, this.inventory.vm(id)!);
     this.#noteState(this.inventory.vm(id)!);
   }
 
@@ -502,10 +522,8 @@ export class Cluster implements AgentListener {
     const isUsed = host === shadowHost || host === moveTo || connection.copies.has(id);
     const isLive = record.state === 'live' && record.live?.host !== host;
     if (isUsed || !isLive || record.currentReplicas.includes(host)) return true;
-    if (connection.protocol >= 2) {
-      const send = () => this.agents.get(host)?.send({ kind: 'removeReplica', vm: id });
-      this.store.settled().then(send, () => {});
-    }
+    const send = () => this.agents.get(host)?.send({ kind: 'removeReplica', vm: id });
+    this.store.settled().then(send, () => {});
     return false;
   }
 
@@ -517,9 +535,7 @@ export class Cluster implements AgentListener {
     });
     const send = (): void => {
       for (const { host, message } of messages) {
-        const connection = this.agents.get(host);
-        if (message.kind === 'watchdog' && (connection?.protocol ?? 0) < 3) continue;
-        connection?.command(message);
+        this.agents.get(host)?.command(message);
       }
     };
     // A center that leads no more gives no orders.
@@ -642,12 +658,18 @@ export class Cluster implements AgentListener {
       else if (key.startsWith(`${id} `)) avoid.add(key.slice(id.length + 1));
     }
     const record = this.arbiter.certain(id);
+    const hostsNow = () => this.hostStates(id);
+    let hosts: readonly HostState[] | undefined;
     return {
       vm,
       record,
+      // Most who look at a VM do not look for a place for it, and a thousand looks a second count.
+      get hosts() {
+        hosts ??= hostsNow();
+        return hosts;
+      },
       ha: this.ha.situationOf(vm, record),
       copies: this.agents.copiesOf(id),
-      hosts: this.hostStates(id),
       limits: this.limits,
       hasEnded: (member) => this.#hasEnded(id, member),
       avoid,
@@ -735,6 +757,43 @@ export class Cluster implements AgentListener {
 
   console(vm: string): ConsoleLog {
     return this.#memory.console(vm);
+  }
+
+  /**
+   * Somebody types. While nobody is live it goes nowhere, as on a real console.
+   * @param viewer who, and the place of the first byte in all that they type; undefined: who does
+   *   not count
+   */
+  type(id: string, bytes: Uint8Array, viewer?: { readonly id: string; readonly at: number }): void {
+    const vm = this.inventory.vm(id);
+    if (vm === undefined) return;
+    const typing = this.#memory.typing(id);
+    const fresh = viewer === undefined ? bytes : typing.fresh(viewer.id, bytes, viewer.at);
+    const live = liveOf(this.situation(vm));
+    if (live !== undefined) typing.type(fresh, this.#typingTarget(id, live));
+  }
+
+  /** What was typed and is not safe yet, to a copy that has gone live. */
+  #lookAtTyping(id: string): void {
+    const typing = this.#memory.typings.get(id);
+    const vm = this.inventory.vm(id);
+    if (typing === undefined || vm === undefined) return;
+    const live = liveOf(this.situation(vm));
+    if (live !== undefined) typing.look(this.#typingTarget(id, live));
+  }
+
+  #typingTarget(id: string, { copy }: Live): TypingTarget | undefined {
+    const connection = copy && this.agents.get(copy.host);
+    if (copy === undefined || connection === undefined) return undefined;
+    return {
+      connection,
+      status: copy.status,
+      send: (bytes, at) =>
+        connection.send({
+          ...{ kind: 'consoleInput', vm: id, bytes: Buffer.from(bytes).toString('base64') },
+          ...(at !== undefined && { at }),
+        }),
+    };
   }
 
   forgetConsole(vm: string): void {

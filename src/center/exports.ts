@@ -2,13 +2,12 @@
  * VMs as archives: into a file on a host, or through this center to whoever asks. Either way a task
  * in which a host does the work, and for as long the VM is neither started nor deleted.
  */
-import type { ArchiveSum } from '../api/archive.ts';
 import type { TaskView } from '../api/tasks.ts';
 import { UmbraError } from '../base/errors.ts';
-import type { Passage } from './archive-passage.ts';
+import { type PassedOn, passOn } from './archive-task.ts';
 import type { Cluster } from './cluster.ts';
 import type { Vm } from './inventory.ts';
-import type { Task } from './tasks.ts';
+import { needProtocol } from './protocol-need.ts';
 import { vmView } from './views.ts';
 import { begin, hostWithDisks, notOff, notResponding, sharedDisksOf } from './vm-states.ts';
 
@@ -43,33 +42,19 @@ export function exportVm(cluster: Cluster, vm: Vm, by: string): TaskView {
   });
 }
 
-/** What comes out of `passage` is the archive; `passage.begun` says whether anything does. */
-export function sendArchive(
-  cluster: Cluster,
-  vm: Vm,
-  by: string,
-): { readonly task: string; readonly passage: Passage } {
+/** To whoever asks. */
+export function sendArchive(cluster: Cluster, vm: Vm, by: string): PassedOn {
   const { name, host, where, connection, disks } = exportable(cluster, vm);
-  // Without a queue a task begins at once.
-  let passage: Passage | undefined;
-  const act = async (task: Task): Promise<void> => {
-    passage = cluster.archives.open(task.id, host);
-    const order = { kind: 'sendArchive', vm: vm.spec, work: task.id } as const;
-    const send = () => connection.send({ ...order, ...disks });
-    const work = { id: task.id, command: 'sendArchive', vm: vm.spec.id, host, send } as const;
-    try {
-      const sum = await passage.finish(cluster.works.perform(work, task).then(sumOf));
-      passage.close();
-      task.result({ ...sum });
+  needProtocol(connection, 4, `send ${name}`, where);
+  const wish = { kind: exportKind, vm: name, host: where, by };
+  return passOn(cluster, wish, host, (work) => ({
+    ...({ id: work, command: 'sendArchive', vm: vm.spec.id, host } as const),
+    send: () => connection.send({ kind: 'sendArchive', vm: vm.spec, work, ...disks }),
+    sent: (sum) => {
       const text = `${name} has been exported from ${where}, ${sum.bytes} bytes for ${by}`;
       cluster.events.add('vm-exported', text, { vm: name, host: where, by, ...sum });
-    } catch (error) {
-      passage.close(error as Error);
-      throw error;
-    }
-  };
-  const { id } = cluster.tasks.run({ kind: exportKind, vm: name, host: where, by }, act);
-  return { task: id, passage: passage! };
+    },
+  }));
 }
 
 function exportable(cluster: Cluster, vm: Vm) {
@@ -83,11 +68,4 @@ function exportable(cluster: Cluster, vm: Vm) {
   const connection = cluster.agents.get(host);
   if (connection === undefined) throw notResponding(where);
   return { name, host, where, connection, disks };
-}
-
-function sumOf({ bytes, sha256 }: Readonly<Record<string, unknown>>): ArchiveSum {
-  const isSum = Number.isSafeInteger(bytes) && /^[0-9a-f]{64}$/.test(String(sha256));
-  if (isSum) return { bytes: Number(bytes), sha256: String(sha256) };
-  const why = 'the host does not say what it has sent';
-  throw new UmbraError('export-broken-off', why, 'Look at the log of the host.');
 }

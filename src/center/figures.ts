@@ -15,7 +15,7 @@ export function figuresOf(cluster: Cluster, { id, ft }: VmView): VmFigures {
     host === undefined ? undefined : copies.find((copy) => cluster.nameOf(copy.host) === host);
   const primary = on(ft.primary?.host);
   const shadow = on(ft.shadow?.host);
-  const { gate = null } = primary?.status ?? {};
+  const { gate = null, recordings = [] } = primary?.status ?? {};
   return {
     vm: id,
     primary: copyFigures(cluster, primary),
@@ -23,8 +23,12 @@ export function figuresOf(cluster: Cluster, { id, ft }: VmView): VmFigures {
     lagMs: ft.shadow?.lagMs ?? null,
     logMbitPerSecond: ft.logMbitPerSecond,
     logBytesSent: ft.logBytesSent,
+    logRoundTripMs: primary?.status.logRoundTripMs ?? null,
     ...trafficOf(cluster, primary),
     gate,
+    recordings: recordings.map(({ name, bytes, bytesPerSecond }) => ({
+      ...{ name, bytes, bytesPerSecond },
+    })),
     fingerprintsCompared: ft.fingerprintsCompared,
     lastFingerprint: shadow?.status.lastFingerprint ?? null,
     divergences: ft.divergences,

@@ -39,8 +39,9 @@ export function resumeFt(cluster: Cluster, vm: Vm): void {
 /** @param to a host's name; chosen if undefined */
 export function migrateShadow(cluster: Cluster, vm: Vm, to: string | undefined): void {
   const { id, name } = vm.spec;
-  const { live, shadowHost } = protectedNow(cluster, vm);
+  // First: while the shadow changes the VM is not protected either, which is the lesser reason.
   refuseWhileMoving(vm);
+  const { live, shadowHost } = protectedNow(cluster, vm);
   const hosts = cluster.hostStates(id).filter((host) => host.id !== live.member.host);
   const others = hosts.filter((host) => host.id !== shadowHost);
   let target: string;
@@ -69,8 +70,8 @@ export function migrateShadow(cluster: Cluster, vm: Vm, to: string | undefined):
 /** Ends the shadow; the next one begins from the replica that it leaves. */
 export function restartShadow(cluster: Cluster, vm: Vm): void {
   const { id, name } = vm.spec;
-  const { shadowHost } = protectedNow(cluster, vm);
   refuseWhileMoving(vm);
+  const { shadowHost } = protectedNow(cluster, vm);
   cluster.store.transaction(() => {
     cluster.inventory.putVm({ ...vm, restartShadow: true, replicaHost: shadowHost });
     const host = cluster.nameOf(shadowHost);

@@ -28,6 +28,7 @@ import {
 import { adminWish } from './people/api-tokens.ts';
 import { peopleHandlers } from './people/handlers.ts';
 import { checkJoinToken, useJoinToken } from './people/join-tokens.ts';
+import { deleteRecording, recordingViews, startRecording, stopRecording } from './recordings.ts';
 import { removeHost, revokeHost } from './revocation.ts';
 import { refuseUnordered, refuseUnorderedRevert } from './start-orders.ts';
 import { hostView, vmView } from './views.ts';
@@ -121,6 +122,15 @@ export const handlers: Handlers = {
     cloneVm(cluster, cluster.findVm(params.vm), body, nameOf(caller)),
   exportVm: ({ cluster }, { params }, { caller }) =>
     exportVm(cluster, cluster.findVm(params.vm), nameOf(caller)),
+  startRecording: ({ cluster }, { params, body }, { caller }) =>
+    startRecording(cluster, cluster.findVm(params.vm), body, nameOf(caller)),
+  listRecordings: ({ cluster }, { params }) => recordingViews(cluster, cluster.findVm(params.vm)),
+  stopRecording: ({ cluster }, { params }, { caller }) =>
+    stopRecording(cluster, cluster.findVm(params.vm), params.recording, nameOf(caller)),
+  deleteRecording: async ({ cluster }, { params }) => {
+    await deleteRecording(cluster, cluster.findVm(params.vm), params.recording);
+    return null;
+  },
   resizeVm: ({ cluster }, { params, body }) =>
     act(cluster, params.vm, (vm) => resizeVm(cluster, vm, body)),
 };

@@ -13,7 +13,16 @@ export interface WorkOrder {
   /** The work's name in all reports about it. */
   readonly id: string;
   /** The order's kind (api/agent.ts). */
-  readonly command: 'snapshot' | 'snapshotDisks' | 'revert' | 'clone' | 'export' | 'sendArchive';
+  readonly command:
+    | 'snapshot'
+    | 'snapshotDisks'
+    | 'revert'
+    | 'clone'
+    | 'export'
+    | 'sendArchive'
+    | 'record'
+    | 'stopRecording'
+    | 'sendRecording';
   /** Ids. */
   readonly vm: string;
   readonly host: string;
@@ -83,12 +92,14 @@ export class HostWorks {
     }
   }
 
-  /** A process of the VM has ended there, and with it the snapshot that it took. */
+  /** A process of the VM has ended there, and with it what it was about to do. */
   copyEnded(host: string, vm: string): void {
     for (const work of this.#on(host)) {
-      if (work.vm !== vm || work.command !== 'snapshot') continue;
-      const why = 'The VM ended on this host before the snapshot was there.';
-      work.reject(new UmbraError('snapshot-failed', why, 'Take it again.'));
+      const lost = work.vm === vm ? ofProcess[work.command] : undefined;
+      if (lost === undefined) continue;
+      const [code, what] = lost;
+      const why = `The VM ended on this host before the ${what}.`;
+      work.reject(new UmbraError(code, why, 'Look where it runs now, and ask again.'));
     }
   }
 
@@ -100,6 +111,13 @@ export class HostWorks {
     return [...this.#waiting.values()].filter((work) => work.host === host);
   }
 }
+
+/** Orders that the VM's process carries out. */
+const ofProcess: Partial<Record<WorkOrder['command'], readonly [code: string, what: string]>> = {
+  snapshot: ['snapshot-failed', 'snapshot was there'],
+  record: ['recording-failed', 'recording had begun'],
+  stopRecording: ['recording-failed', 'recording was ended in order; it is whole up to there'],
+};
 
 export const hostLost = (): UmbraError =>
   new UmbraError(

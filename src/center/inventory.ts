@@ -3,7 +3,13 @@
  *
  * What really runs is told by the daemons (agents.ts) and, on who is live, by the arbiter.
  */
-import type { DatastoreInfo, PublishedPort, SnapshotInfo, VmSpec } from '../api/agent.ts';
+import type {
+  DatastoreInfo,
+  PublishedPort,
+  RecordingInfo,
+  SnapshotInfo,
+  VmSpec,
+} from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { VmRecord } from '../lockstep/arbiter.ts';
 import type { HaWish } from './ha.ts';
@@ -78,6 +84,10 @@ export interface Vm {
   readonly offState?: string | undefined;
   /** Oldest first. */
   readonly snapshots?: readonly KeptSnapshot[];
+  /** It is to be recorded, until somebody ends it or the VM is off (recordings.ts). */
+  readonly recording?: RecordingWish | undefined;
+  /** Oldest first. */
+  readonly recordings?: readonly KeptRecording[];
   /** The generation at the arbiter for which the power-on inputs in `spec` were made. */
   readonly seedGeneration: number;
   /** Grows with each change of what is wished; written by `putVm` alone. */
@@ -88,6 +98,22 @@ export type FormerInputs = Pick<VmSpec, 'epochOffset' | 'randomSeed'> & Pick<Vm,
 
 /** A snapshot, and which host said that it has it. */
 export type KeptSnapshot = SnapshotInfo & { readonly host: string };
+
+/** A recording, and which host said that it has it. */
+export type KeptRecording = RecordingInfo & { readonly host: string };
+
+/** The part that is being recorded, by one process. */
+export interface RecordingWish {
+  readonly id: string;
+  readonly name: string;
+  /** What was asked for; part 2 of it is on the host to which the VM has failed over. */
+  readonly base: string;
+  readonly part: number;
+  readonly host: string;
+  /** Its name at the arbiter. */
+  readonly process: string;
+  readonly bytesMax?: number;
+}
 
 export class Inventory {
   readonly #store: Store;
@@ -172,6 +198,7 @@ export const versionOf = (vm: Vm): number => vm.version ?? 1;
 const notWished = new Set([
   ...['host', 'shadowHost', 'acceptStale', 'seedGeneration', 'version', 'consoleSince'],
   ...['epochOffset', 'randomSeed', 'restartedFrom', 'formerInputs'],
+  ...['recording', 'recordings'],
 ]);
 
 function wishOf(vm: Vm): string {

@@ -5,6 +5,7 @@
  */
 import type { FtStatusView, VmView } from '../api/views.ts';
 import { ConsoleLog } from './console-log.ts';
+import { ConsoleTyping } from './console-typing.ts';
 import { Rates } from './rates.ts';
 
 export class LeaderMemory {
@@ -27,6 +28,8 @@ export class LeaderMemory {
   /** Migrations that run, by VM, as people are shown them. */
   readonly migrations = new Map<string, VmView['migration']>();
   readonly #consoles = new Map<string, ConsoleLog>();
+  /** Of VMs on whose consoles somebody has typed. */
+  readonly typings = new Map<string, ConsoleTyping>();
 
   console(vm: string): ConsoleLog {
     const console = this.#consoles.get(vm) ?? new ConsoleLog();
@@ -34,7 +37,14 @@ export class LeaderMemory {
     return console;
   }
 
+  typing(vm: string): ConsoleTyping {
+    const typing = this.typings.get(vm) ?? new ConsoleTyping();
+    this.typings.set(vm, typing);
+    return typing;
+  }
+
   forgetConsole(vm: string): void {
     this.#consoles.delete(vm);
+    this.typings.delete(vm);
   }
 }

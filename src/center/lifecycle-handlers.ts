@@ -4,6 +4,7 @@ import type { AlarmView } from '../api/lifecycle-views.ts';
 import type { Alarm } from './alarms.ts';
 import { nameOf } from './callers.ts';
 import type { Cluster } from './cluster.ts';
+import { previewMaintenance } from './evacuation.ts';
 import { migrateShadow, restartShadow, resumeFt, suspendFt } from './ft-operations.ts';
 import { setHa } from './ha.ts';
 import type { Call } from './handler.ts';
@@ -54,6 +55,10 @@ export const lifecycleHandlers = {
     { cluster }: Center,
     { params, body }: Input<'setMaintenance'>,
   ): Output<'setMaintenance'> => hostView(cluster, setMaintenance(cluster, params.host, body.on)),
+  previewMaintenance: (
+    { cluster }: Center,
+    { params }: Input<'previewMaintenance'>,
+  ): Output<'previewMaintenance'> => previewMaintenance(cluster, params.host),
   listAlarms: ({ cluster }: Center): Output<'listAlarms'> => cluster.alarms.list().map(alarmView),
   acknowledgeAlarm: ({ cluster }: Center, { params }: Input<'acknowledgeAlarm'>): AlarmView =>
     alarmView(cluster.alarms.acknowledge(params.alarm)),

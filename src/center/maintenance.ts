@@ -59,7 +59,7 @@ export class Maintenance {
   look(): void {
     for (const { id, maintenance } of this.#cluster.inventory.daemons) {
       if (!maintenance || this.#running.has(id)) continue;
-      if (this.#copies(id).length === 0) this.#noteEmpty(id);
+      if (this.copiesOn(id).length === 0) this.#noteEmpty(id);
       else this.#run(id);
     }
   }
@@ -77,13 +77,13 @@ export class Maintenance {
   }
 
   remaining(host: string): Remaining[] {
-    return this.#copies(host).map(({ vm, copy }) => {
+    return this.copiesOn(host).map(({ vm, copy }) => {
       return { vm: vm.spec.name, copy, why: this.#why.get(`${host} ${vm.spec.id}`) ?? null };
     });
   }
 
   /** Copies that run there or are about to, as far as is known. */
-  #copies(host: string): { readonly vm: Vm; readonly copy: 'live' | 'shadow' }[] {
+  copiesOn(host: string): { readonly vm: Vm; readonly copy: 'live' | 'shadow' }[] {
     const { inventory, arbiter, agents } = this.#cluster;
     return inventory.vms.flatMap((vm): { vm: Vm; copy: 'live' | 'shadow' }[] => {
       const record = arbiter.entry(vm.spec.id)?.record;
@@ -127,9 +127,9 @@ export class Maintenance {
     signal: AbortSignal,
     progress: (fraction: number, message: string) => void,
   ): Promise<void> {
-    const all = this.#copies(host).length;
+    const all = this.copiesOn(host).length;
     while (!signal.aborted && this.#cluster.inventory.daemon(host)?.maintenance) {
-      const copies = this.#copies(host);
+      const copies = this.copiesOn(host);
       if (copies.length === 0) return this.#noteEmpty(host);
       progress(Math.max(0, 1 - copies.length / all), `${copies.length} copies are still there`);
       let stuck = 0;
@@ -187,7 +187,7 @@ export class Maintenance {
       });
     }
     cluster.evaluate(id);
-    const isThere = () => this.#copies(host).some((each) => each.vm.spec.id === id);
+    const isThere = () => this.copiesOn(host).some((each) => each.vm.spec.id === id);
     const isGivenUp = () =>
       cluster.arbiter.certain(id)?.eligibleShadow?.host === host &&
       cluster.inventory.vm(id)?.moveShadowTo === undefined;

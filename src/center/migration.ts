@@ -17,7 +17,7 @@ import type { Cluster } from './cluster.ts';
 import { refuseWhileMoving } from './ft-operations.ts';
 import { handOver } from './hand-over.ts';
 import type { Vm } from './inventory.ts';
-import { choose, type HostState, obstacle } from './placement.ts';
+import { choose, type HostState, type Limits, type Need, obstacle } from './placement.ts';
 import { type Live, liveOf, needOf } from './protection.ts';
 
 export interface MigrationOptions {
@@ -102,9 +102,7 @@ function chooseTarget(cluster: Cluster, vm: Vm, live: Live, to: string | undefin
   const why = (host: HostState) =>
     host === shadow ? unusable(host) : obstacle(host, needOf(vm), cluster.limits);
   if (to === undefined) {
-    // Where its shadow is, nothing has to be built.
-    if (shadow !== undefined && why(shadow) === undefined) return shadow.id;
-    const chosen = choose(hosts, needOf(vm), cluster.limits);
+    const chosen = bestTarget(hosts, shadow, needOf(vm), cluster.limits);
     if (chosen.host !== undefined) return chosen.host.id;
     throw cannotMigrate(name, chosen.why);
   }
@@ -113,6 +111,17 @@ function chooseTarget(cluster: Cluster, vm: Vm, live: Live, to: string | undefin
   const reason = why(hosts.find((host) => host.id === target)!);
   if (reason !== undefined) throw cannotMigrate(name, reason);
   return target;
+}
+
+/** Where it goes if nobody names a host: to its shadow's, where nothing has to be built. */
+export function bestTarget(
+  others: readonly HostState[],
+  shadow: HostState | undefined,
+  need: Need,
+  limits: Limits,
+): ReturnType<typeof choose> {
+  if (shadow !== undefined && unusable(shadow) === undefined) return { host: shadow };
+  return choose(others, need, limits);
 }
 
 /** Its memory is set aside there already. */

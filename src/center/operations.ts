@@ -215,8 +215,8 @@ export async function testFailover(cluster: Cluster, vm: Vm, by: string): Promis
 
 async function tryFailover(cluster: Cluster, vm: Vm): Promise<void> {
   const { name } = vm.spec;
-  const { live } = protectedNow(cluster, vm);
   refuseWhileMoving(vm);
+  const { live } = protectedNow(cluster, vm);
   const from = cluster.nameOf(live.member.host);
   cluster.events.add('ft-test-failover', `${name} is handed over from ${from}`, { vm: name, from });
   await handOver(cluster, vm);

@@ -12,6 +12,7 @@ import { contentDigest, digestHeader, taskHeader } from '../api/archive.ts';
 import { type EndpointName, endpoints } from '../api/endpoints.ts';
 import { apiPrefix } from '../api/wire.ts';
 import { UmbraError } from '../base/errors.ts';
+import type { PassedOn } from './archive-task.ts';
 import { backUp } from './backup.ts';
 import { admitted, type Caller, nameOf, roleOf } from './callers.ts';
 import type { CenterTls } from './certificates.ts';
@@ -19,6 +20,7 @@ import { addConsole } from './console-files.ts';
 import { sendArchive } from './exports.ts';
 import { forwardToLeader } from './forward.ts';
 import type { Context } from './handler.ts';
+import type { Vm } from './inventory.ts';
 import { addMetrics } from './metrics.ts';
 import {
   answerClientError,
@@ -27,6 +29,7 @@ import {
   type OnBug,
   sendProblem,
 } from './problem-replies.ts';
+import { sendRecording } from './recordings.ts';
 import { addReference } from './reference.ts';
 import { addEndpoint, addRefusals } from './routes.ts';
 import { addSockets } from './sockets.ts';
@@ -90,7 +93,7 @@ export async function createServer(
   addSockets(server, context);
   addImageFiles(server, context);
   addBackup(server, context);
-  addArchive(server, context);
+  addArchives(server, context);
   return server;
 }
 
@@ -125,29 +128,51 @@ function addBackup(server: FastifyInstance, context: Context): void {
   });
 }
 
-/** A VM as a file, written while it is read (api/archive.ts). Not HEAD: to ask is to begin. */
-function addArchive(server: FastifyInstance, context: Context): void {
+/** A VM, or a recording of one, as a file, written while it is read (api/archive.ts). */
+function addArchives(server: FastifyInstance, context: Context): void {
+  const { cluster } = context;
+  addArchive(server, context, '/vms/:vm/archive', 'sendArchive', (vm, _, by) => ({
+    ...sendArchive(cluster, vm, by),
+    file: `${vm.spec.name}.tar.zst`,
+  }));
+  const path = '/vms/:vm/recordings/:recording/archive';
+  addArchive(server, context, path, 'sendRecording', (vm, { recording = '' }, by) => {
+    const { name, ...passed } = sendRecording(cluster, vm, recording, by);
+    return { ...passed, file: `${vm.spec.name}-${name}.tar.zst` };
+  });
+}
+
+type Params = Readonly<Record<string, string>>;
+
+/** Not HEAD: to ask is to begin. */
+function addArchive(
+  server: FastifyInstance,
+  context: Context,
+  path: string,
+  action: string,
+  send: (vm: Vm, params: Params, by: string) => PassedOn & { readonly file: string },
+): void {
   const { cluster, audit, forwarding } = context;
   server.route({
     method: 'GET',
-    url: `${apiPrefix}/vms/:vm/archive`,
+    url: `${apiPrefix}${path}`,
     exposeHeadRoute: false,
     handler: async (request, reply) => {
       const caller = admitted(context, request, 'operator');
-      const vm = cluster.findVm((request.params as { vm: string }).vm);
-      const { name } = vm.spec;
-      const { task, passage } = sendArchive(cluster, vm, nameOf(caller));
+      const params = request.params as Params;
+      const vm = cluster.findVm(params['vm']!);
+      const { task, passage, file } = send(vm, params, nameOf(caller));
       const { address } = forwarding.originOf(request);
       const who = { who: nameOf(caller), role: roleOf(caller), address };
-      const what = { action: 'sendArchive', input: { vm: name }, outcome: 'done', milliseconds: 0 };
-      audit.add({ ...who, ...what }, false);
+      const input = { ...params, vm: vm.spec.name };
+      audit.add({ ...who, action, input, outcome: 'done', milliseconds: 0 }, false);
       reply.raw.once('close', () => passage.body.destroy());
       // Zeros may take a while until they are bytes: whoever waits knows that it has begun.
       passage.body.once('resume', () => reply.raw.flushHeaders());
       await passage.begun;
       return reply
         .type('application/zstd')
-        .header('content-disposition', `attachment; filename="${name}.tar.zst"`)
+        .header('content-disposition', `attachment; filename="${file}"`)
         .header(taskHeader, task)
         .trailer(digestHeader, async () => contentDigest(passage.sum!.sha256))
         .send(passage.body);

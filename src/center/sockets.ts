@@ -16,7 +16,6 @@ import { streamEvents, watchOver } from './event-stream.ts';
 import type { Context } from './handler.ts';
 import type { Daemon } from './inventory.ts';
 import { LiveViews } from './live.ts';
-import { liveOf } from './protection.ts';
 import { follows } from './store/etcd-store.ts';
 
 export function addSockets(server: FastifyInstance, context: Context): void {
@@ -122,7 +121,10 @@ function addConsoleSocket(server: FastifyInstance, context: Context): void {
         say({ kind: 'output', offset: String(output.offset), bytes, powerOn });
       });
       watchOver(socket, () => stillHere(context, request, 'operator'));
-      socket.on('message', (data) => typed(cluster, id, String(data)));
+      socket.on('message', (data) => {
+        const heard = typed(cluster, id, String(data));
+        if (heard !== undefined) say(heard);
+      });
       socket.on('close', stop);
     },
   });
@@ -165,16 +167,22 @@ function addLiveSocket(server: FastifyInstance, context: Context): void {
   });
 }
 
-/** To whoever is live now; what is typed while nobody is goes nowhere, as on a real console. */
-function typed(cluster: Cluster, id: string, text: string): void {
-  const vm = cluster.inventory.vm(id);
+/** @returns what a viewer that counts is told: how much of it has been taken */
+function typed(cluster: Cluster, id: string, text: string): ConsoleToViewer | undefined {
   const message = parsed(text);
-  if (vm === undefined || message?.kind !== 'input' || typeof message.bytes !== 'string') return;
-  const { bytes } = message;
-  const live = liveOf(cluster.situation(vm));
-  if (live === undefined) return;
-  cluster.agents.get(live.member.host)?.send({ kind: 'consoleInput', vm: id, bytes });
+  if (message?.kind !== 'input' || typeof message.bytes !== 'string') return undefined;
+  const bytes = Buffer.from(message.bytes, 'base64');
+  const { viewer, at } = message;
+  if (typeof viewer !== 'string' || viewer.length > viewerLengthMax || !isPlace(at)) {
+    cluster.type(id, bytes);
+    return undefined;
+  }
+  cluster.type(id, bytes, { id: viewer, at });
+  return { kind: 'typed', upTo: at + bytes.length };
 }
+
+const viewerLengthMax = 64;
+const isPlace = (at: unknown): at is number => Number.isSafeInteger(at) && (at as number) >= 0;
 
 /** @returns undefined where it is not understood, which is nobody's failure but the sender's */
 function parsed(text: string): Partial<ConsoleFromViewer> | undefined {

@@ -46,6 +46,9 @@ export function hostView(cluster: Cluster, daemon: Daemon): HostView {
     pid: connection?.hello?.pid ?? null,
     datastores: datastores.map((datastore) => ({ ...datastore })),
     maintenance: maintenance ? maintenanceView(cluster, id) : null,
+    trunks: (connection?.trunks ?? [])
+      .filter(({ peer }) => cluster.inventory.daemon(peer) !== undefined)
+      .map(({ peer, roundTripMs = null }) => ({ peer: cluster.nameOf(peer), roundTripMs })),
     vmPids: statuses.map((status) => status.pid).filter((pid) => pid > 0),
     memoryFreeBytes: state === undefined ? memoryBytes : Math.max(0, freeMemory(state)),
   };

@@ -21,6 +21,7 @@ import { hostLost } from './host-works.ts';
 import { beginsOff, type KeptSnapshot, type Vm } from './inventory.ts';
 import { macOf } from './operations.ts';
 import { liveOf } from './protection.ts';
+import { needProtocol } from './protocol-need.ts';
 import type { Task, TaskWish } from './tasks.ts';
 import { vmView } from './views.ts';
 
@@ -99,6 +100,7 @@ export function takeSnapshot(cluster: Cluster, vm: Vm, name: string, by: string)
   }
   const { host, connection, isOff } = placeToSnapshot(cluster, vm);
   const where = cluster.nameOf(host);
+  if (isOff) needProtocol(connection, 4, `take a snapshot of ${vmName} while it is off`, where);
   return begin(cluster, { kind: 'take-snapshot', vm: vmName, host: where, by }, async (task) => {
     const id = randomBytes(8).toString('hex');
     const order = isOff

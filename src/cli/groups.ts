@@ -13,6 +13,7 @@ export const groups: Readonly<Record<string, () => Promise<Register>>> = {
   host: async () => (await import('./host.ts')).registerHost,
   gateway: async () => (await import('./gateway.ts')).registerGateway,
   vm: async () => (await import('./vm.ts')).registerVm,
+  record: async () => (await import('./record.ts')).registerRecord,
   alarm: async () => (await import('./alarm.ts')).registerAlarm,
   ft: async () => (await import('./ft.ts')).registerFt,
   task: async () => (await import('./task.ts')).registerTask,

@@ -68,6 +68,9 @@ function row({ name, kind, state, pid, vmPids, memoryBytes, memoryFreeBytes }: H
   ];
 }
 
+const trunkText = ({ peer, roundTripMs }: HostView['trunks'][number]): string =>
+  roundTripMs === null ? peer : `${peer} (${roundTripMs.toFixed(2)} ms)`;
+
 function details(host: HostView): string {
   return fields([
     ['name', host.name],
@@ -79,6 +82,7 @@ function details(host: HostView): string {
     ['addresses', host.addresses.join(' ')],
     ['CPUs', host.cpus],
     ['memory', `${mebibytes(host.memoryBytes)}, ${mebibytes(host.memoryFreeBytes)} free`],
+    ['trunks', host.trunks.map(trunkText).join(', ') || 'none'],
     ['datastores', host.datastores.map(({ name, path }) => `${name}=${path}`).join(' ') || 'none'],
     ['version', host.version],
   ]);

@@ -1,10 +1,11 @@
-/** `umbra host maintenance HOST [--off]`. */
+/** `umbra host maintenance HOST [--preview | --off]`. */
 import type { Command } from 'commander';
 import type { Client } from '../api/client.ts';
+import type { EvacuationView } from '../api/lifecycle-views.ts';
 import type { HostView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
 import { ProgressLine } from './progress-line.ts';
-import { centerOptions, show, withCenter } from './session.ts';
+import { centerOptions, show, table, withCenter } from './session.ts';
 
 const lookMs = 200;
 /** What could not be moved for so long waits for somebody to make room. */
@@ -15,9 +16,16 @@ export function registerMaintenance(host: Command): void {
     .description('move all VMs off a host and keep it empty; wait until it is')
     .argument('<host>', 'name or id')
     .option('--off', 'take VMs again')
+    .option('--preview', 'tell where each copy would go, and change nothing')
     .option('--no-wait', 'return as soon as the center knows of it')
     .option('--json', 'print the host as JSON')
-    .action(async (name: string, { json, off, wait, ...options }) => {
+    .action(async (name: string, { json, off, preview, wait, ...options }) => {
+      if (preview) {
+        const found = await withCenter(options, (client) =>
+          client.call('previewMaintenance', { params: { host: name } }),
+        );
+        return show(json, found, () => previewText(name, found));
+      }
       const on = off !== true;
       const found = await withCenter(options, async (client) => {
         const asked = await client.call('setMaintenance', { params: { host: name }, body: { on } });
@@ -31,6 +39,26 @@ export function registerMaintenance(host: Command): void {
       });
     });
 }
+
+function previewText(name: string, { isPossible, moves, stranded }: EvacuationView): string {
+  const rows = moves.map(({ vm, copy, how, to, why, shadow }) => [
+    ...[vm, copy, to === null ? `stays: ${why}` : `${ways[how]} ${to}`],
+    shadow === null ? '' : (shadow.to ?? `none: ${shadow.why}`),
+  ]);
+  const lines = moves.length === 0 ? [] : [table(['VM', 'COPY', 'GOES', 'NEXT SHADOW'], rows)];
+  for (const { vm, needs } of stranded) {
+    const what = needs === 'disks' ? 'its disks are' : 'its saved state is';
+    lines.push(`${vm} is off and cannot be powered on meanwhile: ${what} on ${name} only.`);
+  }
+  lines.push(isPossible ? `${name} would be empty.` : `${name} would not be empty.`);
+  return lines.join('\n');
+}
+
+const ways: Readonly<Record<EvacuationView['moves'][number]['how'], string>> = {
+  'take-over': 'taken over by its shadow on',
+  migrate: 'migrates to',
+  'move-shadow': 'moves to',
+};
 
 async function untilEmpty(client: Client, asked: HostView): Promise<HostView> {
   const line = new ProgressLine(process.stderr.isTTY === true);

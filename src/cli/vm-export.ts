@@ -39,18 +39,24 @@ export function registerExport(vm: Command): void {
     });
 }
 
-async function fetchArchive(client: Client, vm: string, file: string) {
-  const reply = await client.wire.open('GET', `/vms/${encodeURIComponent(vm)}/archive`);
+const fetchArchive = async (client: Client, vm: string, file: string) => ({
+  vm,
+  ...(await fetchInto(client, `/vms/${encodeURIComponent(vm)}/archive`, vm, file)),
+});
+
+/** @param what it is an archive of, for people */
+export async function fetchInto(client: Client, path: string, what: string, file: string) {
+  const reply = await client.wire.open('GET', path);
   const line = new ProgressLine(process.stderr.isTTY === true);
   try {
     const written = await writeWhole(file, reply, {
-      progress: (bytes) => line.show(`export: ${vm}, ${mebibytes(bytes)}`),
+      progress: (bytes) => line.show(`export: ${what}, ${mebibytes(bytes)}`),
       check: ({ sha256 }) => {
         const told = sha256OfDigest(reply.trailers[digestHeader] as string | undefined);
-        if (told !== sha256) throw damaged(vm);
+        if (told !== sha256) throw damaged(what);
       },
     });
-    return { vm, file, ...written };
+    return { file, ...written };
   } catch (error) {
     throw await reasonOf(client, String(reply.headers[taskHeader]), error);
   } finally {
@@ -69,7 +75,7 @@ async function reasonOf(client: Client, task: string, error: unknown): Promise<u
   return new UmbraError('export-broken-off', text, remedy, { cause: error });
 }
 
-function damaged(vm: string): UmbraError {
-  const why = `what has come is not the archive of ${vm} that its host has sent`;
+function damaged(what: string): UmbraError {
+  const why = `what has come is not the archive of ${what} that its host has sent`;
   return new UmbraError('archive-damaged', why, 'Ask again; if it stays so, please report it.');
 }

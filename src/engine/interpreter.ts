@@ -11,8 +11,9 @@
  *   next       one instruction: take one from the budget, branch to its handler
  *   hot        a jump has landed where a translated region begins, or ought to
  *
- * Every landing of a jump looks at the word of its place (`entryWord`), which counts until it is
- * hot. So the interpreter is also what looks for regions and what they come back to.
+ * Landings of jumps are counted, most in the record of their place and all of them by and by in its
+ * word (`entryWord`), until it is hot. So the interpreter is also what looks for regions and what
+ * they come back to.
  *
  * An instruction fetched singly (across a page edge, or where PMP treats parts of the page unlike)
  * runs from a scratch record. Its `page` is odd, which no page is, so any jump goes by way of
@@ -31,7 +32,8 @@ import { loadSlow, selectBanks, storeSlow } from '../machine/semantics/memory.ts
 import { takeInterrupt, takeTrap } from '../machine/semantics/trap.ts';
 import { LocalPool, pushEntry, pushTlbSlot } from './common-code.ts';
 import { type Binding, Lowering, type Push } from './lower.ts';
-import { record } from './record.ts';
+import { pairs } from './pairs.ts';
+import { landingsFull, record } from './record.ts';
 import { exitReason } from './regions/frame.ts';
 import { noteJump } from './regions/jump-targets.ts';
 import { Code, type FunctionBody, type Label } from './wasm/code.ts';
@@ -78,6 +80,7 @@ class Interpreter {
   readonly #address = this.#code.newLocal('i64');
   readonly #entry = this.#code.newLocal('i32');
   readonly #word = this.#code.newLocal('i32');
+  readonly #landings = this.#code.newLocal('i32');
   /** 1: fetch the instruction at hart.pc by itself. */
   readonly #single = this.#code.newLocal('i32');
   /** 1: the instruction at hart.pc is to be interpreted, whatever region begins there. */
@@ -90,8 +93,10 @@ class Interpreter {
   #next!: Label;
   #trap!: Label;
   #hot!: Label;
-  /** Whether the handler at hand is that of an indirect jump. */
+  /** Whether the instruction at hand is an indirect jump. */
   #indirect = false;
+  /** Whether a slow access of the instruction at hand goes to the dispatch. */
+  #slowLeaves = false;
 
   constructor(context: InterpreterContext) {
     this.#context = context;
@@ -178,21 +183,40 @@ class Interpreter {
     code.end();
   }
 
-  /** A jump has landed at `record` in the page at `base`: counts, or branches to `hot`. */
+  /**
+   * A jump has landed at `record` in the page at `base`: counts, or branches to `hot`. Most landings
+   * are counted in the record, which is read anyhow; the word lies where the host must fetch it.
+   */
   #land(): void {
     const code = this.#code;
+    const { hotLandings } = this.#context;
+    const step = Math.min(hotLandings, landingsFull + 1);
+    code.getLocal(this.#record);
+    code.load('byte', record.landings);
+    code.teeLocal(this.#landings);
+    code.i32(step - 1);
+    this.#op('i32.ge_u');
+    code.ifUnlikely();
     this.#entryWordAt();
     code.teeLocal(this.#entry);
     code.load('word', codePage.entriesAt);
     code.teeLocal(this.#word);
-    code.i32(this.#context.hotLandings);
+    code.i32(hotLandings - step);
     this.#op('i32.ge_u');
     code.brIf(this.#hot);
     code.getLocal(this.#entry);
     code.getLocal(this.#word);
-    code.i32(1);
+    code.i32(step);
     this.#op('i32.add');
     code.store('word', codePage.entriesAt);
+    code.i32(-1);
+    code.setLocal(this.#landings);
+    code.end();
+    code.getLocal(this.#record);
+    code.getLocal(this.#landings);
+    code.i32(1);
+    this.#op('i32.add');
+    code.store('byte', record.landings);
   }
 
   #entryWordAt(): void {
@@ -360,7 +384,15 @@ class Interpreter {
       () => this.#emitStraddle(),
       () => this.#emitBreakpoint(),
     ];
-    const bodies = [...special, ...rows.map((_, index) => () => this.#emitRow(index))];
+    const bodies = [
+      ...special,
+      ...rows.map((row) => () => this.#emitRow(row)),
+      ...pairs.map(
+        ([first, second]) =>
+          () =>
+            this.#emitPair(rows[first]!, rows[second]!),
+      ),
+    ];
     const labels = bodies.map(() => code.block()).reverse();
     code.getLocal(this.#record);
     code.load('half', 0);
@@ -371,7 +403,7 @@ class Interpreter {
     }
   }
 
-  /** The budget is used up, or was set aside because translations have changed. */
+  /** The budget is used up, or was set aside so that everything is looked up. */
   #emitLookUp(): void {
     const code = this.#code;
     this.#get(run.stopRequest);
@@ -379,7 +411,7 @@ class Interpreter {
     this.#get(run.budgetHeld);
     code.teeLocal(this.#budget);
     this.#put(run.budgetHeld, () => code.i32(0));
-    code.brIf(this.#fetch);
+    code.brIf(this.#resample);
     code.br(this.#leave);
   }
 
@@ -438,19 +470,52 @@ class Interpreter {
     this.#code.brIf(this.#leave);
   }
 
-  #emitRow(index: number): void {
+  #emitRow(row: Row): void {
+    this.#emitInstruction(row);
+    this.#toNextRecord();
+    this.#code.br(this.#next);
+  }
+
+  /**
+   * Two instructions with one dispatch. Whatever the first may have changed besides registers and
+   * pages that need nobody's attention, the second's record among it, was a slow access, which goes
+   * back to the dispatch.
+   */
+  #emitPair(first: Row, second: Row): void {
     const code = this.#code;
-    const row = rows[index]!;
+    this.#slowLeaves = true;
+    this.#emitInstruction(first);
+    this.#slowLeaves = false;
+    this.#toNextRecord();
+    code.getLocal(this.#budget);
+    this.#op('i32.eqz');
+    code.brIf(this.#next);
+    this.#takeBudget();
+    this.#emitRow(second);
+  }
+
+  #emitInstruction(row: Row): void {
     this.#indirect = jumpsIndirectly(row);
     const { functionIndex, fusedMultiplyAdd } = this.#context;
-    const lowering = new Lowering(code, this.#binding, functionIndex, fusedMultiplyAdd);
+    const lowering = new Lowering(this.#code, this.#binding, functionIndex, fusedMultiplyAdd);
     lowering.body(row.block, this.#pool.lend(row.locals));
+  }
+
+  #toNextRecord(): void {
+    const code = this.#code;
     code.getLocal(this.#record);
     code.getLocal(this.#record);
     code.load('byte', record.step);
     this.#op('i32.add');
     code.setLocal(this.#record);
-    code.br(this.#next);
+  }
+
+  /** Behind a slow access and what is left of its instruction, if another one is fused to it. */
+  #leaveSlow(rest: () => void): void {
+    if (!this.#slowLeaves) return;
+    rest();
+    this.#toNextRecord();
+    this.#code.br(this.#next);
   }
 
   // --- What instructions mean here
@@ -497,8 +562,9 @@ class Interpreter {
       this.#trapHere();
       this.#code.end();
     },
-    load: (access, address, forStore, local) => this.#load(access, address, forStore, local),
-    store: (access, address, value) => this.#store(access, address, value),
+    load: (access, address, forStore, local, rest) =>
+      this.#load(access, address, forStore, local, rest),
+    store: (access, address, value, rest) => this.#store(access, address, value, rest),
     return: () => {
       throw new Error('an instruction does not return');
     },
@@ -508,7 +574,7 @@ class Interpreter {
 
   #register(field: 'rd' | 'rs1' | 'rs2' | 'rs3'): void {
     this.#code.getLocal(this.#record);
-    this.#code.load('half', record[field]);
+    this.#code.load(field === 'rs3' ? 'byte' : 'half', record[field]);
   }
 
   #operand(name: 'imm' | 'rm' | 'uimm'): void {
@@ -617,7 +683,13 @@ class Interpreter {
     this.#op('i32.add');
   }
 
-  #load(access: AccessName, address: Push, forStore: boolean, local: number): void {
+  #load(
+    access: AccessName,
+    address: Push,
+    forStore: boolean,
+    local: number,
+    rest: () => void,
+  ): void {
     const code = this.#code;
     const { bytes, signed } = accesses[access];
     const offset = forStore ? writeTlbOffset : 0;
@@ -637,10 +709,11 @@ class Interpreter {
     this.#reloadBudget();
     this.#get(run.fault);
     this.#binding.trappedIf();
+    this.#leaveSlow(rest);
     code.end();
   }
 
-  #store(access: AccessName, address: Push, value: Push): void {
+  #store(access: AccessName, address: Push, value: Push, rest: () => void): void {
     const code = this.#code;
     const { bytes } = accesses[access];
     this.#probe(address, bytes, writeTlbOffset);
@@ -657,6 +730,7 @@ class Interpreter {
     this.#reloadBudget();
     this.#get(run.fault);
     this.#binding.trappedIf();
+    this.#leaveSlow(rest);
     code.end();
   }
 

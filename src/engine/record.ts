@@ -3,19 +3,34 @@
  *
  * | at | bytes | what |
  * |----|-------|------|
- * | 0  | 2 | handler: 0 to 4 as below, then one per instruction row |
+ * | 0  | 2 | handler: 0 to 4 as below, then one per instruction row, then one per pair (pairs.ts) |
  * | 2  | 1 | rounding mode |
  * | 3  | 1 | distance to the next record (eight times the instruction's length) |
  * | 4  | 2 | rd times 8; an integer rd of x0 names the sink |
- * | 6, 8, 10 | 2 each | rs1, rs2, rs3 times 8 |
+ * | 6, 8 | 2 each | rs1, rs2 times 8 |
+ * | 10 | 1 | rs3 times 8 |
+ * | 11 | 1 | landings of jumps not yet added to the place's word, or `landingsFull` |
  * | 12 | 4 | immediate |
  */
 import { decode, isCompressed, newDecoded } from '../isa/decode.ts';
 import { xSink } from '../isa/hart-state.ts';
 import { rows } from '../isa/rows.ts';
 import { pageBytes, recordShift } from '../machine/layout.ts';
+import { pairOf, pairs } from './pairs.ts';
 
-export const record = { rm: 2, step: 3, rd: 4, rs1: 6, rs2: 8, rs3: 10, imm: 12 } as const;
+export const record = {
+  rm: 2,
+  step: 3,
+  rd: 4,
+  rs1: 6,
+  rs2: 8,
+  rs3: 10,
+  landings: 11,
+  imm: 12,
+} as const;
+
+/** In `record.landings`: the next landing looks at the place's word. */
+export const landingsFull = 255;
 
 export const handler = {
   /** Nobody has looked at this halfword yet, or a store has changed its page. */
@@ -47,7 +62,7 @@ export function writeRecord(view: DataView, at: number, word: number): boolean {
   view.setUint16(at + record.rd, rd * 8, true);
   view.setUint16(at + record.rs1, decoded.rs1 * 8, true);
   view.setUint16(at + record.rs2, decoded.rs2 * 8, true);
-  view.setUint16(at + record.rs3, decoded.rs3 * 8, true);
+  view.setUint8(at + record.rs3, decoded.rs3 * 8);
   view.setInt32(at + record.imm, decoded.imm, true);
   return !row.endsBlock;
 }
@@ -55,32 +70,51 @@ export function writeRecord(view: DataView, at: number, word: number): boolean {
 /**
  * Decodes from `offset` of a page of code (at `codeAt`) into its records (at `recordsAt`) until the
  * straight line ends or meets a record that is decoded already.
+ *
+ * @param fuse whether an instruction may be executed together with the next
  */
 export function writeRecords(
   view: DataView,
   recordsAt: number,
   codeAt: number,
   offset: number,
+  fuse: boolean,
 ): void {
+  let before: number | undefined;
   for (;;) {
     const at = recordsAt + (offset << recordShift);
     const low = view.getUint16(codeAt + offset, true);
-    if (isCompressed(low)) {
-      const goesOn = writeRecord(view, at, low);
-      offset += 2;
-      if (!goesOn) return;
-    } else if (offset === pageBytes - 2) {
+    const compressed = isCompressed(low);
+    if (!compressed && offset === pageBytes - 2) {
       view.setUint16(at, handler.straddle, true);
       return;
-    } else {
-      const goesOn = writeRecord(view, at, view.getUint32(codeAt + offset, true));
-      offset += 4;
-      if (!goesOn) return;
     }
+    const word = compressed ? low : view.getUint32(codeAt + offset, true);
+    const goesOn = writeRecord(view, at, word);
+    if (fuse && before !== undefined) fuseRecords(view, before, at);
+    if (!goesOn) return;
+    before = at;
+    offset += compressed ? 2 : 4;
     if (offset >= pageBytes) return;
     const next = recordsAt + (offset << recordShift);
-    if (view.getUint16(next, true) !== handler.undecoded) return;
+    if (view.getUint16(next, true) === handler.undecoded) continue;
+    if (fuse) fuseRecords(view, at, next);
+    return;
   }
+}
+
+/** The first of two decoded records now stands for both, if that pair has a handler. */
+function fuseRecords(view: DataView, first: number, second: number): void {
+  const pair = pairOf(rowAt(view, first), rowAt(view, second));
+  if (pair !== undefined) view.setUint16(first, firstPair + pair, true);
+}
+
+const firstPair = handler.firstRow + rows.length;
+
+/** The row of the instruction at a decoded record; negative if it has none. */
+function rowAt(view: DataView, at: number): number {
+  const value = view.getUint16(at, true);
+  return value >= firstPair ? pairs[value - firstPair]![0] : value - handler.firstRow;
 }
 
 /** Whether there is an instruction at this record that is known and may be executed as it stands. */

@@ -83,7 +83,11 @@ class ReferenceEngine implements Engine {
         }
         this.#call(selectBanks);
       }
-      if (this.#get(run.budgetLeft) === 0 && !this.#resumed()) break;
+      if (this.#get(run.budgetLeft) === 0) {
+        if (!this.#resumed()) break;
+        look = true;
+        continue;
+      }
       if (this.#breakpointHere()) break;
       const outcome = this.#step();
       look = outcome.kind === 'trap' || outcome.kind === 'resample';

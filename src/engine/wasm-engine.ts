@@ -328,8 +328,11 @@ export class WasmEngine implements Engine {
     }
     const recordsAt = this.#placeAt(place);
     const codeAt = this.#layout.ramAt + page * pageBytes;
-    writeRecords(this.#view, recordsAt, codeAt, ((at - recordsAt) / recordBytes) * 2);
-    for (const offset of this.#breakpointPages.get(page) ?? []) {
+    const breakpoints = this.#breakpointPages.get(page) ?? [];
+    const offset = ((at - recordsAt) / recordBytes) * 2;
+    // Nothing passes over a breakpoint.
+    writeRecords(this.#view, recordsAt, codeAt, offset, breakpoints.length === 0);
+    for (const offset of breakpoints) {
       writeBreakpoint(this.#view, recordsAt + (offset << recordShift));
     }
   }

@@ -24,6 +24,7 @@ import { type DatastorePath, Datastores } from './datastores.ts';
 import { ImageStore } from './image-store.ts';
 import { Member, type MemberOptions } from './member.ts';
 import { packageVersion } from './package-version.ts';
+import { HostRecordings } from './recordings.ts';
 import type { Tier } from './tiers.ts';
 import { TapDevice } from './uplink/tap-device.ts';
 import { Uplink } from './uplink/uplink.ts';
@@ -57,6 +58,7 @@ export class HostDaemon {
   readonly #member: Member;
   readonly #vms: VmProcesses;
   readonly #states: VmStates;
+  readonly #recordings: HostRecordings;
   readonly #datastores: Datastores;
   readonly #images: ImageStore;
   /** To centers, by URL. */
@@ -89,6 +91,14 @@ export class HostDaemon {
       arbiterUrls: () => this.#arbiterUrls(),
       leaderUrl: () => member.leaderUrl,
       isBusy: (vm) => this.#vms.isOccupied(vm),
+      tell: (message) => this.#tell(message),
+    });
+    this.#recordings = new HostRecordings({
+      vmsFolder: join(member.dataDirectory, 'vms'),
+      credentials: member.credentials,
+      leaderUrl: () => member.leaderUrl,
+      isUnderWay: (vm, id) => this.#vms.isRecording(vm, id),
+      isUnderstood: () => member.connected && member.protocol >= 4,
       tell: (message) => this.#tell(message),
     });
   }
@@ -131,7 +141,7 @@ export class HostDaemon {
 
   async close(): Promise<void> {
     clearInterval(this.#clock);
-    this.#states.abandonUploads();
+    this.#abandonUploads();
     await this.#vms.close();
     this.#uplink?.close();
     await this.#member.close();
@@ -143,11 +153,12 @@ export class HostDaemon {
     this.#version = await packageVersion();
     await this.#images.open();
     await this.#states.tidy();
+    await this.#recordings.tidy();
     await this.#member.start({
       hello: () => this.#hello(),
       onMessage: (message) => this.#receive(message),
       onConnected: () => this.#sayClock(),
-      onDisconnected: () => this.#states.abandonUploads(),
+      onDisconnected: () => this.#abandonUploads(),
       onTrunk: (peer, up) => {
         if (peer.kind === 'host') this.#vms.trunk(peer.id, up);
       },
@@ -156,6 +167,11 @@ export class HostDaemon {
       onRefused: (why) => this.#refused(why),
     });
     this.#clock = setInterval(() => this.#sayClock(), clockMs);
+  }
+
+  #abandonUploads(): void {
+    this.#states.abandonUploads();
+    this.#recordings.abandonUploads();
   }
 
   /** An image that is being fetched still comes over the connection that it has. */
@@ -177,7 +193,14 @@ export class HostDaemon {
       void this.#states.tellSnapshots(message.vm).finally(() => this.#member.send(message));
       return;
     }
+    const isOfRecording = message.kind === 'report' && message.report['recording'] !== undefined;
+    if (isOfRecording && message.report['kind'] === 'work-done') {
+      void this.#recordings.tellOf(message.vm).finally(() => this.#member.send(message));
+      return;
+    }
+    // Before the status in which the recording is missing.
     this.#member.send(message);
+    if (isOfRecording) void this.#recordings.tellOf(message.vm);
   }
 
   /** So that the center can tell whose clock is off; guests follow the clock of their host. */
@@ -243,9 +266,11 @@ export class HostDaemon {
       case 'stop':
         this.#order(message.vm, { kind: 'stop', how: message.how });
         break;
-      case 'consoleInput':
-        this.#order(message.vm, { kind: 'consoleInput', bytes: message.bytes });
+      case 'consoleInput': {
+        const { vm, bytes, at } = message;
+        this.#order(vm, { kind: 'consoleInput', bytes, ...(at !== undefined && { at }) });
         break;
+      }
       case 'centers':
         this.#vms.arbiters(this.#arbiterUrls());
         break;
@@ -254,6 +279,21 @@ export class HostDaemon {
         break;
       case 'snapshot':
         this.#order(message.vm, { kind: 'snapshot', id: message.id, name: message.name });
+        break;
+      case 'record': {
+        const { id, name, bytesMax } = message;
+        const limit = bytesMax !== undefined && { bytesMax };
+        this.#order(message.vm, { kind: 'record', id, name, ...limit });
+        break;
+      }
+      case 'stopRecording':
+        this.#order(message.vm, { kind: 'stopRecording', id: message.id, work: message.work });
+        break;
+      case 'deleteRecording':
+        void this.#recordings.delete(message);
+        break;
+      case 'sendRecording':
+        void this.#recordings.send(message);
         break;
       case 'snapshotDisks':
         this.#states.snapshotDisks(message);
@@ -279,6 +319,7 @@ export class HostDaemon {
       case 'welcome':
         this.#vms.sayConsoles();
         void this.#states.tellAll();
+        void this.#recordings.tellAll();
         break;
       case 'peers':
       case 'publish':

@@ -10,7 +10,7 @@ import { lookup } from 'node:dns/promises';
 import { chmod, mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { CenterMessage, Peer } from '../api/agent.ts';
+import type { CenterMessage, Peer, TrunkStatus } from '../api/agent.ts';
 import { type AgentLink, connectAgent, type HelloMessage } from '../api/agent-link.ts';
 import type { DaemonCredentials } from '../api/credentials.ts';
 import { joinCluster } from '../api/join.ts';
@@ -24,6 +24,7 @@ import { CenterList } from './center-list.ts';
 import { Ethernet } from './ethernet.ts';
 import { daemonLog, type Log } from './log.ts';
 import { SwitchSocket } from './switch-socket.ts';
+import { differsMuch, trunkStatuses } from './trunk-statuses.ts';
 import { Trunks } from './trunks.ts';
 import { type Standing, Trust } from './trust.ts';
 
@@ -55,6 +56,9 @@ export interface MemberHandlers {
   readonly onRefused: (why: UmbraError) => void;
 }
 
+/** Between two looks at the trunks. */
+const trunksMs = 2_000;
+
 type PeersMessage = Extract<CenterMessage, { kind: 'peers' }>;
 type PlaceMessage = Extract<CenterMessage, { kind: 'place' }>;
 
@@ -77,6 +81,9 @@ export class Member {
   #trunkPort = 0;
   #link: AgentLink | undefined;
   #renewal: Renewal | undefined;
+  #looks: NodeJS.Timeout | undefined;
+  /** What the center was told of the trunks. */
+  #toldTrunks: readonly TrunkStatus[] | undefined;
 
   private constructor(
     options: MemberOptions,
@@ -166,6 +173,8 @@ export class Member {
       },
       onConnected: () => {
         log.info('the center is there');
+        this.#toldTrunks = undefined;
+        this.#tellTrunks();
         handlers.onConnected?.();
       },
       onDisconnected: (why) => {
@@ -174,6 +183,7 @@ export class Member {
       },
       onRefused: handlers.onRefused,
     });
+    this.#looks = setInterval(() => this.#tellTrunks(), trunksMs);
     this.#renewal = new Renewal({
       urls: () => this.urls,
       credentials,
@@ -189,6 +199,15 @@ export class Member {
       },
     });
     this.#renewal.start();
+  }
+
+  /** A center that is older passes over what it does not know. */
+  #tellTrunks(): void {
+    if (!this.connected) return;
+    const trunks = trunkStatuses(this.trunks.links);
+    if (this.#toldTrunks !== undefined && !differsMuch(this.#toldTrunks, trunks)) return;
+    this.#toldTrunks = trunks;
+    this.send({ kind: 'status', vms: [], trunks });
   }
 
   /** What the center speaks; 0 before it was met. */
@@ -220,6 +239,7 @@ export class Member {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#looks);
     this.#renewal?.close();
     this.#link?.close();
     await this.#trunks?.close();

@@ -53,8 +53,13 @@ export class Trunk {
     this.#session.announce(vm, generation, addresses);
   }
 
-  ping(): void {
-    this.#session.ping();
+  /** Microseconds; undefined: not known yet. */
+  get roundTripUs(): number | undefined {
+    return this.#session.roundTripUs;
+  }
+
+  ping(now: number): void {
+    this.#session.ping(now);
   }
 
   /** Forgets the peer's places at once; the owner is not called. */

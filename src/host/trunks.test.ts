@@ -54,6 +54,22 @@ async function closeAll(): Promise<void> {
   for (const each of open.splice(0).reverse()) await each.close();
 }
 
+test('each end knows how far away the other one is', async (t) => {
+  t.after(closeAll);
+  const [red, blue] = await mesh('far', 2);
+  for (const [half, peer] of [
+    [red!, blue!.id],
+    [blue!, red!.id],
+  ] as const) {
+    await until('a ping is answered', () => half.trunks.links[0]?.roundTripUs !== undefined);
+    const [link, ...others] = half.trunks.links;
+    assert.deepEqual([link?.peer, others], [peer, []]);
+    assert.ok(link!.roundTripUs! > 0 && link!.roundTripUs! < 1_000_000, `${link!.roundTripUs} us`);
+  }
+  await blue!.close();
+  await until('the trunk is down', () => red!.trunks.links.length === 0);
+});
+
 test('a frame crosses two hosts, in well under a millisecond', async (t) => {
   t.after(closeAll);
   const [red, blue] = await mesh('latency', 2);

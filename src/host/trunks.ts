@@ -41,6 +41,12 @@ export interface TrunksOptions {
   readonly announced?: (announcement: TrunkAnnouncement, now: number) => void;
 }
 
+export interface TrunkLink {
+  readonly peer: string;
+  /** The least lately; undefined: not known yet. */
+  readonly roundTripUs: number | undefined;
+}
+
 /** What this daemon knows of a peer, and the way to it that it has or seeks. */
 interface Way {
   peer: Peer;
@@ -119,6 +125,13 @@ export class Trunks {
 
   isUp(id: string): boolean {
     return this.#ways.get(id)?.isUp ?? false;
+  }
+
+  /** Those that are up, with the peer's id. */
+  get links(): TrunkLink[] {
+    return [...this.#ways.values()].flatMap(({ peer: { id }, trunk, isUp }) =>
+      isUp && trunk !== undefined ? [{ peer: id, roundTripUs: trunk.roundTripUs }] : [],
+    );
   }
 
   /** The switch's port towards a daemon, if its trunk is there. */
@@ -277,7 +290,7 @@ export class Trunks {
       for (const way of this.#ways.values()) {
         if (way.trunk === undefined) continue;
         if (now - way.trunk.heardAt > SILENCE_US_MAX) this.#drop(way, way.trunk, 'silent');
-        else way.trunk.ping();
+        else way.trunk.ping(now);
       }
     });
   }

@@ -45,6 +45,12 @@ export class VmProcesses {
     return this.#slots.get(vm)?.vacant === false || this.#next.has(vm);
   }
 
+  isRecording(vm: string, id: string): boolean {
+    const slot = this.#slots.get(vm);
+    if (slot === undefined || slot.vacant) return false;
+    return slot.status.recordings?.some((one) => one.id === id) === true;
+  }
+
   start(spec: VmSpec, role: VmRole): void {
     const slot = this.#slots.get(spec.id);
     if (slot === undefined || slot.vacant) return this.#launch({ spec, role });

@@ -331,7 +331,7 @@ export class VmStates {
   }
 }
 
-const isId = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/.test(text);
+export const isId = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/.test(text);
 
 function busy(): UmbraError {
   return new UmbraError(
@@ -341,7 +341,7 @@ function busy(): UmbraError {
   );
 }
 
-function failureOf(error: unknown): UmbraError {
+export function failureOf(error: unknown): UmbraError {
   if (error instanceof UmbraError) return error;
   const { message } = error as Error;
   return new UmbraError('host-work-failed', message, 'Look at the log of the host.');

@@ -36,10 +36,12 @@ export interface Estate {
   readonly entropyOwed: readonly number[];
   readonly nextCopyRequest: number;
   readonly lost: Lost;
+  /** Console bytes that the machine has been given; undefined: nobody knows. */
+  readonly typed: number | undefined;
 }
 
 export function goLive(options: CopyOptions, ports: Ports, estate: Estate, now: Micros): Primary {
-  const { replayer, gate, ledger, membership, clock, nextCopyRequest } = estate;
+  const { replayer, gate, ledger, membership, clock, nextCopyRequest, typed } = estate;
   const { machine, executedPosition } = replayer;
   const { record } = membership;
   const elapsed = BigInt(Math.floor((now - clock.at) * 10));
@@ -51,7 +53,7 @@ export function goLive(options: CopyOptions, ports: Ports, estate: Estate, now: 
   }));
   const inputs = [...ends, ...entropy];
   ports.outputs.announce(record.epoch, record.generation);
-  const inheritance = { gate, ledger, membership, inputs, nextCopyRequest };
+  const inheritance = { gate, ledger, membership, inputs, nextCopyRequest, typed };
   const position = executedPosition + 1;
   const primary = new Primary(options, ports, machine, position, hostClock, record, inheritance);
   const kept = gate.open();

@@ -6,9 +6,12 @@
  * is retained, so a resumed link loses nothing; when that memory is full the primary stops.
  */
 import { MalformedBytes } from '../base/bytes.ts';
+import { RecentLeast } from '../base/recent-least.ts';
 import { type Ack, encodeMessage } from './messages.ts';
 import type { Link, Micros } from './ports.ts';
 import type { Batch } from './recorder.ts';
+
+const roundTripWindow: Micros = 5_000_000;
 
 export class LogSender {
   readonly #bytesMax: number;
@@ -23,6 +26,9 @@ export class LogSender {
   #acknowledged: number;
   #executed: number;
   #bytesSent = 0;
+  /** The batch whose acknowledgement is being waited for to measure the way there and back. */
+  #probe: { readonly position: number; readonly sentAt: Micros } | undefined;
+  readonly #roundTrips = new RecentLeast(roundTripWindow);
 
   /** @param position of the checkpoint from which the shadow starts */
   constructor(position: number, bytesMax = 64 * 1024 * 1024) {
@@ -57,6 +63,11 @@ export class LogSender {
     return this.#bytesSent;
   }
 
+  /** The least lately from a batch to its acknowledgement; undefined before the first. */
+  get roundTripMicros(): Micros | undefined {
+    return this.#roundTrips.value;
+  }
+
   get full(): boolean {
     return this.#retainedBytes > this.#bytesMax;
   }
@@ -73,6 +84,7 @@ export class LogSender {
     this.#retainedBytes += batch.entries.length + 64;
     this.#unexecuted.push({ lastPosition: batch.lastPosition, sentAt: now, work });
     this.#lastPosition = batch.lastPosition;
+    if (this.#link !== undefined) this.#probe ??= { position: batch.lastPosition, sentAt: now };
     this.#transmit(batch.firstPosition, batch.entries, releasedPosition, now);
   }
 
@@ -81,13 +93,17 @@ export class LogSender {
     this.#transmit(this.#lastPosition + 1, new Uint8Array(0), releasedPosition, now);
   }
 
-  acknowledged(ack: Ack): void {
+  acknowledged(ack: Ack, now: Micros): void {
     const { receivedPosition, executedPosition } = ack;
     if (receivedPosition > this.#lastPosition || executedPosition > receivedPosition) {
       throw new MalformedBytes(`acknowledgement ${receivedPosition} of ${this.#lastPosition} sent`);
     }
     this.#acknowledged = Math.max(this.#acknowledged, receivedPosition);
     this.#executed = Math.max(this.#executed, executedPosition);
+    if (this.#probe !== undefined && receivedPosition >= this.#probe.position) {
+      this.#roundTrips.add(now - this.#probe.sentAt, now);
+      this.#probe = undefined;
+    }
     let received = 0;
     for (const batch of this.#retained) {
       if (batch.lastPosition > this.#acknowledged) break;
@@ -108,6 +124,7 @@ export class LogSender {
   /** A new link to the same shadow: everything it has not got, again, in order. */
   resume(link: Link, received: number, releasedPosition: number, now: Micros): void {
     this.#link = link;
+    this.#probe = undefined;
     for (const batch of this.#retained) {
       if (batch.lastPosition <= received) continue;
       this.#transmit(batch.firstPosition, batch.entries, releasedPosition, now);

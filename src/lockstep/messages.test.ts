@@ -27,6 +27,7 @@ const messages: { readonly [K in Message['kind']]: Message & { kind: K } } = {
   divergence: { kind: 'divergence', divergence },
   'disk-failed': { kind: 'disk-failed', disk: 2 },
   ping: { kind: 'ping' },
+  typed: { kind: 'typed', bytes: 300 },
 };
 
 test('every message is decoded as it was encoded, and refuses a byte too many or too few', () => {
@@ -62,7 +63,7 @@ test('a hello of unknown versions is understood as far as it goes', () => {
 
 test('the newest common version is chosen', () => {
   assert.equal(chooseVersion(1, 1), 1);
-  assert.equal(chooseVersion(0, 5), 1);
-  assert.equal(chooseVersion(2, 5), undefined);
+  assert.equal(chooseVersion(0, 5), 2);
+  assert.equal(chooseVersion(3, 5), undefined);
   assert.equal(chooseVersion(0, 0), undefined);
 });

@@ -10,8 +10,13 @@ import { assert } from '../base/assert.ts';
 import { ByteReader, ByteWriter, MalformedBytes } from '../base/bytes.ts';
 import type { Divergence } from './status.ts';
 
-/** The versions that this code speaks. */
-export const protocolVersions = { min: 1, max: 1 } as const;
+/**
+ * The versions that this code speaks.
+ *
+ * 2: `typed`.
+ */
+export const protocolVersions = { min: 1, max: 2 } as const;
+export const typedSince = 2;
 
 /** Bytes of a disk that are compared and copied as one. */
 export const blockBytes = 64 * 1024;
@@ -84,6 +89,12 @@ export interface CheckpointBegin {
   readonly position: number;
   /** The host's clock in the guest's ticks: a shadow without a sample goes on from here. */
   readonly ticks: bigint;
+}
+
+/** Behind the beginning of a checkpoint: how many console bytes the machine has been given. Since 2. */
+export interface Typed {
+  readonly kind: 'typed';
+  readonly bytes: number;
 }
 
 export interface CheckpointChunk {
@@ -175,13 +186,16 @@ export type Message =
   | Claimed
   | DivergenceMessage
   | DiskFailed
-  | Ping;
+  | Ping
+  | Typed;
 
 type Kind = Message['kind'];
 type MessageOf<K extends Kind> = Extract<Message, { kind: K }>;
 
 interface Row<K extends Kind> {
   readonly number: number;
+  /** Bytes that the message may take, if it can be many. */
+  room?(message: MessageOf<K>): number;
   encode(writer: ByteWriter, message: MessageOf<K>): void;
   decode(reader: ByteReader): MessageOf<K>;
 }
@@ -240,6 +254,7 @@ const rows: { readonly [K in Kind]: Row<K> } = {
   },
   batch: {
     number: 4,
+    room: ({ entries }) => entries.length + 32,
     encode: (writer, message) => {
       writer.varint(message.firstPosition).varint(message.releasedPosition).raw(message.entries);
     },
@@ -274,6 +289,7 @@ const rows: { readonly [K in Kind]: Row<K> } = {
   },
   'checkpoint-chunk': {
     number: 7,
+    room: ({ bytes }) => bytes.length + 32,
     encode: (writer, message) => writer.raw(message.bytes),
     decode: (reader) => ({ kind: 'checkpoint-chunk', bytes: reader.raw(reader.remaining) }),
   },
@@ -369,6 +385,11 @@ const rows: { readonly [K in Kind]: Row<K> } = {
     encode: () => {},
     decode: () => ({ kind: 'ping' }),
   },
+  typed: {
+    number: 19,
+    encode: (writer, message) => writer.varint(message.bytes),
+    decode: (reader) => ({ kind: 'typed', bytes: reader.varint() }),
+  },
 };
 
 /** A short list: each item takes at least a byte, so a lying length fails before it costs anything. */
@@ -386,10 +407,10 @@ for (const row of Object.values(rows) as Row<Kind>[]) {
 
 export function encodeMessage(message: Message): Uint8Array {
   const row = rows[message.kind] as Row<Kind>;
-  const writer = new ByteWriter(128);
+  const writer = new ByteWriter(row.room?.(message) ?? 128);
   writer.u8(row.number);
   row.encode(writer, message);
-  return writer.finish();
+  return writer.close();
 }
 
 export function decodeMessage(bytes: Uint8Array): Message {

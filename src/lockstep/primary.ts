@@ -18,10 +18,11 @@ import { Membership } from './membership.ts';
 import { OutputGate } from './output-gate.ts';
 import type { Channel, DiskCompletion, DiskOrigin, Link, Micros, Ports } from './ports.ts';
 import { type Guarded, Protection } from './protection.ts';
-import { Recorder } from './recorder.ts';
+import { type Batch, Recorder } from './recorder.ts';
 import { SliceLength } from './slices.ts';
 import type { Ended, FtStatus } from './status.ts';
 import { timing } from './timing.ts';
+import { TypedBytes } from './typed-bytes.ts';
 
 const never = Number.POSITIVE_INFINITY;
 /** Frames that wait for the machine; a network card's ring is not longer. */
@@ -46,6 +47,8 @@ export interface Inheritance {
   readonly membership: Membership;
   readonly inputs: readonly Input[];
   readonly nextCopyRequest: number;
+  /** Console bytes that the machine has been given; undefined: nobody knows. */
+  readonly typed: number | undefined;
 }
 
 export class Primary implements Guarded {
@@ -53,12 +56,15 @@ export class Primary implements Guarded {
   readonly recorder: Recorder;
   readonly gate: OutputGate;
   readonly protection: Protection;
+  /** A whole snapshot of the machine is on its way into a recording. */
+  isCopied = false;
   readonly #ports: Ports;
   readonly #disks: readonly DiskShape[];
   readonly #hostClock: HostClock;
   readonly #ledger: DiskLedger;
   readonly #slices = new SliceLength();
   readonly #flow = new FlowControl();
+  readonly #typed: TypedBytes | undefined;
   #inputs: Input[] = [];
   #framesWaiting = 0;
   /** Ends of requests that failed here; the guest hears of them only if nobody else can serve it. */
@@ -69,6 +75,8 @@ export class Primary implements Guarded {
   readonly #lease: Lease | undefined;
   /** What may leave when the lease is renewed, in order. */
   #withheld: Output[] = [];
+  /** Who takes every batch of the log. */
+  #recording: Ports['recording'];
   /** undefined: it has never held one. */
   #leaseHeld: boolean | undefined;
 
@@ -84,11 +92,14 @@ export class Primary implements Guarded {
   ) {
     this.machine = machine;
     this.recorder = new Recorder(machine, nextPosition);
-    this.recorder.listening = ports.recording !== undefined;
+    this.#recording = ports.recording;
+    this.recorder.listening = this.#recording !== undefined;
     this.gate = inheritance?.gate ?? new OutputGate(nextPosition - 1);
     this.#ports = ports;
     this.#disks = options.disks;
     this.#hostClock = clock;
+    const typed = inheritance === undefined ? 0 : inheritance.typed;
+    this.#typed = typed === undefined ? undefined : new TypedBytes(typed);
     this.#ledger = inheritance?.ledger ?? new DiskLedger(ports.disks);
     const membership = inheritance?.membership ?? membershipOf(options, ports, record);
     const { vm, configuration, disks } = options;
@@ -150,8 +161,20 @@ export class Primary implements Guarded {
     this.#inputs.push({ kind: 'frame', port, frame });
   }
 
-  console(bytes: Uint8Array): void {
-    this.#inputs.push({ kind: 'console', bytes });
+  /** @param at the place of the first byte in all that is typed, where whoever types counts */
+  console(bytes: Uint8Array, at?: number): void {
+    const fresh = this.#typed?.take(bytes, at) ?? bytes;
+    if (fresh.length > 0) this.#inputs.push({ kind: 'console', bytes: fresh });
+  }
+
+  /** Console bytes in the log, as a shadow must know them that begins here. */
+  get typedBytes(): number | undefined {
+    return this.#typed?.recorded;
+  }
+
+  /** How many console bytes no failover loses any more; undefined: they are not counted. */
+  get typedSafely(): number | undefined {
+    return this.#typed?.safe(this.gate);
   }
 
   control(action: 'power-button' | 'reset' | 'power-off'): void {
@@ -187,6 +210,9 @@ export class Primary implements Guarded {
 
   #record(input: Input): void {
     this.#stop = 'budget';
+    if (input.kind === 'console') {
+      this.#typed?.record(input.bytes.length, this.recorder.nextPosition);
+    }
     if (input.kind !== 'disk') return this.recorder.input(input, false);
     const { disk, request } = input;
     this.#ledger.applied(disk, request);
@@ -197,7 +223,7 @@ export class Primary implements Guarded {
   }
 
   #carriesData(disk: number, request: number): boolean {
-    if (this.#disks[disk]?.shared !== false || this.#ports.recording !== undefined) return true;
+    if (this.#disks[disk]?.shared !== false || this.#recording !== undefined) return true;
     return this.protection.session?.carries(disk, request) === true;
   }
 
@@ -312,16 +338,28 @@ export class Primary implements Guarded {
   }
 
   flush(now: Micros): number {
-    if (this.recorder.listening && this.#fingerprintDue(now)) {
-      this.#fingerprint = { at: now, count: this.machine.count };
-      this.recorder.note({ kind: 'fingerprint', value: this.machine.fingerprint() });
-    }
+    if (this.recorder.listening && this.#fingerprintDue(now)) this.#noteFingerprint(now);
     const position = this.#progress(now);
     this.#sendBatch(now);
-    if (this.protection.session === undefined && this.#ports.recording === undefined) {
+    if (this.protection.session === undefined && this.#recording === undefined) {
       this.recorder.listening = false;
     }
     return position;
+  }
+
+  /**
+   * Between two steps: every entry from the next one on goes there, too, and completions of reads
+   * carry their data; undefined: no more. Entries before it are not repeated.
+   */
+  record(recording: Ports['recording']): void {
+    const now = this.#ports.clock.now();
+    if (this.#recording !== undefined && this.machine.count > this.#fingerprint.count) {
+      // Whoever listens no more has the machine's fingerprint at its end.
+      this.#noteFingerprint(now);
+    }
+    this.#sendBatch(now);
+    this.#recording = recording;
+    if (recording !== undefined) this.recorder.listening = true;
   }
 
   /** Between two steps: a place in the log of which the host takes a snapshot. @returns its position */
@@ -343,7 +381,11 @@ export class Primary implements Guarded {
     const batch = this.recorder.take();
     if (batch === undefined) return;
     this.protection.send(batch, this.#flow.work, now);
-    this.#ports.recording?.(batch.firstPosition, batch.entries);
+    this.recorded(batch);
+  }
+
+  recorded({ firstPosition, entries }: Batch): void {
+    this.#recording?.(firstPosition, entries);
   }
 
   /**
@@ -351,12 +393,17 @@ export class Primary implements Guarded {
    * that it ever wrote to hash, and the machine stands still meanwhile. Copying does it in passing.
    */
   #fingerprintDue(now: Micros): boolean {
-    if (this.protection.session?.copying === true) return false;
+    if (this.protection.session?.copying === true || this.isCopied) return false;
     const { at, count } = this.#fingerprint;
     // A recording ends with one, however short it is.
-    const last = this.#stop === 'off' && this.#ports.recording !== undefined;
+    const last = this.#stop === 'off' && this.#recording !== undefined;
     if (last && this.machine.count > count) return true;
     return now - at >= timing.fingerprintMicros && this.machine.count > count;
+  }
+
+  #noteFingerprint(now: Micros): void {
+    this.#fingerprint = { at: now, count: this.machine.count };
+    this.recorder.note({ kind: 'fingerprint', value: this.machine.fingerprint() });
   }
 
   hostTicks(now: Micros): Ticks {

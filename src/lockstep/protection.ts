@@ -21,7 +21,7 @@ import { type Member, type Reply, sameMember, type VmRecord } from './arbiter.ts
 import type { DiskShape } from './disk-ledger.ts';
 import { type Greeting, judge, refuse } from './greeting.ts';
 import type { Membership, Settled } from './membership.ts';
-import { decodeMessage, encodeMessage } from './messages.ts';
+import { decodeMessage, encodeMessage, typedSince } from './messages.ts';
 import type { OutputGate } from './output-gate.ts';
 import type { Channel, DiskCompletion, Link, Micros, Ports } from './ports.ts';
 import type { Batch, Recorder } from './recorder.ts';
@@ -48,7 +48,11 @@ export interface Guarded {
   /** Records progress now. @returns its position */
   flush(now: Micros): number;
   emit(outputs: readonly Output[]): void;
+  /** A batch of the log, for whoever records it. */
+  recorded(batch: Batch): void;
   hostTicks(now: Micros): Ticks;
+  /** Console bytes in the log; undefined: nobody knows. */
+  readonly typedBytes: number | undefined;
   /** No request is under way on a disk that the other copy would write, too. */
   sharedDisksQuiet(): boolean;
 }
@@ -180,17 +184,18 @@ export class Protection {
     if (hello.received !== undefined)
       return refuse(link, { code: 'stale', text: 'start with a checkpoint' });
     link.send(encodeMessage({ ...welcome, resumed: false }));
-    this.#start(link, member, now);
+    this.#start(link, member, version, now);
   }
 
   /** The checkpoint at a logged position; the log goes on beside it. */
-  #start(link: Link, member: Member, now: Micros): void {
+  #start(link: Link, member: Member, version: number, now: Micros): void {
     const { recorder, machine } = this.#guarded;
     this.#guarded.flush(now);
     const position = recorder.note({ kind: 'checkpoint', id: recorder.nextPosition });
     const taken = recorder.take();
-    if (taken !== undefined) this.#ports.recording?.(taken.firstPosition, taken.entries);
+    if (taken !== undefined) this.#guarded.recorded(taken);
     recorder.listening = true;
+    const typed = version >= typedSince ? this.#guarded.typedBytes : undefined;
     const session = new ShadowSession(
       link,
       member,
@@ -200,6 +205,7 @@ export class Protection {
       this.#ports,
       this.#disks,
       this.#nextCopyRequest,
+      typed,
     );
     this.#session = session;
     this.#phase = 'starting';
@@ -582,6 +588,7 @@ export class Protection {
       shadow: this.#session?.member,
       lagMicros: this.lag,
       logBytesSent: this.#session?.sender.bytesSent ?? 0,
+      logRoundTripMicros: this.#session?.sender.roundTripMicros,
       heldOutputs: this.#guarded.gate.length,
       gateDelays: this.#guarded.gate.delays.summary(this.#now()),
       arbiterSilentMicros: this.#membership?.silentFor(this.#now()),

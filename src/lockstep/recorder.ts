@@ -36,13 +36,17 @@ export class RecentEntries {
   }
 }
 
+/** Entries of one batch for which there is always room. */
+const keptBytesMax = 1 << 18;
+
 export class Recorder {
   readonly #machine: Machine;
   readonly recent = new RecentEntries();
   /** Somebody wants the log: a shadow or a recording. */
   listening = false;
   #nextPosition: number;
-  #writer = new ByteWriter(4096);
+  /** Kept from batch to batch, since memory that is given up for each keeps the host collecting. */
+  #writer = new ByteWriter(keptBytesMax);
   #firstPosition: number;
   #previousCount = 0n;
   #pending = 0;
@@ -98,7 +102,8 @@ export class Recorder {
     const lastPosition = this.#nextPosition - 1;
     assert(lastPosition - firstPosition + 1 === this.#pending, 'a batch with a hole');
     const entries = this.#writer.finish();
-    this.#writer = new ByteWriter(4096);
+    if (entries.length > keptBytesMax) this.#writer = new ByteWriter(keptBytesMax);
+    else this.#writer.clear();
     this.#pending = 0;
     return { firstPosition, lastPosition, entries };
   }

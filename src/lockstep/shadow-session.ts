@@ -57,6 +57,7 @@ export class ShadowSession {
     ports: Ports,
     disks: readonly DiskShape[],
     firstCopyRequest: number,
+    typed: number | undefined,
   ) {
     this.member = member;
     this.#link = link;
@@ -66,6 +67,7 @@ export class ShadowSession {
     this.#source = new ReplicaSource(ports.disks, disks, ports.blockHash, firstCopyRequest);
     this.#checkpoint = machine.checkpoint();
     this.#send({ kind: 'checkpoint-begin', position, ticks });
+    if (typed !== undefined) this.#send({ kind: 'typed', bytes: typed });
     this.sender.resume(link, position, position, this.#heardAt);
   }
 
@@ -98,7 +100,7 @@ export class ShadowSession {
     this.#doubted = false;
     switch (message.kind) {
       case 'ack':
-        return this.sender.acknowledged(message);
+        return this.sender.acknowledged(message, now);
       case 'ping':
         return;
       case 'checkpoint-ack':

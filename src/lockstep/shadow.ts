@@ -79,6 +79,8 @@ export class Shadow {
   #replayer: Replayer | undefined;
   #gate = new OutputGate(0);
   #entropyOwed: number[] = [];
+  /** Console bytes that the machine has been given; undefined: the primary does not count them. */
+  #typed: number | undefined;
   #clock: { ticks: Ticks; at: Micros } = { ticks: 0n, at: 0 };
   #link: Link | undefined;
   #primary: Member | undefined;
@@ -177,6 +179,9 @@ export class Shadow {
   #passed({ position, event }: Advance & { kind: 'entry' }): void {
     if (event.kind === 'progress') this.#gate.seal(position);
     else if (event.kind === 'entropy') this.#entropyOwed.shift();
+    else if (event.kind === 'console' && this.#typed !== undefined) {
+      this.#typed += event.bytes.length;
+    }
   }
 
   #stoppedAt(advance: Exclude<Advance, { kind: 'entry' }>): boolean {
@@ -307,6 +312,10 @@ export class Shadow {
         this.#restore = this.#maker.restore();
         this.#log = new LogReceiver(message.position);
         this.#clock = { ticks: message.ticks, at: this.#watch.heardAt };
+        return;
+      case 'typed':
+        if (this.#phase !== 'restoring') throw new MalformedBytes('a count of keys in between');
+        this.#typed = message.bytes;
         return;
       case 'checkpoint-chunk':
         if (this.#restore === undefined) throw new MalformedBytes('a chunk in between');
@@ -525,6 +534,7 @@ export class Shadow {
       entropyOwed: this.#entropyOwed,
       nextCopyRequest: this.#target.nextRequest,
       lost: this.#lost!,
+      typed: this.#typed,
     };
     this.primary = goLive(this.#options, this.#ports, estate, now);
     this.#send({ kind: 'claimed', generation: this.#membership.record.generation });

@@ -35,6 +35,8 @@ export interface FtStatus {
   readonly shadow: { readonly host: string; readonly process: string } | undefined;
   readonly lagMicros: Micros;
   readonly logBytesSent: number;
+  /** The least lately from a batch of the log to its acknowledgement; undefined: not known. */
+  readonly logRoundTripMicros: Micros | undefined;
   readonly heldOutputs: number;
   /** How long outputs were held lately; undefined where none were. */
   readonly gateDelays: DelaySummary | undefined;

@@ -70,7 +70,7 @@ export const run = {
 
 /** Bits of `run.stopRequest`. */
 export const stopReason = {
-  /** A device register was accessed, or a timer comparator written: deadlines may have moved. */
+  /** Deadlines may have moved, or the machine's power is concerned. */
   event: 1,
   /** The hart waits for an interrupt. */
   wait: 2,

@@ -76,7 +76,7 @@ export class RamDelta {
       this.#preserved.delete(page);
       this.#left.delete(page);
     }
-    return chunk.finish();
+    return chunk.close();
   }
 
   cancel(): void {

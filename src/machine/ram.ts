@@ -326,7 +326,7 @@ export class RamCheckpoint {
       this.#unflag(page);
     }
     if (this.#cursor >= this.#layout.ramPages) this.#all.delete(this);
-    return chunk.finish();
+    return chunk.close();
   }
 
   cancel(): void {

@@ -20,7 +20,7 @@ function parts(words: readonly number[], makeEngine: EngineMaker = makeWasmEngin
     version: 1,
     hartCount: 1,
     ramBytes: 1 << 20,
-    bootImages: [{ address: BigInt(ramBase), bytes }],
+    bootImages: () => [{ address: BigInt(ramBase), bytes }],
     entry: BigInt(ramBase),
     deviceTree: 0n,
     firmware: 'image',
@@ -129,7 +129,7 @@ test('a checkpoint reads a bounded stretch of zeros at a time, and all that lies
   const made = {
     ...parts([assemble('jal')]),
     ramBytes,
-    bootImages: [
+    bootImages: () => [
       { address: BigInt(ramBase + 4096), bytes: zeros },
       { address: BigInt(last), bytes: Uint8Array.of(7) },
     ],
@@ -219,7 +219,7 @@ test('behind a checkpoint a fingerprint hashes only what was stored since, on bo
   const plain = parts(words, counting);
   const made = {
     ...plain,
-    bootImages: [{ address: BigInt(ramBase), bytes }, ...plain.bootImages],
+    bootImages: () => [{ address: BigInt(ramBase), bytes }, ...plain.bootImages()],
   };
   const [machine, alone] = [new RiscvMachine(made), new RiscvMachine(made)];
   for (const one of [machine, alone]) one.run(20n);

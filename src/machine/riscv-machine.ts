@@ -62,7 +62,7 @@ export interface MachineParts {
   readonly hartCount: number;
   readonly ramBytes: number;
   /** Loaded into RAM at power-on and at reset, in this order. */
-  readonly bootImages: readonly BootImage[];
+  readonly bootImages: () => readonly BootImage[];
   readonly entry: bigint;
   /** What the first hart finds in a1: the device tree. */
   readonly deviceTree: bigint;
@@ -118,6 +118,9 @@ export class RiscvMachine implements Machine {
   #outputs: Output[] = [];
   /** Where the next timer fires, while nothing changes; derived. */
   #nextTimer: bigint | undefined;
+  /** Since then: a comparator may have been written; and the device's deadline at that time. */
+  #deadlineMoved = false;
+  #deviceWake: Ticks | undefined;
   /** While the engine runs: the count at which its present run would end. */
   #runEnd: bigint | undefined;
   readonly #traps: DebugTraps;
@@ -128,12 +131,20 @@ export class RiscvMachine implements Machine {
   readonly inspection: Inspection;
 
   /** @param images what RAM holds at first; a restore brings its own, and a reset loads them all */
-  constructor(parts: MachineParts, images: readonly BootImage[] = parts.bootImages) {
+  constructor(parts: MachineParts, images: readonly BootImage[] = parts.bootImages()) {
     this.#parts = parts;
     const layout = layoutFor(parts.ramBytes);
     this.#engine = parts.makeEngine(layout, {
-      deviceLoad: (physical, bytes) => this.#peripherals.read(physical, bytes),
-      deviceStore: (physical, bytes, value) => this.#peripherals.write(physical, bytes, value),
+      deviceLoad: (physical, bytes) => {
+        const value = this.#peripherals.read(physical, bytes);
+        this.#accessed();
+        return value;
+      },
+      deviceStore: (physical, bytes, value) => {
+        const done = this.#peripherals.write(physical, bytes, value);
+        this.#accessed();
+        return done;
+      },
       preservePage: (page) => this.#ram.preserve(page),
       breakpointHere: () => {
         const { hart: index, pc } = this.position;
@@ -158,7 +169,7 @@ export class RiscvMachine implements Machine {
         view: (address, length) => this.#ram.view(address, length),
         write: (address, bytes) => this.#deviceWrites(address, bytes),
       },
-      lines: this.#harts,
+      lines: this.#lines(),
       now: () => this.#clock.timeAt(this.#countNow()),
       emit: (output) => this.#emit(output),
     });
@@ -285,6 +296,33 @@ export class RiscvMachine implements Machine {
     if (this.#resetWanted) this.#reset();
   }
 
+  /** What harts are to devices. */
+  #lines(): HartLines {
+    const harts = this.#harts;
+    return {
+      hartCount: harts.hartCount,
+      setMachineSoftware: (index, level) => harts.setMachineSoftware(index, level),
+      setExternal: (index, mode, level) => harts.setExternal(index, mode, level),
+      machineTimeCompare: (index) => harts.machineTimeCompare(index),
+      setMachineTimeCompare: (index, value) => {
+        harts.setMachineTimeCompare(index, value);
+        this.#deadlineMoved = true;
+      },
+    };
+  }
+
+  /**
+   * A hart has accessed a device. The engine looks at interrupts by itself; the run ends behind the
+   * instruction only if a deadline may have moved, or the machine's power is concerned.
+   */
+  #accessed(): void {
+    const wake = this.#peripherals.wakeTime();
+    const moved = this.#deadlineMoved || wake !== this.#deviceWake;
+    if (!moved && !this.#resetWanted && this.#power === 'on') return;
+    const stop = this.#view.getUint32(run.stopRequest.at, true);
+    this.#view.setUint32(run.stopRequest.at, stop | stopReason.event, true);
+  }
+
   // --- Turns
 
   /** Makes sure that a hart that can run is in its place. @returns false if every hart waits */
@@ -364,6 +402,8 @@ export class RiscvMachine implements Machine {
     }
     const device = this.#peripherals.wakeTime();
     if (device !== undefined && device <= now) this.#peripherals.tick();
+    this.#deadlineMoved = false;
+    this.#deviceWake = this.#peripherals.wakeTime();
     const wake = this.wakeTime;
     this.#nextTimer = wake === undefined ? undefined : this.#clock.countAt(wake);
     if (this.#nextTimer !== undefined && this.#nextTimer <= this.#count) {
@@ -446,10 +486,11 @@ export class RiscvMachine implements Machine {
   // --- Power
 
   #reset(): void {
+    const images = this.#parts.bootImages();
     this.#resetWanted = false;
     this.#ram.clear();
     this.#peripherals.reset();
-    this.#boot(this.#parts.bootImages);
+    this.#boot(images);
   }
 
   #boot(images: readonly BootImage[]): void {

@@ -69,6 +69,28 @@ class Cluster {
   }
 }
 
+test('a ping tells the round trip; the least of the last seconds counts', () => {
+  const cluster = new Cluster();
+  cluster.settle();
+  const trunk = cluster.sessions[0]![1]!;
+  const trip = (microseconds: number): number | undefined => {
+    trunk.ping(cluster.now);
+    cluster.now += microseconds;
+    cluster.settle();
+    return trunk.roundTripUs;
+  };
+  assert.equal(trunk.roundTripUs, undefined);
+  assert.equal(trip(300), 300);
+  assert.equal(trip(900), 300);
+  cluster.now += 20_000_000;
+  assert.equal(trip(700), 700, 'the former way is no more');
+  trunk.ping(cluster.now);
+  trunk.ping(cluster.now + 50);
+  cluster.now += 150;
+  cluster.settle();
+  assert.equal(trunk.roundTripUs, 100, 'only the answer to the newest counts');
+});
+
 test('a stream through the gateway goes on when its guest goes live elsewhere', () => {
   const cluster = new Cluster();
   const ip = emptyIpv4Header();

@@ -12,6 +12,7 @@
  */
 import { MalformedBytes } from '../base/bytes.ts';
 import { UmbraError } from '../base/errors.ts';
+import { RecentLeast } from '../base/recent-least.ts';
 import { FrameBatch, FrameDecoder } from './framing.ts';
 import type { Port, PortGeneration, Switch, VmNumber } from './switch.ts';
 import {
@@ -32,6 +33,9 @@ export interface TrunkOptions {
   readonly announced?: (announcement: TrunkAnnouncement) => void;
 }
 
+/** Microseconds, as all times here. */
+const ROUND_TRIP_WINDOW_US = 5_000_000;
+
 export class TrunkSession {
   /** What waits to be written. The host takes it when the stream can take more; it drops beyond. */
   readonly batch: FrameBatch;
@@ -42,6 +46,9 @@ export class TrunkSession {
   #greeted = false;
   #heardAt: number;
   #pings = 0;
+  /** When the newest ping was made; the answer to an older one is not measured. */
+  #pingedAt = 0;
+  readonly #roundTrips = new RecentLeast(ROUND_TRIP_WINDOW_US);
 
   constructor(local: Switch, options: TrunkOptions, now: number, batchBytesMax?: number) {
     this.#switch = local;
@@ -67,6 +74,11 @@ export class TrunkSession {
   /** When the peer was last heard; the host ends a trunk that is silent despite pings. */
   get heardAt(): number {
     return this.#heardAt;
+  }
+
+  /** The least lately from a ping to its pong, in microseconds; undefined before the first. */
+  get roundTripUs(): number | undefined {
+    return this.#roundTrips.value;
   }
 
   /** A chunk of the stream, cut anywhere. */
@@ -105,6 +117,7 @@ export class TrunkSession {
         this.batch.addAlways(encodeTrunkMessage({ kind: 'pong', number: message.number }));
         break;
       case 'pong':
+        if (message.number === this.#pings - 1) this.#roundTrips.add(now - this.#pingedAt, now);
         break;
     }
   }
@@ -126,7 +139,8 @@ export class TrunkSession {
     this.batch.addAlways(encodeTrunkMessage({ kind: 'announcement', vm, generation, addresses }));
   }
 
-  ping(): void {
+  ping(now: number): void {
+    this.#pingedAt = now;
     this.batch.addAlways(encodeTrunkMessage({ kind: 'ping', number: this.#pings++ }));
   }
 

@@ -87,16 +87,16 @@ export function encodeTrunkMessage(message: TrunkMessage): Uint8Array {
   const writer = new ByteWriter().u8(KIND[message.kind]);
   switch (message.kind) {
     case 'hello':
-      return writer.u32(MAGIC).varint(TRUNK_VERSION).text(message.name).finish();
+      return writer.u32(MAGIC).varint(TRUNK_VERSION).text(message.name).close();
     case 'frame':
-      return writer.u32(message.vm).u64(BigInt(message.generation)).raw(message.frame).finish();
+      return writer.u32(message.vm).u64(BigInt(message.generation)).raw(message.frame).close();
     case 'announcement':
       writer.u32(message.vm).u64(BigInt(message.generation));
       writeAddresses(writer, message.addresses);
-      return writer.finish();
+      return writer.close();
     case 'ping':
     case 'pong':
-      return writer.varint(message.number).finish();
+      return writer.varint(message.number).close();
   }
 }
 

@@ -4,12 +4,10 @@ import { describe, test } from 'node:test';
 import { ConsolePlace } from '../../src/api/console-messages.ts';
 import { endpoints } from '../../src/api/endpoints.ts';
 import type { LiveChanges, LiveState } from '../../src/api/live.ts';
-
 import { type Measured, measuredNames } from '../../src/api/measurements.ts';
 import type { SessionView } from '../../src/api/people.ts';
 import { UmbraError } from '../../src/api/problems.ts';
-
-import type { EventView, FtStatusView, HostView, VmView } from '../../src/api/views.ts';
+import type { EventView, VmView } from '../../src/api/views.ts';
 import { EventLog } from '../../src/console/live/events.ts';
 import { healthOf } from '../../src/console/live/health.ts';
 import { LiveStore } from '../../src/console/live/store.ts';
@@ -23,30 +21,7 @@ import { ifPrimaryWereLost } from '../../src/console/pages/vm/tabs/fault-toleran
 import { fieldErrors } from '../../src/console/parts/field-errors.ts';
 import { bytes, count, duration } from '../../src/console/parts/units.ts';
 import { Session } from '../../src/console/session/session.ts';
-
-const ft = (changes: Partial<FtStatusView> = {}): FtStatusView => ({
-  ...{ vm: 'web', state: 'running', reason: null, generation: 2 },
-  primary: { host: 'a', pid: 1 },
-  shadow: { host: 'b', pid: 2, lagMs: 0 },
-  ...{ logMbitPerSecond: null, shadowCpuPercent: null, shadowMemoryBytes: null },
-  ...{ logBytesSent: 0, fingerprintsCompared: 0, divergences: 0 },
-  ...changes,
-});
-
-const ha = { restart: true, priority: 'medium', state: 'on', watchdogSeconds: null } as const;
-
-const vm = (id: string, changes: Partial<VmView> = {}): VmView => ({
-  ...{ id, name: id, number: 1, version: 1, state: 'poweredOn', image: 'tiny', imageDigest: '' },
-  ...{ cpus: 1, memoryBytes: 2 ** 27, mac: '', disks: [], host: 'a', ports: [], obstacle: null },
-  ...{ migration: null, ft: ft(), datastore: null, ha, ...changes },
-});
-
-const host = (name: string, changes: Partial<HostView> = {}): HostView => ({
-  ...{ id: name, name, kind: 'host', state: 'connected', pid: 1, vmPids: [], addresses: [] },
-  ...{ cpus: 4, memoryBytes: 2 ** 32, memoryFreeBytes: 2 ** 31, version: '1', maintenance: null },
-  datastores: [],
-  ...changes,
-});
+import { ft, host, vm } from './views.fixture.ts';
 
 const nothingKept = {} as Record<Measured, (number | null)[]>;
 const nothing = { hosts: [], vms: [], alarms: [], tasks: [], vmFigures: [], hostFigures: [] };
@@ -99,9 +74,16 @@ describe('the live store', () => {
     const stop = store.watch('vmFigures/a', () => told++);
     const figures = {
       ...{ vm: 'a', primary: null, shadow: null, lagMs: 3, logMbitPerSecond: 1, logBytesSent: 1 },
+      logRoundTripMs: 0.3,
       ...{ receivedMbitPerSecond: null, sentMbitPerSecond: null },
       ...{ readBytesPerSecond: null, writtenBytesPerSecond: null },
-      ...{ gate: null, fingerprintsCompared: 1, lastFingerprint: null, divergences: 0 },
+      ...{
+        gate: null,
+        recordings: [],
+        fingerprintsCompared: 1,
+        lastFingerprint: null,
+        divergences: 0,
+      },
     };
     store.apply(changes({ vmFigures: [figures] }));
     stop();
@@ -198,6 +180,7 @@ test('role changes tell their cause and cost as the copies told them, and no gue
     at('ft-primary-failover', { generation: 3 }),
     at('ft-went-live', { generation: 3, cause: 'handed-over', detectionMs: 0, interruptionMs: 12 }),
     at('ft-shadow-lost', { generation: 4, cause: 'restart' }),
+    at('ft-need-shadow', { reason: 'userAction' }),
     at('ft-went-live', {
       ...{ generation: 5, cause: 'silent', detectionMs: 700, interruptionMs: 731, resent: 2 },
     }),
@@ -212,6 +195,7 @@ test('role changes tell their cause and cost as the copies told them, and no gue
       ['protected', undefined, ''],
       ['failover', 'by a test failover', 'interrupted for 12.0 ms'],
       ['lost', 'a restart of the shadow was asked for', ''],
+      ['needed', undefined, ''],
       [
         ...['failover', 'the primary was silent'],
         'interrupted for 731 ms, noticed in 700 ms, 2 outputs sent again',

@@ -51,9 +51,16 @@ interface Host {
   socket: HostSocket;
 }
 
+interface SyntheticVm {
+  readonly name: string;
+  readonly isOff: boolean;
+  readonly hasDisks: boolean;
+}
+
 export class SyntheticCluster {
   readonly center: InProcessCenter;
   readonly hosts: Host[] = [];
+  readonly vms: SyntheticVm[] = [];
   readonly #timer: NodeJS.Timeout;
   #seconds = 0;
 
@@ -106,6 +113,7 @@ export class SyntheticCluster {
     const primary = this.hosts[at % this.hosts.length]!;
     const shadow = this.hosts[(at * 7 + 1 + (at % 3)) % this.hosts.length]!;
     const hasShadow = !isOff && !isBare && !isDegraded && shadow !== primary;
+    this.vms.push({ name, isOff, hasDisks: at % 2 === 0 });
     const member = (host: Host) => ({ host: host.id, process: `${host.id}-${id}` });
     this.#cluster.inventory.putVm({
       spec: {
@@ -149,6 +157,11 @@ export class SyntheticCluster {
         ...{ version: '0.1.0', trunkAddress: '10.0.0.1', trunkPort: 1, logAddress: '10.1.0.1' },
         ...{ cpus: 32, memoryBytes: 128 * gibibyte, vms: [...host.copies.values()] },
       });
+      const others = this.hosts.filter((other) => other !== host);
+      host.socket.say({
+        ...{ kind: 'status', vms: [] },
+        trunks: others.map(({ id: peer }) => ({ peer, roundTripMs: tripOf(host.id, peer) })),
+      });
     }
   }
 
@@ -175,6 +188,10 @@ export class SyntheticCluster {
   }
 }
 
+/** The same from both ends; such as 0.17. */
+const tripOf = (one: string, other: string): number =>
+  0.12 + ((Number(one.slice(5)) + Number(other.slice(5))) % 7) / 50;
+
 const macOf = (at: number): string =>
   `52:54:00:00:${[at >> 8, at & 255].map((byte) => byte.toString(16).padStart(2, '0')).join(':')}`;
 
@@ -182,6 +199,7 @@ function status(vm: string, host: string, role: 'live' | 'shadow', isPair: boole
   return {
     ...{ vm, pid: 1000, process: `${host}-${vm}`, role, count: '1430000000', epoch: 1 },
     ...{ generation: 2, logAddress: '10.1.0.1', logPort: 1, lagMs: 4, logBytesSent: 1_000_000 },
+    ...(role === 'live' && isPair && { logRoundTripMs: 0.24 }),
     ...{ ftState: isPair ? 'running' : 'needShadow', fingerprintsCompared: 40, divergences: 0 },
     ...(role === 'live' && isPair && { gate: { medianMs: 0.31, p99Ms: 1.2, held: 0 } }),
     ...(role === 'shadow' && { lastFingerprint: { position: 5100, count: '1420000000' } }),

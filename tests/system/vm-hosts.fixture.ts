@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer as createHttps, type Server as HttpsServer } from 'node:https';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
@@ -237,9 +238,12 @@ export class TestHosts {
     this.a = new TestHost('a', folder.path, credentials[1]!);
     this.b = new TestHost('b', folder.path, credentials[2]!);
     mkdirSync(this.#image);
-    writeFileSync(join(this.#image, 'Image'), vmGuestKernel(whole));
-    writeFileSync(join(this.#image, 'initrd'), new Uint8Array(16));
-    const image = { kernel: { path: 'Image' }, initrd: { path: 'initrd' }, append: '' };
+    const file = (path: string, bytes: Uint8Array) => {
+      writeFileSync(join(this.#image, path), bytes);
+      return { path, sha256: createHash('sha256').update(bytes).digest('hex') };
+    };
+    const kernel = file('Image', vmGuestKernel(whole));
+    const image = { kernel, initrd: file('initrd', new Uint8Array(16)), append: '' };
     writeFileSync(join(this.#image, 'image.json'), JSON.stringify(image));
     this.spec = {
       id: 'vm-1',

@@ -49,6 +49,17 @@ export function useVmFigures(id: string): VmFigures | undefined {
   return useTopic(`vmFigures/${id}`, () => store.vmFigures(id));
 }
 
+/** The least of these VMs' log channels, in milliseconds; null: not known. @param ids of VMs */
+export function useLogRoundTrip(ids: readonly string[]): number | null {
+  const { store } = useCluster();
+  return useTopic('beat', () => {
+    const known = ids
+      .map((id) => store.vmFigures(id)?.logRoundTripMs ?? null)
+      .filter((value) => value !== null);
+    return known.length === 0 ? null : Math.min(...known);
+  });
+}
+
 /** @param id of the host */
 export function useHostFigures(id: string): HostFigures | undefined {
   const { store } = useCluster();

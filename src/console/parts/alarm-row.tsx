@@ -1,8 +1,8 @@
-import { Link } from 'wouter';
 import type { AlarmView } from '../../api/lifecycle-views.ts';
 import { useCluster } from '../live/hooks.ts';
 import { Action } from './action.tsx';
-import { Status } from './status.tsx';
+import { Status, type StatusText } from './status.tsx';
+import { Subject } from './subject.tsx';
 import { Time } from './time.tsx';
 import type { Tone } from './tone.ts';
 
@@ -12,16 +12,25 @@ const tones: Readonly<Record<AlarmView['severity'], Tone>> = {
   gray: 'unknown',
 };
 
+const words: Readonly<Record<AlarmView['severity'], string>> = {
+  red: 'Red',
+  yellow: 'Yellow',
+  gray: 'Unknown',
+};
+
+export const alarmStatus = ({ severity }: Pick<AlarmView, 'severity'>): StatusText => ({
+  tone: tones[severity],
+  text: words[severity],
+});
+
 export function AlarmRow({ alarm }: { readonly alarm: AlarmView }) {
   const { client } = useCluster();
-  const { id, severity, text, vm, host, since, acknowledged } = alarm;
+  const { id, text, vm, host, since, acknowledged } = alarm;
   return (
     <li>
-      <Status tone={tones[severity]} text={severity} />
-      <span className="u-grow">
-        {text} {vm !== null && <Link href={`/vms/${vm}`}>{vm}</Link>}
-        {vm === null && host !== null && <Link href={`/hosts/${host}`}>{host}</Link>}
-      </span>
+      <Status {...alarmStatus(alarm)} />
+      <Subject vm={vm} host={host} />
+      <span className="u-grow">{text}</span>
       <Time at={since} />
       {acknowledged === null && (
         <Action

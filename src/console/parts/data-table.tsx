@@ -12,6 +12,7 @@ import {
   type KeyboardEvent,
   type ReactNode,
   useDeferredValue,
+  useLayoutEffect,
   useMemo,
   useRef,
   useState,
@@ -41,15 +42,19 @@ export interface DataTableProps<R> {
   readonly onOpen?: (row: R) => void;
   /** Beside the filter. */
   readonly tools?: ReactNode;
+  /** New rows come at the head, and what somebody looks at stays where it is. */
+  readonly isLog?: boolean;
   /** In place of rows, if there are none at all. */
   readonly empty?: ReactNode;
 }
 
 const rowPx = 36;
+/** Of so many new rows at once the view is kept in its place; more are another list. */
+const freshMax = 500;
 const collator = new Intl.Collator('en', { numeric: true });
 
 export function DataTable<R>(props: DataTableProps<R>) {
-  const { label, rows, rowId, columns, text, noun, onOpen, tools, empty } = props;
+  const { label, rows, rowId, columns, text, noun, onOpen, tools, isLog = false, empty } = props;
   const [filter, setFilter] = useState('');
   const [order, setOrder] = useState<{ key: string; isDown: boolean } | undefined>();
   const [current, setCurrent] = useState(0);
@@ -70,6 +75,19 @@ export function DataTable<R>(props: DataTableProps<R>) {
     estimateSize: () => rowPx,
     overscan: 8,
   });
+  const head = isLog && order === undefined && shown[0] ? rowId(shown[0]) : undefined;
+  const lastHead = useRef(head);
+  useLayoutEffect(() => {
+    const before = lastHead.current;
+    lastHead.current = head;
+    const element = scroller.current;
+    if (before === undefined || before === head || !element?.scrollTop) return;
+    const fresh = shown.slice(0, freshMax).findIndex((row) => rowId(row) === before);
+    if (fresh > 0) {
+      element.scrollTop += fresh * rowPx;
+      setCurrent((at) => at + fresh);
+    }
+  }, [head, shown, rowId]);
   const template = columns.map(({ width }) => width).join(' ');
 
   const go = (to: number) => {

@@ -1,6 +1,6 @@
 /** Events as lines: when, what about, what. */
-import { Link } from 'wouter';
 import type { EventView } from '../../api/views.ts';
+import { Subject } from './subject.tsx';
 import { Time } from './time.tsx';
 
 export function EventRows({
@@ -16,18 +16,12 @@ export function EventRows({
       {events.map((event) => (
         <li key={event.sequence} data-tone={eventTone(event)}>
           <Time at={event.time} />
-          {!isOfOne && <Subject data={event.data} />}
+          {!isOfOne && <Subject vm={event.data['vm']} host={event.data['host']} />}
           <span className="u-grow">{event.text}</span>
         </li>
       ))}
     </ul>
   );
-}
-
-function Subject({ data: { vm, host } }: Pick<EventView, 'data'>) {
-  if (typeof vm === 'string') return <Link href={`/vms/${vm}`}>{vm}</Link>;
-  if (typeof host === 'string') return <Link href={`/hosts/${host}`}>{host}</Link>;
-  return <span className="u-dim">cluster</span>;
 }
 
 const bad = new Set([
@@ -36,6 +30,7 @@ const bad = new Set([
 ]);
 const notable = new Set(['ft-primary-failover', 'ft-shadow-lost', 'alarm-raised', 'vm-restarted']);
 
+/** Failures, and what takes a second look. */
 export function eventTone({ kind }: EventView): 'bad' | 'warn' | undefined {
   if (bad.has(kind)) return 'bad';
   return notable.has(kind) ? 'warn' : undefined;

@@ -1,9 +1,18 @@
 /** The frame of all pages: navigation at the side, the cluster's state and the person at the top. */
 import { ActionIcon, Button, Menu, Tooltip, useMantineColorScheme } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { CircleUser, ListTodo, LogOut, Menu as MenuSign, Moon, Sun, SunMoon } from 'lucide-react';
+import {
+  CircleUser,
+  ListTodo,
+  LogOut,
+  Menu as MenuSign,
+  Moon,
+  Sun,
+  SunMoon,
+  UserCog,
+} from 'lucide-react';
 import { Suspense } from 'react';
-import { Route, Switch, useLocation } from 'wouter';
+import { Link, Route, Switch, useLocation } from 'wouter';
 import { mayAct } from '../../api/roles.ts';
 import { useCenter, useCluster, useList, useObserved, useSession } from '../live/hooks.ts';
 import type { LoadedPage } from '../pages/define-page.ts';
@@ -177,6 +186,9 @@ function Person() {
         <Menu.Label>
           {name}, {role}
         </Menu.Label>
+        <Menu.Item component={Link} href="/account" leftSection={<UserCog size={15} aria-hidden />}>
+          Your account
+        </Menu.Item>
         <Menu.Item leftSection={<LogOut size={15} aria-hidden />} onClick={() => link.logout()}>
           Log out
         </Menu.Item>

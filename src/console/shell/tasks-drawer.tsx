@@ -5,9 +5,10 @@ import type { TaskView } from '../../api/tasks.ts';
 import { useCluster, useList, useMissingRole } from '../live/hooks.ts';
 import { useAct } from '../parts/action.tsx';
 import { Empty } from '../parts/empty.tsx';
-import { Status } from '../parts/status.tsx';
+import { Status, type StatusText } from '../parts/status.tsx';
 import { Time } from '../parts/time.tsx';
 import type { Tone } from '../parts/tone.ts';
+import { capital } from '../parts/units.ts';
 
 export const isUnderWay = ({ state }: TaskView): boolean =>
   state === 'queued' || state === 'running';
@@ -25,6 +26,11 @@ export function TasksDrawer({
   const shown = [...tasks].reverse().slice(0, shownMax);
   return (
     <Drawer opened={isOpen} onClose={onClose} position="right" size={400} title="Tasks">
+      <p className="u-panel-head">
+        <Link href="/tasks" onClick={onClose}>
+          All tasks
+        </Link>
+      </p>
       {shown.length === 0 ? (
         <Empty title="No tasks yet">What takes a while, such as a migration, shows here.</Empty>
       ) : (
@@ -37,6 +43,11 @@ export function TasksDrawer({
     </Drawer>
   );
 }
+
+export const taskStatus = ({ kind, state }: Pick<TaskView, 'kind' | 'state'>): StatusText => ({
+  tone: taskTones[state],
+  text: capital(kind),
+});
 
 export const taskTones: Readonly<Record<TaskView['state'], Tone>> = {
   queued: 'off',
@@ -54,7 +65,7 @@ export function Task({ task }: { readonly task: TaskView }) {
   return (
     <li className="u-task">
       <div className="u-task-head">
-        <Status tone={taskTones[state]} text={kind.replaceAll('-', ' ')} title={state} />
+        <Status {...taskStatus(task)} title={state} />
         {vm !== null && <Link href={`/vms/${vm}`}>{vm}</Link>}
         {vm === null && host !== null && <Link href={`/hosts/${host}`}>{host}</Link>}
         <Time at={created} />

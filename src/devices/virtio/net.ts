@@ -47,6 +47,8 @@ export class VirtioNet extends VirtioMmio {
   readonly #transmitQueue: Queue;
   #backlog: Uint8Array[] = [];
   #backlogBytes = 0;
+  /** A frame behind its header, while it is copied into the guest. */
+  readonly #packet = new Uint8Array(headerBytes + frameBytesMax);
 
   constructor(configuration: NetConfiguration, context: DeviceContext) {
     const { mac, port } = configuration;
@@ -127,7 +129,7 @@ export class VirtioNet extends VirtioMmio {
   #receive(frame: Uint8Array): boolean {
     const chains = this.#takeBuffers(headerBytes + frame.length);
     if (chains === undefined) return false;
-    const packet = new Uint8Array(headerBytes + frame.length);
+    const packet = this.#packet.subarray(0, headerBytes + frame.length);
     packet[numBuffersAt] = chains.length & 0xff;
     packet[numBuffersAt + 1] = chains.length >>> 8;
     packet.set(frame, headerBytes);

@@ -52,6 +52,9 @@ export class Queue {
   /** Whether the device wants kicks, and which available index it last told the driver. */
   #wantsKicks = true;
   #kickAt = 0;
+  /** An element of the used ring while it is written, as bytes and as fields. */
+  readonly #usedElementBytes = new Uint8Array(usedElementBytes);
+  readonly #usedElement = new DataView(this.#usedElementBytes.buffer);
 
   constructor(sizeMax: number, owner: QueueOwner) {
     this.sizeMax = sizeMax;
@@ -124,11 +127,10 @@ export class Queue {
   push(head: number, written: number): void {
     if (!this.#ready) return;
     const slot = this.#nextUsed & (this.size - 1);
-    const element = new Uint8Array(usedElementBytes);
-    const fields = new DataView(element.buffer);
-    fields.setUint32(0, head, true);
-    fields.setUint32(4, written, true);
-    this.#write(this.deviceArea + BigInt(4 + usedElementBytes * slot), element);
+    const element = this.#usedElement;
+    element.setUint32(0, head, true);
+    element.setUint32(4, written, true);
+    this.#write(this.deviceArea + BigInt(4 + usedElementBytes * slot), this.#usedElementBytes);
     this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
     this.#writeU16(this.deviceArea + 2n, this.#nextUsed);
   }

@@ -25,7 +25,7 @@ import {
   tlbEntries,
   tlbEntryBytes,
 } from '../../machine/layout.ts';
-import { isDecoded } from '../record.ts';
+import { isDecoded, landingsFull, record } from '../record.ts';
 import { ModuleWriter } from '../wasm/module.ts';
 import { type CodePlace, type CodeSource, Discovery, offsetIn, pageOf } from './discover.ts';
 import { type EmittedRegion, emitRegion } from './emit.ts';
@@ -74,9 +74,10 @@ export const defaultTranslation: TranslatorOptions = {
 /** What a region may call. */
 export type Callees = ReadonlyMap<Routine, (...args: never[]) => unknown>;
 
-/** An entry: the address of its word, and where its page's version is. */
+/** An entry: where its word is, the landings in its record, and its page's version. */
 interface Entry {
   readonly wordAt: number;
+  readonly landingsAt: number;
   readonly versionAt: number;
   readonly version: number;
 }
@@ -178,7 +179,7 @@ export class Translator {
     const entry = this.#entryHere();
     if (entry === undefined) return;
     // Until there is a region the landings are counted anew.
-    this.#view.setUint32(entry.wordAt, 0, true);
+    this.#setWord(entry, 0);
     const name = nameOf(entry);
     if (this.#pending.has(name)) {
       this.#compile();
@@ -301,11 +302,11 @@ export class Translator {
     this.#kept.set(slot, { slot, bytes, entries, unfit: 0 });
     this.#keptBytes += bytes;
     this.#made += 1;
-    for (const [index, { wordAt }] of entries.entries()) {
+    for (const [index, entry] of entries.entries()) {
       // The region that was made for a place has it; others begin there only if nobody else does.
-      const taken = this.#view.getUint32(wordAt, true) >= entryWord.translated;
+      const taken = this.#view.getUint32(entry.wordAt, true) >= entryWord.translated;
       if (index > 0 && taken) continue;
-      this.#view.setUint32(wordAt, wordOf(slot, index), true);
+      this.#setWord(entry, wordOf(slot, index));
     }
     for (const cut of cuts) this.#expect(cut);
   }
@@ -314,9 +315,15 @@ export class Translator {
   #expect(entry: Entry): void {
     const almost = this.#options.hotLandings - 1;
     if (this.#view.getUint32(entry.wordAt, true) >= almost) return;
-    this.#view.setUint32(entry.wordAt, almost, true);
+    this.#setWord(entry, almost);
     if (this.#expected.size > rememberedMax) this.#expected.clear();
     this.#expected.add(nameOf(entry));
+  }
+
+  /** 0: landings are counted from the beginning; otherwise the next one looks at the word. */
+  #setWord({ landingsAt, wordAt }: Entry, word: number): void {
+    this.#view.setUint32(wordAt, word, true);
+    this.#view.setUint8(landingsAt, word === 0 ? 0 : landingsFull);
   }
 
   // --- Room
@@ -339,9 +346,9 @@ export class Translator {
   }
 
   #drop(kept: Kept): void {
-    for (const [index, { wordAt }] of kept.entries.entries()) {
-      if (this.#view.getUint32(wordAt, true) !== wordOf(kept.slot, index)) continue;
-      this.#view.setUint32(wordAt, 0, true);
+    for (const [index, entry] of kept.entries.entries()) {
+      if (this.#view.getUint32(entry.wordAt, true) !== wordOf(kept.slot, index)) continue;
+      this.#setWord(entry, 0);
     }
     this.#table.set(kept.slot, null);
     this.#freeSlots.push(kept.slot);
@@ -414,6 +421,7 @@ const wordOf = (slot: number, entry: number): number =>
 function entryOf({ place, version }: CodePlace, offset: number): Entry {
   return {
     wordAt: place + codePage.entriesAt + offset * 2,
+    landingsAt: place + (offset << recordShift) + record.landings,
     versionAt: place + codePage.versionAt,
     version,
   };

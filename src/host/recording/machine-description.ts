@@ -7,9 +7,10 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFile, link, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UmbraError } from '../../base/errors.ts';
-import { machineVersion, type VirtConfiguration } from '../../board/virt.ts';
+import { machineVersion, type VirtConfiguration, type VirtShape } from '../../board/virt.ts';
 import { recordingFormat } from '../../lockstep/recording-blocks.ts';
 
 interface MachineFile {
@@ -50,6 +51,52 @@ export function createRecording(
   }
   const { kernel, initrd, bios } = configuration;
   const contents = { kernel, ...(initrd && { initrd }), ...(bios && { bios }) };
+  const files = Object.fromEntries(
+    Object.entries(contents).map(([name, bytes]) => [name, sha256(bytes)]),
+  );
+  try {
+    mkdirSync(folder, { recursive: true });
+    for (const [name, bytes] of Object.entries(contents)) writeFileSync(join(folder, name), bytes);
+    writeFileSync(join(folder, 'machine.json'), machineText(configuration, umbra, files));
+  } catch (error) {
+    throw unwritable(folder, error);
+  }
+}
+
+/** A file that the machine booted, as it is on this host's disk. */
+export interface BootFile {
+  readonly path: string;
+  /** In hexadecimal, and checked. */
+  readonly sha256: string;
+}
+
+/**
+ * The same beside a VM that runs: its thread neither reads nor hashes what it booted. Where the
+ * file system can, nothing is copied.
+ * @param files by their names in the recording: `kernel`, `initrd`
+ */
+export async function placeRecording(
+  folder: string,
+  configuration: VirtShape,
+  umbra: string,
+  files: Readonly<Record<string, BootFile>>,
+): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    for (const [name, { path }] of Object.entries(files)) {
+      const place = join(folder, name);
+      // Neither is ever written again: an image has one name for all that it ever was.
+      await link(path, place).catch(() => copyFile(path, place));
+    }
+    const hashes = Object.entries(files).map(([name, { sha256: hash }]) => [name, hash]);
+    const text = machineText(configuration, umbra, Object.fromEntries(hashes));
+    await writeFile(join(folder, 'machine.json'), text, { mode: 0o600 });
+  } catch (error) {
+    throw unwritable(folder, error);
+  }
+}
+
+function machineText(configuration: VirtShape, umbra: string, files: MachineFile['files']): string {
   const machine: MachineFile = {
     format: recordingFormat,
     umbra,
@@ -62,17 +109,9 @@ export function createRecording(
     console: configuration.console ?? 'uart',
     epochOffset: String(configuration.epochOffset),
     randomSeed: hex(configuration.randomSeed),
-    files: Object.fromEntries(
-      Object.entries(contents).map(([name, bytes]) => [name, sha256(bytes)]),
-    ),
+    files,
   };
-  try {
-    mkdirSync(folder, { recursive: true });
-    for (const [name, bytes] of Object.entries(contents)) writeFileSync(join(folder, name), bytes);
-    writeFileSync(join(folder, 'machine.json'), `${JSON.stringify(machine, null, 2)}\n`);
-  } catch (error) {
-    throw unwritable(folder, error);
-  }
+  return `${JSON.stringify(machine, null, 2)}\n`;
 }
 
 export function unwritable(folder: string, error: unknown): UmbraError {

@@ -26,6 +26,10 @@ export interface RecordingOptions {
   readonly folder: string;
   readonly configuration: Uint8Array;
   readonly machine: Machine;
+  /** The first entry; without it that of a power-on, from where a replay needs no snapshot. */
+  readonly position?: number;
+  /** Who is live by the arbiter's word; a machine alone is in no generation. */
+  readonly generation?: { readonly epoch: number; readonly generation: number };
   /** Told once, when the recording has ended before its VM. */
   readonly failed: (error: UmbraError) => void;
   /** Told of anything short of that. */
@@ -77,11 +81,12 @@ export class RecordingFolder {
   #removedBytes = 0;
 
   constructor(options: RecordingOptions) {
-    const { configuration, machine } = options;
+    const { configuration, machine, position = 1 } = options;
+    const { epoch, generation } = options.generation ?? { epoch: 0, generation: 0 };
     this.#options = options;
-    this.#writer = new RecordingWriter({ configuration, epoch: 0, generation: 0 }, zstd);
+    this.#writer = new RecordingWriter({ configuration, epoch, generation }, zstd);
     this.#series = machine.checkpointSeries();
-    this.#ended = { position: 1, count: machine.count, time: machine.time };
+    this.#ended = { position, count: machine.count, time: machine.time };
   }
 
   get #over(): boolean {
@@ -139,6 +144,25 @@ export class RecordingFolder {
   }
 
   // --- Snapshots
+
+  /**
+   * Takes the snapshot with which a recording begins that does not begin at power-on. The log comes
+   * by `batch` before and after.
+   * @returns microseconds for which the machine stood still; undefined: there is no snapshot
+   */
+  async begin(primary: Primary): Promise<number | undefined> {
+    const began = nowUs();
+    // Copying hashes what a first fingerprint would otherwise have to hash at once.
+    primary.isCopied = true;
+    const made = this.#makeSnapshot(primary);
+    const pauseMicros = nowUs() - began;
+    this.#making = made.finally(() => {
+      this.#making = undefined;
+      primary.isCopied = false;
+    });
+    await this.#making;
+    return this.#snapshots.length > 0 && !this.#over ? pauseMicros : undefined;
+  }
 
   /** Behind a step of the primary that took so long. */
   stepped(primary: Primary, micros: number): void {

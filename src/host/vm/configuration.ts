@@ -1,19 +1,24 @@
 /** From what the center says a VM is to the machine that both copies build. */
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VmSpec } from '../../api/agent.ts';
 import { assert } from '../../base/assert.ts';
-import { type VirtConfiguration, virtMachineMaker } from '../../board/virt.ts';
-import type { ImageDescription } from '../../images/image.ts';
+import { type BootFiles, type VirtShape, virtMachineMaker } from '../../board/virt.ts';
+import type { ImageDescription, ImageFile } from '../../images/image.ts';
 import type { MachineMaker } from '../../machine/machine.ts';
 import { parseMacText, writeMac } from '../../network/wire.ts';
 import { hostEngine } from '../engine.ts';
+import type { BootFile } from '../recording/machine-description.ts';
 import type { Tier } from '../tiers.ts';
 import { diskFiles } from './disk-place.ts';
 import type { DiskFile } from './file-disk.ts';
 
 export interface PreparedVm {
   readonly maker: MachineMaker;
+  readonly shape: VirtShape;
+  /** What it boots, by the names that a recording has for them. */
+  readonly bootFiles: Readonly<Record<string, BootFile>>;
   /** The files of its disks in a folder. */
   readonly filesIn: (folder: string) => readonly DiskFile[];
 }
@@ -29,11 +34,9 @@ export async function prepareVm(
 ): Promise<PreparedVm> {
   const text = await readFile(join(imageDirectory, 'image.json'), 'utf8');
   const image = JSON.parse(text) as ImageDescription;
-  const configuration: VirtConfiguration = {
+  const shape: VirtShape = {
     hartCount: spec.cpus,
     ramBytes: spec.memoryBytes,
-    kernel: await readFile(join(imageDirectory, image.kernel.path)),
-    initrd: await readFile(join(imageDirectory, image.initrd.path)),
     bootArguments: spec.append ?? image.append,
     disks: spec.disks.map(({ bytes }) => bytes),
     macs: [macBytes(spec.mac)],
@@ -42,7 +45,16 @@ export async function prepareVm(
   };
   const filesIn = (folder: string): DiskFile[] =>
     diskFiles(spec, folder, (template) => join(imageDirectory, template));
-  return { maker: virtMachineMaker(configuration, hostEngine(tier)), filesIn };
+  const bootFile = ({ path, sha256 }: ImageFile): BootFile => ({
+    ...{ path: join(imageDirectory, path), sha256 },
+  });
+  const bootFiles = { kernel: bootFile(image.kernel), initrd: bootFile(image.initrd) };
+  const readAgain = (): BootFiles => ({
+    kernel: readFileSync(bootFiles.kernel.path),
+    initrd: readFileSync(bootFiles.initrd.path),
+  });
+  const maker = virtMachineMaker({ ...shape, ...readAgain() }, hostEngine(tier), readAgain);
+  return { maker, shape, bootFiles, filesIn };
 }
 
 export function macBytes(text: string): Uint8Array {

@@ -64,10 +64,18 @@ export type ToVm =
   | { readonly kind: 'watchdog'; readonly seconds?: number }
   /** Of a live copy, whatever its protection; what comes of it is told by reports. */
   | { readonly kind: 'snapshot'; readonly id: string; readonly name: string }
+  /** Of a live copy; may be repeated. */
+  | {
+      readonly kind: 'record';
+      readonly id: string;
+      readonly name: string;
+      readonly bytesMax?: number;
+    }
+  | { readonly kind: 'stopRecording'; readonly id: string; readonly work: string }
   | { readonly kind: 'dismiss' }
   /** From now on. */
   | { readonly kind: 'arbiters'; readonly urls: readonly string[] }
-  | { readonly kind: 'consoleInput'; readonly bytes: string }
+  | { readonly kind: 'consoleInput'; readonly bytes: string; readonly at?: number }
   /** The center may be another one: the end of what the console has shown, once more. */
   | { readonly kind: 'sayConsole' }
   /** Whether the trunk to a host is up: a shadow whose log and trunk both closed claims at once. */

@@ -235,7 +235,8 @@ export async function needRoom(directory: string, disks: number): Promise<void> 
   if (room < needed) throw noRoom(`it takes ${mebibytes(needed)}, and ${mebibytes(room)} are free`);
 }
 
-async function roomIn(directory: string): Promise<number> {
+/** Bytes that are free for this host's VMs. */
+export async function roomIn(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory);
   return bavail * bsize;
 }

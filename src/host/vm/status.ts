@@ -1,5 +1,5 @@
 /** What a VM process says of itself, every fifth of a second and when something happens. */
-import type { VmStatus } from '../../api/agent.ts';
+import type { RecordingStatus, VmStatus } from '../../api/agent.ts';
 import type { Copy } from '../../lockstep/copy.ts';
 import type { DelaySummary } from '../../lockstep/gate-delays.ts';
 import type { Report } from '../../lockstep/status.ts';
@@ -16,16 +16,18 @@ export interface Surroundings {
   readonly divergences: number;
   readonly watchdogSeconds: number | undefined;
   readonly traffic: Traffic;
+  readonly recordings: readonly RecordingStatus[];
 }
 
 export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus {
   const { vm, process: name, logAddress, logPort } = around;
-  const { fingerprintsCompared, divergences, watchdogSeconds, traffic } = around;
+  const { fingerprintsCompared, divergences, watchdogSeconds, traffic, recordings } = around;
   const ended = copy?.ended;
   const status = copy?.status();
   const { user, system } = process.cpuUsage();
   const compared = copy?.shadow?.lastFingerprint;
   const machine = copy?.primary?.machine ?? copy?.shadow?.machine;
+  const typedBytes = copy?.primary?.typedSafely;
   return {
     vm,
     pid: process.pid,
@@ -40,6 +42,9 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
     ...(status?.shadow !== undefined && { shadowHost: status.shadow.host }),
     lagMs: (status?.lagMicros ?? 0) / 1000,
     logBytesSent: status?.logBytesSent ?? 0,
+    ...(status?.logRoundTripMicros !== undefined && {
+      logRoundTripMs: status.logRoundTripMicros / 1000,
+    }),
     fingerprintsCompared,
     divergences,
     ...(watchdogSeconds !== undefined && { watchdogSeconds }),
@@ -50,9 +55,11 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
     ...(compared !== undefined && {
       lastFingerprint: { position: compared.position, count: String(compared.count) },
     }),
+    ...(typedBytes !== undefined && { typedBytes }),
     cpuMicros: user + system,
     residentBytes: process.memoryUsage.rss(),
     ...traffic.totals,
+    ...(recordings.length > 0 && { recordings }),
     ...(ended && { ended: { kind: ended.kind, text: ended.text } }),
   };
 }

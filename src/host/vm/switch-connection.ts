@@ -35,7 +35,9 @@ export class SwitchConnection {
     this.#socket = connect(path);
     const decoder = new FrameDecoder();
     this.#socket.on('data', (chunk: Buffer) => {
-      decoder.push(chunk, (frame) => onFrame(frame.slice()));
+      // The chunk is ours, and what is not in it the decoder uses again.
+      const own = (frame: Uint8Array): boolean => frame.buffer === chunk.buffer;
+      decoder.push(chunk, (frame) => onFrame(own(frame) ? frame : frame.slice()));
     });
     this.#socket.on('error', () => this.#socket.destroy());
     this.#socket.on('close', ended);

@@ -49,13 +49,26 @@ export async function writeArchive(
   progress: Progress,
 ): Promise<void> {
   const total = vm.disks.reduce((sum, { bytes }) => sum + bytes, 0);
+  const filled = (archive: Archive) =>
+    fill(archive, vm, directory, (done) => progress(done, total));
+  await packInto(target, 3, filled);
+}
+
+/**
+ * A tar archive, compressed by zstd with a checksum. Ends as `writeArchive`.
+ * @param level of the compression
+ */
+export async function packInto(
+  target: Writable,
+  level: number,
+  fillIt: (archive: Archive) => Promise<void>,
+): Promise<void> {
   const archive = pack();
-  const params = { [constants.ZSTD_c_compressionLevel]: 3, [constants.ZSTD_c_checksumFlag]: 1 };
+  const params = { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 };
   const written = pipeline(archive, createZstdCompress({ params }), target);
   written.catch(() => {});
   try {
-    const filled = fill(archive, vm, directory, (done) => progress(done, total));
-    await Promise.all([filled, written]);
+    await Promise.all([fillIt(archive), written]);
   } catch (cause) {
     archive.destroy();
     await written.catch(() => {});
@@ -63,7 +76,7 @@ export async function writeArchive(
   }
 }
 
-type Archive = ReturnType<typeof pack>;
+export type Archive = ReturnType<typeof pack>;
 
 async function fill(
   archive: Archive,
@@ -80,7 +93,7 @@ async function fill(
     const source = await open(path, 'r');
     try {
       const from = before;
-      await addDisk(archive, `disk-${disk}.raw`, source, bytes, (done) => progress(from + done));
+      await addFile(archive, `disk-${disk}.raw`, source, bytes, (done) => progress(from + done));
     } finally {
       await source.close();
     }
@@ -89,8 +102,11 @@ async function fill(
   archive.finalize();
 }
 
-/** A disk that was grown and not started since is shorter than it will be: zeros behind it. */
-async function addDisk(
+/**
+ * So many bytes, whatever the file's length: a disk that was grown and not started since is shorter
+ * than it will be, with zeros behind it.
+ */
+export async function addFile(
   archive: Archive,
   name: string,
   source: FileHandle,

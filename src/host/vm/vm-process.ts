@@ -46,6 +46,7 @@ import { plainReport, vmStatus } from './status.ts';
 import { Suspending } from './suspending.ts';
 import { SwitchConnection } from './switch-connection.ts';
 import { Traffic } from './traffic.ts';
+import { VmRecordings } from './vm-recordings.ts';
 
 const blockHash = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest();
 const statusMs = 200;
@@ -72,6 +73,7 @@ export class VmProcess {
   #discarded: string | undefined;
   #suspending: Suspending | undefined;
   #snapshots: SnapshotMaker | undefined;
+  #recordings: VmRecordings | undefined;
   #arbiter!: ArbiterClient;
   #startAsk!: StartAsk;
   #probe: EpochProbe | undefined;
@@ -104,8 +106,9 @@ export class VmProcess {
   async start(): Promise<void> {
     this.#trust = new Trust(this.#launch.credentials);
     const { vm, imageDirectory, tier, role } = this.#launch;
-    const { maker, filesIn } = await prepareVm(vm, imageDirectory, tier);
-    this.#filesIn = filesIn;
+    const prepared = await prepareVm(vm, imageDirectory, tier);
+    const { maker } = prepared;
+    this.#filesIn = prepared.filesIn;
     this.#place = this.#diskPlace();
     this.#journal.note(`executed by the tier ${tier} on ${process.arch}`);
     await this.#connect();
@@ -118,7 +121,8 @@ export class VmProcess {
     const disksFolder = (): string => this.#placed!.folder;
     const report = (said: SnapshotReport) => this.#tell({ kind: 'report', report: { ...said } });
     this.#snapshots = new SnapshotMaker({ ...own, disksFolder, disks: this.#disks!, report });
-    this.#driver = new Driver(this.#copy, () => this.#afterStep());
+    this.#recordings = this.#makeRecordings(prepared);
+    this.#driver = new Driver(this.#copy, (micros) => this.#afterStep(micros));
     for (const message of this.#early.splice(0)) this.receive(message);
     this.#log = this.#openLog();
     this.#logPort = await this.#log.listen(this.#launch.logAddress);
@@ -128,6 +132,23 @@ export class VmProcess {
     this.#probe?.start();
     this.#sayStatus();
     this.#wake();
+  }
+
+  #makeRecordings({ bootFiles, maker, shape }: PreparedVm): VmRecordings {
+    const { vm, directory } = this.#launch;
+    return new VmRecordings({
+      ...{ vm, directory, bootFiles, configuration: shape, digest: maker.configuration },
+      generation: () => {
+        const { epoch = 0, generation = 0 } = this.#copy?.status() ?? {};
+        return { epoch, generation };
+      },
+      report: (report) => this.#tell({ kind: 'report', report }),
+      note: this.#journal.note,
+      changed: () => {
+        this.#sayStatus();
+        this.#wake();
+      },
+    });
   }
 
   /** The daemon is gone, and so is this host, as far as the VM is concerned. */
@@ -183,8 +204,15 @@ export class VmProcess {
       case 'snapshot':
         void this.#snapshots?.take(primary, message);
         break;
+      case 'record':
+        this.#recordings?.start(primary, message);
+        break;
+      case 'stopRecording':
+        this.#recordings?.stop(message.id, message.work);
+        break;
       case 'consoleInput':
-        primary?.console(Buffer.from(message.bytes, 'base64'));
+        // What comes before this copy is live is sent again when its status says that it is.
+        primary?.console(Buffer.from(message.bytes, 'base64'), message.at);
         break;
       case 'trunk':
         if (this.#follows(message.host)) copy.trunk(message.up);
@@ -420,8 +448,9 @@ export class VmProcess {
     this.#sayStatus();
   }
 
-  #afterStep(): void {
+  #afterStep(micros: number): void {
     const copy = this.#copy!;
+    this.#recordings?.stepped(copy.primary, micros);
     if (this.#givesWay && copy.shadow?.ready !== false) {
       this.#givesWay = false;
       takeTurn();
@@ -461,6 +490,7 @@ export class VmProcess {
       divergences: this.#divergences,
       watchdogSeconds: this.#watchdog.seconds,
       traffic: this.#traffic,
+      recordings: this.#recordings?.status ?? [],
     });
     this.#tell({ kind: 'status', status });
   }
@@ -481,7 +511,8 @@ export class VmProcess {
     if (this.#over) return;
     this.#stop();
     const given = this.#snapshots?.giveUp('the VM has ended on this host') ?? Promise.resolve();
-    void given.then(() => this.#disks?.close()).finally(this.#onEnd);
+    const recorded = given.then(() => this.#recordings?.close());
+    void recorded.then(() => this.#disks?.close()).finally(this.#onEnd);
   }
 
   #stop(): void {

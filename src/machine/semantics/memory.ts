@@ -96,12 +96,6 @@ function rawStore(o: Builder, at: Expr, bytes: Expr, value: Expr): void {
   o.if(eq(bytes, 1), () => o.poke('u8', at, value));
 }
 
-/** The run stops behind this instruction, so that the machine looks at devices and deadlines. */
-function stopAfterwards(o: Builder): void {
-  lookUpAfterwards(o);
-  o.put(run.stopRequest, or(get(run.stopRequest), stopReason.event));
-}
-
 /**
  * Whether a debugger may watch data in this page. Such pages stand in no lookaside buffer, so every
  * access comes by here.
@@ -179,7 +173,8 @@ function defineLoad(t: PageTracking): void {
       o.if(misaligned, () => accessFault(o, forStore!, address!));
       o.put(run.faultValue, address!);
       const value = o.call(deviceLoad, pa, bytes!);
-      stopAfterwards(o);
+      // It may have raised an interrupt, or have wanted the run to stop.
+      lookUpAfterwards(o);
       o.return(value);
     });
     noteAccess(o, address!, bytes!, i32(0));
@@ -228,7 +223,8 @@ function defineStore(t: PageTracking): void {
       o.if(misaligned, () => accessFault(o, i32(accessKind.write), address!));
       o.put(run.faultValue, address!);
       o.call(deviceStore, pa, bytes!, value!);
-      stopAfterwards(o);
+      // It may have raised an interrupt, or have wanted the run to stop.
+      lookUpAfterwards(o);
       o.return();
     });
     noteAccess(o, address!, bytes!, i32(1));

@@ -52,8 +52,9 @@ export const dataAccessed = declare('dataAccessed', {
 });
 
 /**
- * Behind the present instruction everybody looks up where the guest is: the page of the next one
- * may be another now. Outside of runs this has no effect.
+ * Behind the present instruction everybody looks up where the guest is and what it is to do next:
+ * the page of the next instruction may be another now, an interrupt may be pending, a stop may be
+ * wanted. Outside of runs this has no effect.
  */
 export function lookUpAfterwards(o: Builder): void {
   o.put(run.budgetHeld, add(get(run.budgetHeld), get(run.budgetLeft)));

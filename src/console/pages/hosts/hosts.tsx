@@ -38,7 +38,7 @@ export default function Hosts() {
     <Page title="Hosts" actions={hosts.length > 0 && join} fills>
       <DataTable
         label="hosts"
-        noun="host or gateway"
+        noun={hosts.every(({ kind }) => kind === 'host') ? 'host' : 'member'}
         rows={rows}
         rowId={({ id }) => id}
         columns={columns}
@@ -76,7 +76,7 @@ function rowsOf(hosts: readonly HostView[], vms: readonly VmView[]): Row[] {
 
 const columns: readonly Column<Row>[] = [
   {
-    ...{ key: 'name', head: 'Name', width: 'minmax(8rem, 1.4fr)' },
+    ...{ key: 'name', head: 'Name', width: 'minmax(7rem, 1.4fr)' },
     cell: ({ name }) => <Link href={`/hosts/${name}`}>{name}</Link>,
     sort: ({ name }) => name,
   },
@@ -86,31 +86,31 @@ const columns: readonly Column<Row>[] = [
     sort: ({ state }) => state,
   },
   {
-    ...{ key: 'kind', head: 'Kind', width: '6rem' },
+    ...{ key: 'kind', head: 'Kind', width: '5rem' },
     cell: ({ kind }) => kind,
     sort: ({ kind }) => kind,
   },
   {
-    ...{ key: 'primaries', head: 'Primaries', width: '6.5rem', align: 'end' },
+    ...{ key: 'primaries', head: 'Primaries', width: '5.5rem', align: 'end' },
     cell: ({ kind, primaries }) => kind === 'host' && primaries,
     sort: ({ primaries }) => primaries,
   },
   {
-    ...{ key: 'shadows', head: 'Shadows', width: '6rem', align: 'end' },
+    ...{ key: 'shadows', head: 'Shadows', width: '5rem', align: 'end' },
     cell: ({ kind, shadows }) => kind === 'host' && shadows,
     sort: ({ shadows }) => shadows,
   },
   {
-    ...{ key: 'cpu', head: 'CPU of copies', width: '7.5rem', align: 'end' },
+    ...{ key: 'cpu', head: 'CPU of copies', width: '7rem', align: 'end' },
     cell: ({ id, kind, cpus }) => kind === 'host' && <Cpu id={id} cpus={cpus} />,
   },
   {
-    ...{ key: 'memory', head: 'Memory set aside', width: 'minmax(11rem, 1.4fr)' },
+    ...{ key: 'memory', head: 'Memory set aside', width: 'minmax(13rem, 1.4fr)' },
     cell: (host) => host.kind === 'host' && <Memory host={host} />,
     sort: ({ memoryBytes, memoryFreeBytes }) => memoryBytes - memoryFreeBytes,
   },
   {
-    ...{ key: 'addresses', head: 'Addresses', width: 'minmax(7rem, 1.2fr)' },
+    ...{ key: 'addresses', head: 'Addresses', width: 'minmax(6.5rem, 1.2fr)' },
     cell: ({ addresses }) => <span title={addresses.join(', ')}>{addresses.join(', ')}</span>,
   },
   {

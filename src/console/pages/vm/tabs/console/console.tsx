@@ -7,7 +7,7 @@ import { FitAddon } from '@xterm/addon-fit';
 import { Terminal } from '@xterm/xterm';
 import { useEffect, useRef, useState } from 'react';
 import {
-  type ConsoleFromViewer,
+  ConsoleKeys,
   ConsolePlace,
   type ConsoleToViewer,
 } from '../../../../../api/console-messages.ts';
@@ -45,9 +45,14 @@ export default function Console({ vm }: TabProps) {
     resized.observe(frame.current!);
 
     const place = new ConsolePlace();
+    const keys = new ConsoleKeys(crypto.randomUUID());
     const link: Link = cluster.link({
       path: () => `/vms/${encodeURIComponent(id)}/console`,
       onState: setState,
+      onOpen() {
+        const unanswered = keys.unanswered();
+        if (unanswered !== undefined) link.send(JSON.stringify(unanswered));
+      },
       onRefused: (why) => setRefused(sentence(why.message)),
       onMessage(text) {
         const message = JSON.parse(text) as ConsoleToViewer;
@@ -56,13 +61,13 @@ export default function Console({ vm }: TabProps) {
           terminal.write('\r\n\x1b[2m[powered on]\x1b[0m\r\n');
           return;
         }
+        if (message.kind === 'typed') return keys.taken(message);
         const fresh = place.take(message, bytesOf(message.bytes));
         if (fresh.bytes.length > 0) terminal.write(fresh.bytes);
       },
     });
     const type = (text: string) => {
-      const message: ConsoleFromViewer = { kind: 'input', bytes: base64Of(text) };
-      link.send(JSON.stringify(message));
+      link.send(JSON.stringify(keys.type(new TextEncoder().encode(text))));
     };
     const typed = terminal.onData(type);
     terminal.focus();
@@ -97,8 +102,4 @@ export default function Console({ vm }: TabProps) {
 
 function bytesOf(base64: string): Uint8Array {
   return Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
-}
-
-function base64Of(text: string): string {
-  return btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 }

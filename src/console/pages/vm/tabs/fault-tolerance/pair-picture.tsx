@@ -31,6 +31,8 @@ export function PairPicture({
           <b>{duration(figures?.lagMs)}</b>
         </div>
         <div>
+          <span>round trip</span>
+          <b>{duration(figures?.logRoundTripMs)}</b>
           <span>gate</span>
           <b>{duration(figures?.gate?.medianMs)}</b>
         </div>

@@ -9,7 +9,7 @@ import { duration, plural } from '../../../../parts/units.ts';
 export interface RoleChange {
   readonly sequence: number;
   readonly time: string;
-  readonly kind: 'failover' | 'protected' | 'lost' | 'off' | 'power';
+  readonly kind: 'failover' | 'protected' | 'lost' | 'needed' | 'off' | 'power';
   readonly text: string;
   readonly cause: string | undefined;
   /** What was measured: how long nobody spoke for the VM, and the like. */
@@ -21,6 +21,7 @@ const kinds: Readonly<Record<string, RoleChange['kind']>> = {
   'vm-migrated': 'failover',
   'ft-shadow-started': 'protected',
   'ft-shadow-lost': 'lost',
+  'ft-need-shadow': 'needed',
   'ft-disabled': 'off',
   'ft-turned-off': 'off',
   'ft-disabled-by-system': 'off',

@@ -1,8 +1,8 @@
 /** Who was live when, and what became of the shadow: from the VM's events, newest first. */
 import { Timeline } from '@mantine/core';
-import { ArrowLeftRight, Power, ShieldCheck, ShieldOff, ShieldX } from 'lucide-react';
+import { ArrowLeftRight, Power, ShieldAlert, ShieldCheck, ShieldOff, ShieldX } from 'lucide-react';
 import type { VmView } from '../../../../../api/views.ts';
-import { Problem, sentence } from '../../../../parts/problem.tsx';
+import { Problem } from '../../../../parts/problem.tsx';
 import { Time } from '../../../../parts/time.tsx';
 import { useVmEvents } from '../../use-vm-events.ts';
 import { type RoleChange, roleChanges } from './role-changes.ts';
@@ -11,6 +11,7 @@ const signs = {
   failover: ArrowLeftRight,
   protected: ShieldCheck,
   lost: ShieldX,
+  needed: ShieldAlert,
   off: ShieldOff,
   power: Power,
 } as const;
@@ -34,7 +35,7 @@ export function RoleTimeline({ vm }: { readonly vm: VmView }) {
 function Item({ change: { kind, text, cause, facts, time } }: { readonly change: RoleChange }) {
   const Sign = signs[kind];
   return (
-    <Timeline.Item bullet={<Sign size={13} aria-hidden />} title={sentence(text)} data-kind={kind}>
+    <Timeline.Item bullet={<Sign size={13} aria-hidden />} title={text} data-kind={kind}>
       <span className="u-dim">
         <Time at={time} />
         {[cause, ...facts].map((each) => each !== undefined && `, ${each}`)}

@@ -1,0 +1,94 @@
+/**
+ * The endpoints about recordings of VMs that run; rows of api/endpoints.ts. What takes a while
+ * answers with its task. A recording itself comes as an archive (archive.ts):
+ * `/vms/:vm/recordings/:recording/archive`.
+ */
+import Type, { type Static } from 'typebox';
+import { TaskView } from './tasks.ts';
+
+const OrNull = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+const strict = { additionalProperties: false } as const;
+const Vm = Type.Object({ vm: Type.String({ minLength: 1 }) });
+const Recording = Type.Object({
+  vm: Type.String({ minLength: 1 }),
+  /** Its name or id. */
+  recording: Type.String({ minLength: 1 }),
+});
+const Name = Type.String({
+  pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$',
+  description: 'lower-case letters, digits and inner hyphens, at most 63',
+});
+
+export const RecordingView = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  /** A recording is on one host, where its VM was live. */
+  host: Type.String(),
+  hostConnected: Type.Boolean(),
+  /** `unknown`: its host does not respond, and has not said that it had ended. */
+  state: Type.Enum(['recording', 'ended', 'unknown']),
+  /** RFC 3339, UTC. */
+  startedAt: Type.String(),
+  /** null: under way, or its process went without a word. */
+  endedAt: OrNull(Type.String()),
+  /** `stopped`, `vm-ended`, `failed`, `process-lost`; null: it has not. */
+  end: OrNull(Type.String()),
+  /** Why it failed. */
+  endText: OrNull(Type.String()),
+  /** How long it is; null: not known. */
+  seconds: OrNull(Type.Number()),
+  /** What it takes on that host's disk, while it is under way: now. */
+  bytes: Type.Integer(),
+  /** Written so far, over the whole time; null: it is not under way. */
+  bytesPerSecond: OrNull(Type.Number()),
+  /** The machine's count where it begins. */
+  count: Type.String(),
+});
+export type RecordingView = Static<typeof RecordingView>;
+
+export const recordingEndpoints = {
+  startRecording: {
+    method: 'POST',
+    path: '/vms/:vm/recordings',
+    access: 'operator',
+    summary: 'Records a VM that runs, from now on; it runs on, protected or not.',
+    params: Vm,
+    body: Type.Object(
+      {
+        name: Name,
+        bytesMax: Type.Optional(
+          Type.Integer({
+            minimum: 2 ** 24,
+            description: 'what it may take on the disk, about; the newest part is kept',
+          }),
+        ),
+      },
+      strict,
+    ),
+    reply: TaskView,
+  },
+  listRecordings: {
+    method: 'GET',
+    path: '/vms/:vm/recordings',
+    access: 'viewer',
+    summary: 'Recordings of a VM, oldest first, with the size and rate of one under way.',
+    params: Vm,
+    reply: Type.Array(RecordingView),
+  },
+  stopRecording: {
+    method: 'POST',
+    path: '/vms/:vm/recordings/:recording/stop',
+    access: 'operator',
+    summary: 'Ends a recording; the VM runs on.',
+    params: Recording,
+    reply: TaskView,
+  },
+  deleteRecording: {
+    method: 'DELETE',
+    path: '/vms/:vm/recordings/:recording',
+    access: 'operator',
+    summary: 'Deletes a recording that has ended.',
+    params: Recording,
+    reply: Type.Null(),
+  },
+} as const;

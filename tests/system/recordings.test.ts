@@ -1,0 +1,123 @@
+/**
+ * Recordings as an operator has them: a Linux guest under protection, recorded while it runs, its
+ * recording fetched through the center, unpacked by tar, and replayed to the bit.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openConsole } from '../../src/api/console.ts';
+import type { RecordingView } from '../../src/api/recording-endpoints.ts';
+import { eventually as waitFor } from '../wait.fixture.ts';
+import { ProcessCluster } from './cluster.fixture.ts';
+import { type Finished, imagesMissing, temporaryFolder, umbra } from './umbra.fixture.ts';
+
+const missing = await imagesMissing('tiny');
+const options = missing ? { skip: missing } : {};
+const program = join(import.meta.dirname, '../../src/cli/main.ts');
+const eventually = <T>(
+  what: string,
+  look: () => T | false | undefined | Promise<T | false | undefined>,
+) => waitFor(what, 60_000, look);
+
+/** The command, as somebody at this cluster. */
+function command(cluster: ProcessCluster, ...args: string[]): Promise<Finished> {
+  const env = { ...process.env, UMBRA_HOME: cluster.folderOf('home') };
+  const child = spawn(process.execPath, [program, ...args], { env, stdio: 'pipe' });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  return new Promise((done) => child.once('close', (code) => done({ code, stdout, stderr })));
+}
+
+async function json<T>(cluster: ProcessCluster, ...args: string[]): Promise<T> {
+  const { code, stdout, stderr } = await command(cluster, ...args, '--json');
+  assert.equal(code, 0, `${args.join(' ')}: ${stderr}`);
+  return JSON.parse(stdout) as T;
+}
+
+/** A shell of the guest. */
+function shell(cluster: ProcessCluster) {
+  let shown = '';
+  const console = openConsole(cluster.client, 'web', {
+    onOutput: (bytes) => {
+      shown += Buffer.from(bytes).toString('latin1');
+    },
+    onEnd: () => {},
+  });
+  return {
+    close: () => console.close(),
+    /** @returns when this has come behind it */
+    async type(text: string, answer: string): Promise<void> {
+      const from = shown.length;
+      console.input(Buffer.from(text));
+      await eventually(`${answer} behind ${text}`, () => shown.indexOf(answer, from) >= 0);
+    },
+    shows: (text: string) => eventually(text, () => shown.includes(text)),
+  };
+}
+
+async function withVm(act: (cluster: ProcessCluster, folder: string) => Promise<void>) {
+  const folder = temporaryFolder();
+  const cluster = await ProcessCluster.start({ gateway: false, hosts: 2 });
+  try {
+    await json(cluster, 'vm', 'create', 'web', '--image', 'tiny', '--ft', '--host', 'host1');
+    await json(cluster, 'vm', 'start', 'web');
+    await act(cluster, folder.path);
+  } catch (error) {
+    const happened = await cluster.client.call('listEvents', { query: {} }).catch(() => []);
+    throw new Error(
+      `${happened.map(({ text, time }) => `${time} ${text}`).join('\n')}\n${cluster.tails()}`,
+      {
+        cause: error,
+      },
+    );
+  } finally {
+    await cluster.close();
+    folder.remove();
+  }
+}
+
+/** Through the center, and unpacked. @returns its folder */
+async function fetched(cluster: ProcessCluster, name: string, folder: string): Promise<string> {
+  const file = join(folder, `${name}.tar.zst`);
+  await json(cluster, 'record', 'export', 'web', name, '--to', file);
+  execFileSync('tar', ['--zstd', '-xf', file, '-C', folder]);
+  return join(folder, name);
+}
+
+test('a protected VM is recorded, and what was recorded replays to the bit', options, async (t) => {
+  await withVm(async (cluster, folder) => {
+    const guest = shell(cluster);
+    await guest.shows('umbra: tiny ready');
+    await cluster.state('web', 'running');
+    const begun = await json<RecordingView>(cluster, 'record', 'start', 'web', 'walk');
+    assert.deepEqual([begun.state, begun.host], ['recording', 'host1']);
+    await guest.type('echo $((6 * 7)) is it\n', '42 is it');
+    const [shown] = await eventually('its figures', async () => {
+      const all = await json<RecordingView[]>(cluster, 'record', 'list', 'web');
+      return all[0]!.seconds! > 0.2 && all[0]!.bytes > 1_000_000 ? all : undefined;
+    });
+    assert.ok(shown!.bytesPerSecond! > 0);
+    const early = await command(cluster, 'record', 'export', 'web', 'walk', '--to', `${folder}/x`);
+    assert.equal(early.code, 1);
+    assert.match(early.stderr, /walk of web is under way. End it first: umbra record stop web/);
+    const ended = await json<RecordingView>(cluster, 'record', 'stop', 'web');
+    assert.deepEqual([ended.state, ended.end], ['ended', 'stopped']);
+    await cluster.state('web', 'running');
+    const replayed = await umbra(['replay', await fetched(cluster, 'walk', folder), '--json']);
+    assert.equal(replayed.code, 0, replayed.stderr);
+    const verified = await umbra(['replay', join(folder, 'walk'), '--verify', '--json']);
+    assert.equal(verified.code, 0, verified.stdout);
+    t.diagnostic(verified.stdout.trim());
+    const console = await umbra(['replay', join(folder, 'walk')]);
+    assert.match(console.stdout, /42 is it/);
+    await json(cluster, 'record', 'delete', 'web', 'walk');
+    assert.deepEqual(await json(cluster, 'record', 'list', 'web'), []);
+    guest.close();
+  });
+});
