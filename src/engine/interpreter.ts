@@ -190,7 +190,7 @@ class Interpreter {
   #land(): void {
     const code = this.#code;
     const { hotLandings } = this.#context;
-    const step = Math.min(hotLandings, landingsFull + 1);
+    const step = Math.min(Math.ceil(hotLandings / 2), landingsFull + 1);
     code.getLocal(this.#record);
     code.load('byte', record.landings);
     code.teeLocal(this.#landings);
