@@ -71,12 +71,19 @@ const waitMsMax = 60_000;
 const settleMs = 1_200;
 const repaintMs = 300;
 
-async function shoot(page: Page, folder: string, chosen: readonly View[]): Promise<void> {
+async function shoot(
+  page: Page,
+  folder: string,
+  chosen: readonly View[],
+  before: () => void = () => {},
+): Promise<void> {
   page.setDefaultTimeout(waitMsMax);
   for (const { name, path, ready } of chosen) {
+    before();
     await page.goto(path);
     await ready?.(page);
     await page.waitForTimeout(settleMs);
+    before();
     for (const scheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme: scheme });
       await page.waitForTimeout(repaintMs);
@@ -139,7 +146,7 @@ try {
       const { page } = await open(browser, url);
       page.setDefaultTimeout(waitMsMax);
       await logIn(page, administrator!.name, administrator!.password);
-      await shoot(page, folder, list);
+      await shoot(page, folder, list, () => cluster.reconnect());
     } finally {
       await cluster.close();
     }

@@ -89,7 +89,9 @@ function valueFor(schema: Schema, name: string): Arbitrary<unknown> {
   return fc.jsonValue();
 }
 
-function numberOf({ minimum = -1e6, maximum = 1e6, multipleOf = 1 }: Schema): Arbitrary<number> {
+function numberOf({ minimum = -1e6, multipleOf = 1, ...rest }: Schema): Arbitrary<number> {
+  // A least value may be beyond what is the greatest elsewhere.
+  const { maximum = Math.max(1e6, 4 * minimum) } = rest;
   return fc
     .integer({ min: Math.ceil(minimum / multipleOf), max: Math.floor(maximum / multipleOf) })
     .map((steps) => steps * multipleOf);

@@ -190,7 +190,7 @@ class Interpreter {
   #land(): void {
     const code = this.#code;
     const { hotLandings } = this.#context;
-    const step = Math.min(hotLandings, landingsFull + 1);
+    const step = Math.min(Math.ceil(hotLandings / 2), landingsFull + 1);
     code.getLocal(this.#record);
     code.load('byte', record.landings);
     code.teeLocal(this.#landings);
@@ -201,7 +201,8 @@ class Interpreter {
     code.teeLocal(this.#entry);
     code.load('word', codePage.entriesAt);
     code.teeLocal(this.#word);
-    code.i32(hotLandings - step);
+    // Never 0: that is the word of a place that nobody wanted to translate, which is to be executed.
+    code.i32(Math.max(1, hotLandings - step));
     this.#op('i32.ge_u');
     code.brIf(this.#hot);
     code.getLocal(this.#entry);

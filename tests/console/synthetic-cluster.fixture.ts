@@ -165,6 +165,11 @@ export class SyntheticCluster {
     }
   }
 
+  /** Those that were taken for lost, because a busy machine let the center wait, are there again. */
+  reconnect(): void {
+    this.connect(this.hosts.filter(({ socket }) => socket.readyState !== 1));
+  }
+
   /** One host is lost, as far as the center sees. */
   lose(host: Host): void {
     host.socket.terminate();

@@ -23,14 +23,25 @@ export const alarmStatus = ({ severity }: Pick<AlarmView, 'severity'>): StatusTe
   text: words[severity],
 });
 
+/** Its text, in which what it is about is a link; most texts begin with that. */
+function Told({ text, vm, host }: Pick<AlarmView, 'text' | 'vm' | 'host'>) {
+  const name = vm ?? host;
+  const isFirst = name !== null && text.startsWith(`${name} `);
+  return (
+    <span className="u-grow u-words">
+      <Subject vm={vm} host={host} />
+      {isFirst ? text.slice(name.length) : `: ${text}`}
+    </span>
+  );
+}
+
 export function AlarmRow({ alarm }: { readonly alarm: AlarmView }) {
   const { client } = useCluster();
   const { id, text, vm, host, since, acknowledged } = alarm;
   return (
     <li>
       <Status {...alarmStatus(alarm)} />
-      <Subject vm={vm} host={host} />
-      <span className="u-grow">{text}</span>
+      <Told text={text} vm={vm} host={host} />
       <Time at={since} />
       {acknowledged === null && (
         <Action
