@@ -59,6 +59,15 @@ const VmStatus = Type.Object({
       { maxItems: 64 },
     ),
   ),
+  flight: Type.Optional(
+    Type.Object({
+      seconds: Count,
+      bytesMax: Count,
+      held: Type.Number({ minimum: 0 }),
+      bytes: Count,
+      bytesPerSecond: Type.Number({ minimum: 0 }),
+    }),
+  ),
   ended: Type.Optional(Type.Object({ kind: Type.String(), text: Type.String() })),
 });
 

@@ -152,6 +152,20 @@ export type CenterMessage =
       readonly id: string;
       readonly work: string;
     }
+  /** The live copy's flight recorder; without `seconds` and `bytesMax` it is off. Since 4. */
+  | {
+      readonly kind: 'flight';
+      readonly vm: string;
+      readonly seconds?: number;
+      readonly bytesMax?: number;
+    }
+  /** What it has now becomes a recording of this name. */
+  | {
+      readonly kind: 'keepFlight';
+      readonly vm: string;
+      readonly name: string;
+      readonly work: string;
+    }
   | { readonly kind: 'deleteRecording'; readonly vm: string; readonly id: string }
   /** As `sendArchive`, of a recording that has ended. */
   | {
@@ -184,6 +198,27 @@ export type CenterMessage =
       readonly kind: 'revert';
       readonly vm: string;
       readonly snapshot: string;
+      readonly saved: string;
+      readonly fenced: boolean;
+      readonly lapsed?: string;
+    }
+  /**
+   * Makes a saved state of a place of a recording on this host (recording/place.ts), or of so many
+   * seconds of the guest's time before it. The VM may run meanwhile. Since 4.
+   */
+  | {
+      readonly kind: 'prepareRewind';
+      readonly vm: VmSpec;
+      readonly recording: string;
+      readonly to: string;
+      readonly secondsBefore: number;
+      readonly saved: string;
+      readonly work: string;
+    }
+  /** As `revert`, to what has been prepared. Since 4. */
+  | {
+      readonly kind: 'rewind';
+      readonly vm: string;
       readonly saved: string;
       readonly fenced: boolean;
       readonly lapsed?: string;
@@ -324,6 +359,8 @@ export interface VmStatus {
   readonly typedBytes?: number;
   /** Of a live copy: recordings under way. Since 4. */
   readonly recordings?: readonly RecordingStatus[];
+  /** Of a live copy with a flight recorder. Since 4. */
+  readonly flight?: FlightStatus;
   /** Why it ended. */
   readonly ended?: { readonly kind: string; readonly text: string };
 }
@@ -336,6 +373,17 @@ export interface RecordingStatus {
   readonly bytes: number;
   readonly seconds: number;
   /** Written so far, over the whole time. */
+  readonly bytesPerSecond: number;
+}
+
+/** A flight recorder, as it is told and as it is. */
+export interface FlightStatus {
+  /** How much of the past it shall hold, about, and what it may take. */
+  readonly seconds: number;
+  readonly bytesMax: number;
+  /** Seconds of the guest's time that it holds now, and what they take. */
+  readonly held: number;
+  readonly bytes: number;
   readonly bytesPerSecond: number;
 }
 

@@ -50,6 +50,14 @@ export const VmFigures = Type.Object({
   recordings: Type.Array(
     Type.Object({ name: Type.String(), bytes: Type.Integer(), bytesPerSecond: Type.Number() }),
   ),
+  /** Seconds that its flight recorder holds, and what they take; null: there is none. */
+  flight: OrNull(
+    Type.Object({
+      held: Type.Number(),
+      bytes: Type.Integer(),
+      bytesPerSecond: Type.Number(),
+    }),
+  ),
   fingerprintsCompared: Type.Integer(),
   /** Where in the log the shadow has last compared a fingerprint. */
   lastFingerprint: OrNull(Type.Object({ position: Type.Integer(), count: Type.String() })),

@@ -5,6 +5,7 @@
  */
 import Type, { type Static } from 'typebox';
 import { TaskView } from './tasks.ts';
+import { VmView } from './views.ts';
 
 const OrNull = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 const strict = { additionalProperties: false } as const;
@@ -31,9 +32,9 @@ export const RecordingView = Type.Object({
   startedAt: Type.String(),
   /** null: under way, or its process went without a word. */
   endedAt: OrNull(Type.String()),
-  /** `stopped`, `vm-ended`, `failed`, `process-lost`; null: it has not. */
+  /** `stopped`, `kept` (of a flight recorder), `vm-ended`, `failed`, `process-lost`; null: it has not. */
   end: OrNull(Type.String()),
-  /** Why it failed. */
+  /** Why it failed, or was kept. */
   endText: OrNull(Type.String()),
   /** How long it is; null: not known. */
   seconds: OrNull(Type.Number()),
@@ -90,5 +91,64 @@ export const recordingEndpoints = {
     summary: 'Deletes a recording that has ended.',
     params: Recording,
     reply: Type.Null(),
+  },
+  setFlight: {
+    method: 'POST',
+    path: '/vms/:vm/flight',
+    access: 'operator',
+    summary: 'What the flight recorder of a VM holds: the last minutes, to be kept when it fails.',
+    params: Vm,
+    body: Type.Object(
+      {
+        minutes: Type.Union([Type.Integer({ minimum: 1, maximum: 1440 }), Type.Null()], {
+          description: 'null: off',
+        }),
+        bytesMax: Type.Optional(
+          Type.Integer({ minimum: 2 ** 26, description: 'on the disk, about; 1 GiB if not given' }),
+        ),
+      },
+      strict,
+    ),
+    reply: VmView,
+  },
+  keepFlight: {
+    method: 'POST',
+    path: '/vms/:vm/flight/keep',
+    access: 'operator',
+    summary: 'Makes a recording of what the flight recorder holds; it goes on.',
+    params: Vm,
+    body: Type.Object({ name: Name }, strict),
+    reply: TaskView,
+  },
+  rewindVm: {
+    method: 'POST',
+    path: '/vms/:vm/rewind',
+    access: 'operator',
+    summary:
+      'Puts a VM back to a place of a recording, live: what it has done since then is undone, acknowledged or not.',
+    params: Vm,
+    body: Type.Object(
+      {
+        recording: Type.Optional(
+          Type.String({
+            minLength: 1,
+            description: 'its name or id; without one what the flight recorder holds now',
+          }),
+        ),
+        to: Type.Optional(
+          Type.String({
+            minLength: 1,
+            maxLength: 200,
+            description:
+              'a place: COUNT, time:SECONDS, event:N, text:TEXT, begin, end; by default end',
+          }),
+        ),
+        secondsBefore: Type.Optional(
+          Type.Number({ minimum: 0, maximum: 86_400, description: "of the guest's time" }),
+        ),
+      },
+      strict,
+    ),
+    reply: TaskView,
   },
 } as const;

@@ -132,6 +132,8 @@ export const VmView = Type.Object({
       guestPort: Type.Integer(),
     }),
   ),
+  /** What its flight recorder shall hold; null: it has none. */
+  flight: OrNull(Type.Object({ minutes: Type.Integer(), bytesMax: Type.Integer() })),
   /** Why what is wished cannot be done now. */
   obstacle: OrNull(Type.String()),
   /** A migration under way. */

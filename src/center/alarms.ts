@@ -25,7 +25,8 @@ export type AlarmKind =
   | 'ha-failover-failed'
   | 'ha-guest-not-responding'
   | 'disk-failing'
-  | 'recording-failed';
+  | 'recording-failed'
+  | 'guest-incident';
 
 export type Severity = 'red' | 'yellow' | 'gray';
 

@@ -24,6 +24,7 @@ import type { ConsoleLog } from './console-log.ts';
 import type { TypingTarget } from './console-typing.ts';
 import { DaemonConnections } from './daemon-connections.ts';
 import { Events } from './events.ts';
+import { followFlight, incidentReported } from './flights.ts';
 import { byPriority, defaultLeaseMs, Ha, haReported } from './ha.ts';
 import { HostWorks } from './host-works.ts';
 import { Images } from './images.ts';
@@ -47,6 +48,7 @@ import type { CopyRates } from './rates.ts';
 import { followRecording, keepRecordings, recordingReported } from './recordings.ts';
 import { askWhatIsKnown } from './recovery.ts';
 import { divergenceOf, wentLiveOf } from './report-words.ts';
+import { rewound, rewoundTo } from './rewinds.ts';
 import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
@@ -301,7 +303,7 @@ export class Cluster implements AgentListener {
     if (message.kind !== 'report') return false;
     const { kind, id } = message.report;
     recordingReported(this, daemonId, message);
-    if (kind === 'recording-ended') return true;
+    if (kind === 'recording-ended' || incidentReported(this, daemonId, message)) return true;
     if (!this.works.reported(daemonId, message.report)) return false;
     if (kind === 'work-done') forgetLostClone(this, daemonId, this.tasks.find(String(id)));
     return true;
@@ -454,6 +456,10 @@ export class Cluster implements AgentListener {
           reverted(this, vm, record);
           break;
         }
+        if (rewoundTo(vm, news.saved) !== undefined) {
+          rewound(this, vm, record);
+          break;
+        }
         // The guest may have switched itself off: it stays off until somebody starts it.
         const off = { wanted: 'off', shadowHost: undefined, recording: undefined } as const;
         this.inventory.putVm({ ...vm, ...off });
@@ -496,6 +502,7 @@ export class Cluster implements AgentListener {
     this.#adopt(vm, next);
     this.#order(next.commands);
     followRecording(this, this.inventory.vm(id)!);
+    followFlight(this, this.inventory.vm(id)!);
     this.#noteState(this.inventory.vm(id)!);
   }
 

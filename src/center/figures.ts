@@ -15,7 +15,7 @@ export function figuresOf(cluster: Cluster, { id, ft }: VmView): VmFigures {
     host === undefined ? undefined : copies.find((copy) => cluster.nameOf(copy.host) === host);
   const primary = on(ft.primary?.host);
   const shadow = on(ft.shadow?.host);
-  const { gate = null, recordings = [] } = primary?.status ?? {};
+  const { gate = null, recordings = [], flight } = primary?.status ?? {};
   return {
     vm: id,
     primary: copyFigures(cluster, primary),
@@ -26,6 +26,10 @@ export function figuresOf(cluster: Cluster, { id, ft }: VmView): VmFigures {
     logRoundTripMs: primary?.status.logRoundTripMs ?? null,
     ...trafficOf(cluster, primary),
     gate,
+    flight:
+      flight === undefined
+        ? null
+        : { held: flight.held, bytes: flight.bytes, bytesPerSecond: flight.bytesPerSecond },
     recordings: recordings.map(({ name, bytes, bytesPerSecond }) => ({
       ...{ name, bytes, bytesPerSecond },
     })),

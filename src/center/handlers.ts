@@ -12,6 +12,7 @@ import { type Caller, nameOf } from './callers.ts';
 import type { Authority } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
 import { exportVm } from './exports.ts';
+import { keepFlight, setFlight } from './flights.ts';
 import type { Call, Context, Handlers } from './handler.ts';
 import type { Vm } from './inventory.ts';
 import { lifecycleHandlers } from './lifecycle-handlers.ts';
@@ -30,6 +31,7 @@ import { peopleHandlers } from './people/handlers.ts';
 import { checkJoinToken, useJoinToken } from './people/join-tokens.ts';
 import { deleteRecording, recordingViews, startRecording, stopRecording } from './recordings.ts';
 import { removeHost, revokeHost } from './revocation.ts';
+import { rewindVm } from './rewinds.ts';
 import { refuseUnordered, refuseUnorderedRevert } from './start-orders.ts';
 import { hostView, vmView } from './views.ts';
 import {
@@ -131,6 +133,12 @@ export const handlers: Handlers = {
     await deleteRecording(cluster, cluster.findVm(params.vm), params.recording);
     return null;
   },
+  setFlight: ({ cluster }, { params, body }) =>
+    act(cluster, params.vm, (vm) => setFlight(cluster, vm, body)),
+  keepFlight: ({ cluster }, { params, body }, { caller }) =>
+    keepFlight(cluster, cluster.findVm(params.vm), body.name, nameOf(caller)),
+  rewindVm: ({ cluster }, { params, body }, { caller }) =>
+    rewindVm(cluster, cluster.findVm(params.vm), body, nameOf(caller)),
   resizeVm: ({ cluster }, { params, body }) =>
     act(cluster, params.vm, (vm) => resizeVm(cluster, vm, body)),
 };

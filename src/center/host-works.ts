@@ -22,7 +22,10 @@ export interface WorkOrder {
     | 'sendArchive'
     | 'record'
     | 'stopRecording'
-    | 'sendRecording';
+    | 'sendRecording'
+    | 'keepFlight'
+    | 'prepareRewind'
+    | 'rewind';
   /** Ids. */
   readonly vm: string;
   readonly host: string;
@@ -116,6 +119,7 @@ export class HostWorks {
 const ofProcess: Partial<Record<WorkOrder['command'], readonly [code: string, what: string]>> = {
   snapshot: ['snapshot-failed', 'snapshot was there'],
   record: ['recording-failed', 'recording had begun'],
+  keepFlight: ['recording-failed', 'recording was kept'],
   stopRecording: ['recording-failed', 'recording was ended in order; it is whole up to there'],
 };
 

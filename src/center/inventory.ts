@@ -86,6 +86,8 @@ export interface Vm {
   readonly snapshots?: readonly KeptSnapshot[];
   /** It is to be recorded, until somebody ends it or the VM is off (recordings.ts). */
   readonly recording?: RecordingWish | undefined;
+  /** What its flight recorder shall hold; undefined: it has none. */
+  readonly flight?: { readonly minutes: number; readonly bytesMax: number } | undefined;
   /** Oldest first. */
   readonly recordings?: readonly KeptRecording[];
   /** The generation at the arbiter for which the power-on inputs in `spec` were made. */

@@ -231,6 +231,38 @@ describe('of a VM that runs', () => {
     assert.ok(!(await list()).some(({ name }) => name === 'third'));
   });
 
+  test('a flight recorder is told to the live copy; what is kept is a recording, an incident an alarm', async () => {
+    const none = client.call('keepFlight', { params, body: { name: 'now' } });
+    await assert.rejects(none, code('flight-off'));
+    const body = { minutes: 10, bytesMax: 2 ** 27 };
+    const { flight } = await client.call('setFlight', { params, body });
+    assert.deepEqual(flight, body);
+    const { seconds, bytesMax } = await b.order('flight');
+    assert.deepEqual([seconds, bytesMax], [600, 2 ** 27]);
+    live(b, { flight: { seconds: 600, bytesMax: 2 ** 27, held: 5, bytes: 9, bytesPerSecond: 2 } });
+    const task = await client.call('keepFlight', { params, body: { name: 'now' } });
+    const { work, name } = await b.order('keepFlight');
+    said(b, info('kept', name, { endedAtMs: Date.now(), ended: { kind: 'kept' } }));
+    report(b, { kind: 'work-done', id: work, recording: 'kept' });
+    assert.deepEqual((await ended(task)).result, { recording: 'now', id: 'kept' });
+    const again = client.call('keepFlight', { params, body: { name: 'now' } });
+    await assert.rejects(again, code('name-taken'));
+    const incident = { kind: 'incident', incident: 'panic', text: 'Kernel panic - not syncing: x' };
+    report(b, { ...incident, recording: 'r', name: 'panic-1' });
+    const alarm = await until('the alarm', async () =>
+      (await client.call('listAlarms')).find(({ kind }) => kind === 'guest-incident'),
+    );
+    assert.match(
+      alarm.text,
+      /web has failed on b \(Kernel panic - not syncing: x\); .*kept as panic-1/,
+    );
+    assert.equal((await events('vm-incident')).length, 1);
+    await client.call('setFlight', { params, body: { minutes: null } });
+    const off = await b.order('flight');
+    assert.equal(off.seconds, undefined);
+    live(b);
+  });
+
   test('a host of an older release is not waited for', async () => {
     b.disconnect();
     await until('b has gone', async () => {

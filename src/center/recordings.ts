@@ -134,14 +134,8 @@ export function startRecording(
 ): TaskView {
   const { id: vmId, name: vmName } = vm.spec;
   refuseSecond(vm);
-  if (vm.recordings?.some((one) => one.name === name)) throw nameTaken(vmName, name);
-  const live = liveOf(cluster.situation(vm));
-  const { host, process } = live?.member ?? {};
-  const connection = host === undefined ? undefined : cluster.agents.get(host);
-  if (host === undefined || process === undefined || live?.copy === undefined || !connection) {
-    throw notRunning(vmName);
-  }
-  const where = cluster.nameOf(host);
+  refuseTakenRecording(vm, name);
+  const { host, process, where, connection } = liveConnection(cluster, vm);
   needProtocol(connection, 4, `record ${vmName}`, where);
   const limit = bytesMax !== undefined && { bytesMax };
   const wish = { ...namesOf(name, 1), base: name, part: 1, host, process, ...limit };
@@ -161,6 +155,18 @@ export function startRecording(
       ...{ vm: vmName, host: where, recording: name },
     });
   });
+}
+
+export function refuseTakenRecording({ spec, recordings = [] }: Vm, name: string): void {
+  if (recordings.some((one) => one.name === name)) throw nameTaken(spec.name, name);
+}
+
+/** Of the host on which it is live. @throws UmbraError `vm-not-running` */
+export function liveConnection(cluster: Cluster, vm: Vm) {
+  const live = liveOf(cluster.situation(vm));
+  const connection = live?.copy && cluster.agents.get(live.member.host);
+  if (live === undefined || connection === undefined) throw notRunning(vm.spec.name);
+  return { ...live.member, where: cluster.nameOf(live.member.host), connection };
 }
 
 function refuseSecond({ spec, recording }: Vm): void {
@@ -200,7 +206,7 @@ export function stopRecording(cluster: Cluster, vm: Vm, recording: string, by: s
 
 export async function deleteRecording(cluster: Cluster, vm: Vm, recording: string): Promise<void> {
   const { id: vmId, name: vmName } = vm.spec;
-  const { id, name, host } = ended(cluster, vm, recording);
+  const { id, name, host } = endedRecording(cluster, vm, recording);
   const where = cluster.nameOf(host);
   const connection = cluster.agents.get(host);
   if (connection === undefined) throw notResponding(where, `The recording ${name} is there.`);
@@ -223,7 +229,7 @@ export async function deleteRecording(cluster: Cluster, vm: Vm, recording: strin
 /** As an archive; twin of exports.ts `sendArchive`. */
 export function sendRecording(cluster: Cluster, vm: Vm, recording: string, by: string) {
   const { id: vmId, name: vmName } = vm.spec;
-  const { id, name, host } = ended(cluster, vm, recording);
+  const { id, name, host } = endedRecording(cluster, vm, recording);
   const where = cluster.nameOf(host);
   const connection = cluster.agents.get(host);
   if (connection === undefined) throw notResponding(where, `The recording ${name} is there.`);
@@ -240,7 +246,7 @@ export function sendRecording(cluster: Cluster, vm: Vm, recording: string, by: s
   return { ...passed, name };
 }
 
-function ended(cluster: Cluster, vm: Vm, recording: string): KeptRecording {
+export function endedRecording(cluster: Cluster, vm: Vm, recording: string): KeptRecording {
   const found = find(vm, recording);
   if (statusOf(cluster, vm, found) === undefined) return found;
   throw new UmbraError(

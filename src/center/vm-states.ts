@@ -162,8 +162,9 @@ export async function deleteSnapshot(cluster: Cluster, vm: Vm, name: string): Pr
   );
 }
 
-/** What a task of this kind orders, its host may ask of the arbiter while it runs (start-orders.ts). */
+/** What a task of this kind (or `rewindKind`) orders, its host may ask of the arbiter while it runs (start-orders.ts). */
 export const revertKind = 'revert-to-snapshot';
+export const rewindKind = 'rewind-vm';
 
 /** The saved state of a revert is named by its snapshot and its task. */
 export const revertTaskOf = (saved: string): string => saved.slice(saved.indexOf('-') + 1);
@@ -204,7 +205,7 @@ export function revertToSnapshot(
  * @param host has to be there when it is
  * @returns whether the record still calls a process live that has certainly ended
  */
-async function whenStopped(
+export async function whenStopped(
   cluster: Cluster,
   id: string,
   host: string,

@@ -1,4 +1,4 @@
-/** `umbra record start|stop|list|export|delete`: recordings of VMs of the cluster, as they run. */
+/** `umbra record start|stop|list|flight|keep|export|delete`: recordings of VMs of the cluster, as they run. */
 import type { Command } from 'commander';
 import type { Client } from '../api/client.ts';
 import type { RecordingView } from '../api/recording-endpoints.ts';
@@ -7,6 +7,7 @@ import { centerOptions, mebibytes, show, table, withCenter } from './session.ts'
 import { parseMemory } from './values.ts';
 import { fetchInto } from './vm-export.ts';
 import { noWait, waitForTask } from './wait.ts';
+import { wholeNumber } from './whole-number.ts';
 
 const bytesMaxLeast = 2 ** 24;
 
@@ -69,6 +70,45 @@ export function registerRecord(program: Command): void {
       );
     });
 
+  centerOptions(record.command('flight'))
+    .description(
+      'have the last minutes of a VM at hand: kept as a recording when its guest panics, fails or is reset by the watchdog, and by umbra record keep',
+    )
+    .argument('<vm>')
+    .option('--minutes <n>', 'how many, 1 to 1440', wholeNumber)
+    .option('--limit <size>', 'what they may take on the disk; by default 1G')
+    .option('--off', 'no more; what it holds is given up')
+    .option('--json', 'print the VM as JSON')
+    .action(async (vm: string, { json, minutes, limit, off, ...options }) => {
+      if ((minutes === undefined) === (off === undefined)) throw flightUnsaid(vm);
+      const bytesMax = limit === undefined ? undefined : parseMemory(limit, 2 ** 26, 2 ** 50);
+      const body = { minutes: minutes ?? null, ...(bytesMax !== undefined && { bytesMax }) };
+      const set = await withCenter(options, (client) =>
+        client.call('setFlight', { params: { vm }, body }),
+      );
+      show(json, set, () =>
+        off
+          ? `The flight recorder of ${vm} is off.`
+          : `The last ${minutes} minutes of ${vm} are at hand while it runs.`,
+      );
+    });
+
+  noWait(centerOptions(record.command('keep')))
+    .description('make a recording of what the flight recorder of a VM holds; it goes on')
+    .argument('<vm>')
+    .argument('[name]', 'lower-case letters, digits and inner hyphens; by default the time')
+    .option('--json', 'print the recording as JSON')
+    .action(async (vm: string, own: string | undefined, { json, wait, ...options }) => {
+      const name = own ?? timeName();
+      const made = await withCenter(options, async (client) => {
+        const task = await client.call('keepFlight', { params: { vm }, body: { name } });
+        if (!wait) return task;
+        await waitForTask(client, task);
+        return recordingOf(client, vm, name);
+      });
+      show(json, made, () => `The last minutes of ${vm} ${wait ? 'are' : 'will be'} in ${name}.`);
+    });
+
   centerOptions(record.command('export'))
     .description(
       'fetch a recording that has ended, as an archive (.tar.zst): tar --zstd -xf FILE makes the folder that umbra replay takes',
@@ -102,6 +142,13 @@ export function registerRecord(program: Command): void {
       show(json, { deleted: name }, () => `The recording ${name} of ${vm} has been deleted.`);
     });
 }
+
+const flightUnsaid = (vm: string): UmbraError =>
+  new UmbraError(
+    'flight-unsaid',
+    'either how many minutes are wanted, or none',
+    `umbra record flight ${vm} --minutes 10, or umbra record flight ${vm} --off.`,
+  );
 
 const unpacking = (file: string, name: string): string =>
   `To replay it: tar --zstd -xf ${file}, then umbra replay ${name}`;

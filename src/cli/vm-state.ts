@@ -6,6 +6,7 @@ import { UmbraError } from '../base/errors.ts';
 import { centerOptions, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory } from './values.ts';
 import { registerExport } from './vm-export.ts';
+import { registerRewind } from './vm-rewind.ts';
 import { noWait, waitForTask, waitForVm } from './wait.ts';
 import { wholeNumber } from './whole-number.ts';
 
@@ -41,6 +42,7 @@ export function registerVmState(vm: Command): void {
     });
 
   registerExport(vm);
+  registerRewind(vm);
 
   centerOptions(vm.command('resize'))
     .description('change a VM that is powered off; disks only grow')

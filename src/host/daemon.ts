@@ -289,6 +289,17 @@ export class HostDaemon {
       case 'stopRecording':
         this.#order(message.vm, { kind: 'stopRecording', id: message.id, work: message.work });
         break;
+      case 'flight': {
+        const { vm, seconds, bytesMax } = message;
+        const isOff = seconds === undefined || bytesMax === undefined;
+        this.#order(vm, { kind: 'flight', ...(!isOff && { seconds, bytesMax }) });
+        break;
+      }
+      case 'keepFlight': {
+        const { vm, name, work } = message;
+        this.#order(vm, { kind: 'keepFlight', name, work });
+        break;
+      }
       case 'deleteRecording':
         void this.#recordings.delete(message);
         break;
@@ -306,6 +317,12 @@ export class HostDaemon {
         break;
       case 'revert':
         this.#states.revert(message);
+        break;
+      case 'prepareRewind':
+        if (idPattern.test(message.vm.id)) this.#states.prepareRewind(message);
+        break;
+      case 'rewind':
+        if (idPattern.test(message.vm)) this.#states.rewind(message);
         break;
       case 'clone':
         this.#states.clone(message);

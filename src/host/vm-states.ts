@@ -15,6 +15,7 @@ import { UmbraError } from '../base/errors.ts';
 import type { Reply } from '../lockstep/arbiter.ts';
 import { ArchiveUpload } from './archive-upload.ts';
 import type { Datastores } from './datastores.ts';
+import { prepareRewind } from './rewind.ts';
 import { Trust } from './trust.ts';
 import { ArbiterClient } from './vm/arbiter-client.ts';
 import { KnowledgeFile } from './vm/knowledge-file.ts';
@@ -130,20 +131,49 @@ export class VmStates {
       const folder = this.#folder(vm);
       if (!isId(snapshot) || !isId(saved)) throw new Error('malformed names');
       const state = await prepareRevert(folder, snapshot, saved, this.#progress(vm, saved));
-      try {
-        await this.#ask(vm, `revert-${saved}`, (ask) => ask.revert(saved, fenced, lapsed));
-      } catch (error) {
-        // Another center may just have granted it: what the record does not name goes with the
-        // next start here.
-        const isCertain = (error as UmbraError).code !== 'revert-not-ordered';
-        if (isCertain) await disownFolder(savedFolder(folder, saved));
-        throw error;
-      }
+      await this.#askRevert(vm, folder, { saved, fenced, lapsed });
       // The VM is off, and these are its disks; a machine's stay with it until it goes on.
       const { isOff, vm: spec } = state;
       if (!isOff || spec.datastore !== undefined) return;
       await placeDisks(savedFolder(folder, saved), folder, spec.disks.length);
     });
+  }
+
+  /** Of a VM that may run: what its process does with its folder at a start is over. */
+  prepareRewind({ vm, work, ...wish }: Order<'prepareRewind'>): void {
+    const prepared = async () => {
+      if (!isId(wish.recording) || !isId(wish.saved)) throw new Error('malformed names');
+      const { count } = await prepareRewind(vm, this.#folder(vm.id), wish);
+      return { count };
+    };
+    void this.#settle(vm.id, work, prepared());
+  }
+
+  rewind({ vm, saved, fenced, lapsed }: Order<'rewind'>): void {
+    this.#work(vm, saved, async () => {
+      if (!isId(saved)) throw new Error('malformed names');
+      await this.#askRevert(vm, this.#folder(vm), { saved, fenced, lapsed });
+    });
+  }
+
+  async #askRevert(
+    vm: string,
+    folder: string,
+    {
+      saved,
+      fenced,
+      lapsed,
+    }: Pick<Order<'revert'>, 'saved' | 'fenced'> & { lapsed: string | undefined },
+  ): Promise<void> {
+    try {
+      await this.#ask(vm, `revert-${saved}`, (ask) => ask.revert(saved, fenced, lapsed));
+    } catch (error) {
+      // Another center may just have granted it: what the record does not name goes with the
+      // next start here.
+      const isCertain = (error as UmbraError).code !== 'revert-not-ordered';
+      if (isCertain) await disownFolder(savedFolder(folder, saved));
+      throw error;
+    }
   }
 
   clone({ vm, snapshot, newVm, work, disks }: Order<'clone'>): void {

@@ -80,6 +80,7 @@ describe('the live store', () => {
       ...{
         gate: null,
         recordings: [],
+        flight: null,
         fingerprintsCompared: 1,
         lastFingerprint: null,
         divergences: 0,

@@ -15,7 +15,7 @@ const ha = { restart: true, priority: 'medium', state: 'on', watchdogSeconds: nu
 export const vm = (id: string, changes: Partial<VmView> = {}): VmView => ({
   ...{ id, name: id, number: 1, version: 1, state: 'poweredOn', image: 'tiny', imageDigest: '' },
   ...{ cpus: 1, memoryBytes: 2 ** 27, mac: '', disks: [], host: 'a', ports: [], obstacle: null },
-  ...{ migration: null, ft: ft(), datastore: null, ha, ...changes },
+  ...{ migration: null, flight: null, ft: ft(), datastore: null, ha, ...changes },
 });
 
 export const host = (name: string, changes: Partial<HostView> = {}): HostView => ({

@@ -121,3 +121,56 @@ test('a protected VM is recorded, and what was recorded replays to the bit', opt
     guest.close();
   });
 });
+
+test(
+  'a guest that panics is kept, replayed to its panic, and put back to before it',
+  options,
+  async (t) => {
+    await withVm(async (cluster, folder) => {
+      const guest = shell(cluster);
+      await guest.shows('umbra: tiny ready');
+      await cluster.state('web', 'running');
+      await json(cluster, 'record', 'flight', 'web', '--minutes', '5', '--limit', '256M');
+      await eventually('it holds something', async () => {
+        const { code } = await command(cluster, 'record', 'keep', 'web', 'first');
+        return code === 0;
+      });
+      // The next one begins at once.
+      await new Promise((done) => setTimeout(done, 1_000));
+      await guest.type('echo $((6 * 7)) is before\n', '42 is before');
+      await eventually(
+        'some seconds pass',
+        () => new Promise<true>((done) => setTimeout(() => done(true), 3_000)),
+      );
+      await guest.type('echo c > /proc/sysrq-trigger\n', 'Kernel panic - not syncing');
+      const alarm = await eventually('the alarm', async () =>
+        (await cluster.client.call('listAlarms')).find(({ kind }) => kind === 'guest-incident'),
+      );
+      assert.match(alarm.text, /the guest of web has failed on host1 \(Kernel panic - not syncing/);
+      const all = await json<RecordingView[]>(cluster, 'record', 'list', 'web');
+      const incident = all.find(({ name }) => name.startsWith('panic-'))!;
+      assert.deepEqual([incident.state, incident.end], ['ended', 'kept']);
+      const recording = await fetched(cluster, incident.name, folder);
+      const verified = await umbra(['replay', recording, '--verify', '--json']);
+      assert.equal(verified.code, 0, verified.stdout);
+      t.diagnostic(verified.stdout.trim());
+      const console = await umbra(['replay', recording]);
+      assert.match(console.stdout, /42 is before.*Kernel panic - not syncing/s);
+      const place = ['--recording', incident.name, '--to', 'text:Kernel panic'];
+      const unsaid = await command(cluster, 'vm', 'rewind', 'web', ...place);
+      assert.match(unsaid.stderr, /whatever it has told anybody/);
+      const absent = ['--recording', incident.name, '--to', 'text:no such thing', '--yes'];
+      const nowhere = await command(cluster, 'vm', 'rewind', 'web', ...absent);
+      assert.match(nowhere.stderr, /"no such thing" does not appear/);
+      guest.close();
+      await json(cluster, 'vm', 'rewind', 'web', ...place, '--seconds-before', '2', '--yes');
+      const again = shell(cluster);
+      await again.type('echo $((6 * 8)) is behind\n', '48 is behind');
+      await cluster.state('web', 'running');
+      const happened = await cluster.client.call('listEvents', { query: { vm: 'web' } });
+      const event = happened.find(({ kind }) => kind === 'vm-rewound');
+      assert.match(event!.text, /what it has done since then is undone, acknowledged or not/);
+      again.close();
+    });
+  },
+);

@@ -3,7 +3,8 @@
  * each replays to the bit from its first snapshot; and what ends one leaves the VM alone.
  */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { openRecording, replayRecording } from '../../src/host/local/replay.ts';
@@ -100,5 +101,75 @@ test('a shadow is refused a recording, and nothing of it stays', async (t) => {
     const why = await until('the refusal', () => said(shadow, 'work-failed', 'one'));
     assert.equal(why['code'], 'recording-refused');
     assert.ok(!existsSync(join(hosts.b.folder, 'recordings', 'one')));
+  });
+});
+
+test('a flight recorder keeps what it holds when it is asked, and goes on', async (t) => {
+  await withHosts(t, { writes: 900, tickMicros: 500, touchedBytes: 2 << 20 }, async (hosts) => {
+    const vm = await hosts.live();
+    const early = 'early';
+    vm.tell({ kind: 'keepFlight', name: early, work: early });
+    const refused = await until('the refusal', () => said(vm, 'work-failed', early));
+    assert.equal(refused['code'], 'flight-off');
+    vm.tell({ kind: 'flight', seconds: 60, bytesMax: 2 ** 30 });
+    await until('it holds something', () => (vm.status?.flight?.held ?? 0) > 0.1);
+    await goesOn(hosts.a);
+    vm.tell({ kind: 'keepFlight', name: 'asked', work: 'k1' });
+    const kept = await until('it is kept', () => said(vm, 'work-done', 'k1'));
+    const [asked] = await listRecordings(hosts.a.folder);
+    assert.deepEqual([asked!.id, asked!.name], [kept['recording'], 'asked']);
+    assert.deepEqual(asked!.ended, { kind: 'kept', text: 'asked for' });
+    const first = await replay(hosts.a, asked!.id);
+    await until('another one holds something', () => (vm.status?.flight?.held ?? 0) > 0.1);
+    vm.tell({ kind: 'keepFlight', name: 'again', work: 'k2' });
+    await until('it is kept, too', () => said(vm, 'work-done', 'k2'));
+    const again = (await listRecordings(hosts.a.folder))[1]!;
+    assert.ok((await replay(hosts.a, again.id)).from >= first.until);
+    assert.equal(vm.status!.recordings, undefined);
+    await until('the next', () => (vm.status?.flight?.held ?? 0) > 0.1);
+    // Nothing has happened to the guest: nothing more is kept.
+    vm.tell({ kind: 'stop', how: 'power-off' });
+    await vm.ended();
+    assert.equal((await listRecordings(hosts.a.folder)).length, 2);
+    assert.equal(readdirSync(join(hosts.a.folder, 'recordings')).length, 2);
+  });
+});
+
+test('a recording whose disk is full ends whole, is said once, and costs the VM nothing', async (t) => {
+  await withHosts(t, { writes: 900, tickMicros: 500, touchedBytes: 4 << 20 }, async (hosts) => {
+    const vm = await hosts.live();
+    const small = join(hosts.a.folder, 'recordings');
+    mkdirSync(small);
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', small]);
+    if (mounted.status !== 0) return t.skip('mounting a tmpfs needs root');
+    try {
+      await record(vm, 'one');
+      const free = (): number => {
+        const { bavail, bsize } = statfsSync(small);
+        return bavail * bsize;
+      };
+      writeFileSync(join(small, 'other'), Buffer.alloc(free()), { flag: 'w' });
+      const ended = await until('it has ended', () => said(vm, 'recording-ended', 'one'));
+      assert.deepEqual([ended['how'], ended['code']], ['failed', 'recording-unwritable']);
+      await goesOn(hosts.a);
+      hosts.checkConsole();
+      // A repeated order begins nothing; it is answered with what became of it.
+      vm.tell({ kind: 'record', id: 'one', name: 'name-of-one' });
+      await until(
+        'the answer',
+        () => vm.reports.filter(({ kind }) => kind === 'recording-ended').length === 2,
+      );
+      const [listed] = await listRecordings(hosts.a.folder);
+      assert.equal(listed!.ended?.kind, 'failed');
+      const opened = openRecording(recordingFolder(hosts.a.folder, 'one'));
+      const replayed = await replayRecording(opened, { console: () => {}, progress: () => {} });
+      assert.equal(replayed.divergence, undefined);
+      rmSync(join(small, 'other'));
+      vm.kill();
+      await until('it is gone', () => vm.gone);
+    } finally {
+      spawnSync('umount', ['-l', small]);
+    }
+    return undefined;
   });
 });

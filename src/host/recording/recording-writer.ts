@@ -38,9 +38,13 @@ export interface RecordingOptions {
   readonly snapshotMicros?: number;
   /** What the files may take together, about; the oldest goes first. */
   readonly bytesMax?: number | undefined;
+  /** How much of the guest's time is enough, about; what is older goes. */
+  readonly secondsMax?: number | undefined;
 }
 
 export interface RecordingStatus {
+  /** Of the guest's time that can be replayed. */
+  readonly guestSeconds: number;
   readonly logBytes: number;
   readonly snapshotBytes: number;
   readonly snapshots: number;
@@ -60,6 +64,9 @@ interface SnapshotPart extends Part {
 }
 
 const defaultSnapshotMicros = 1_000_000;
+/** A ring that is kept by time goes on by so many whole snapshots. */
+const wholesPerRing = 4;
+const ticksPerSecond = 10_000_000;
 
 export class RecordingFolder {
   readonly #options: RecordingOptions;
@@ -100,7 +107,10 @@ export class RecordingFolder {
     const seconds = ((this.#overAt ?? nowUs()) - this.#startedAt) / 1e6;
     const written = logBytes + snapshotBytes + this.#removedBytes;
     const bytesPerSecond = seconds > 0 ? written / seconds : 0;
-    return { logBytes, snapshotBytes, snapshots: this.#snapshots.length, seconds, bytesPerSecond };
+    const begins = this.#segments[0]?.begins.time ?? this.#ended.time;
+    const guestSeconds = Number(this.#ended.time - begins) / ticksPerSecond;
+    const sizes = { logBytes, snapshotBytes, guestSeconds };
+    return { ...sizes, snapshots: this.#snapshots.length, seconds, bytesPerSecond };
   }
 
   // --- The log
@@ -212,11 +222,21 @@ export class RecordingFolder {
   #wholeDue(): boolean {
     if (this.#wholeWanted) return true;
     const { base } = this.#snapshots.at(-1)!;
+    if (this.#age(this.#snapshots.find(({ number }) => number === base)!) > 1 / wholesPerRing) {
+      return true;
+    }
     const chain = this.#snapshots.filter((each) => each.base === base);
     const sum = chain.reduce((all, { bytes }) => all + bytes, 0);
     const { bytesMax } = this.#options;
     if (bytesMax !== undefined && this.#sinceLastWhole() > bytesMax / 2) return true;
     return sum > 2 * chain[0]!.bytes;
+  }
+
+  /** As a share of the time that is wanted; 0 where all of it is. */
+  #age({ begins }: Part): number {
+    const { secondsMax, machine } = this.#options;
+    if (secondsMax === undefined) return 0;
+    return Number(machine.time - begins.time) / ticksPerSecond / secondsMax;
   }
 
   #sinceLastWhole(): number {
@@ -232,14 +252,15 @@ export class RecordingFolder {
 
   /** Removes whatever comes before a whole snapshot, as long as another such one is left. */
   #retire(): void {
-    const { bytesMax } = this.#options;
-    if (bytesMax === undefined) return;
+    const { bytesMax = Number.POSITIVE_INFINITY } = this.#options;
     for (;;) {
       const { logBytes, snapshotBytes } = this.status;
-      if (logBytes + snapshotBytes <= bytesMax) return;
       const wholes = this.#snapshots.filter(({ base, number }) => base === number);
       const oldestLeft = this.#segments[0]!.begins.position <= 1 ? wholes[0] : wholes[1];
       if (oldestLeft === undefined) return;
+      const isTooMuch = logBytes + snapshotBytes > bytesMax;
+      // From there on it is still as long as is wanted.
+      if (!isTooMuch && this.#age(oldestLeft) < 1) return;
       if (!this.#removeBefore(oldestLeft)) return;
     }
   }

@@ -72,6 +72,8 @@ export type ToVm =
       readonly bytesMax?: number;
     }
   | { readonly kind: 'stopRecording'; readonly id: string; readonly work: string }
+  | { readonly kind: 'flight'; readonly seconds?: number; readonly bytesMax?: number }
+  | { readonly kind: 'keepFlight'; readonly name: string; readonly work: string }
   | { readonly kind: 'dismiss' }
   /** From now on. */
   | { readonly kind: 'arbiters'; readonly urls: readonly string[] }

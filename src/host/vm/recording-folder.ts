@@ -16,21 +16,35 @@ import { removeFolder, unfinished } from './state-folder.ts';
 const folderFormat = 1;
 const fileName = 'recording.json';
 
-export type RecordingFile = Omit<RecordingInfo, 'bytes'> & { readonly format: number };
+export type RecordingFile = Omit<RecordingInfo, 'bytes'> & {
+  readonly format: number;
+  /** A flight recorder's, and nobody has kept it: without a process that writes it, it is rubbish. */
+  readonly isRing?: true;
+};
 
 export const recordingsFolder = (vmFolder: string): string => join(vmFolder, 'recordings');
 export const recordingFolder = (vmFolder: string, id: string): string =>
   join(recordingsFolder(vmFolder), id);
 
-/** Durable, and the old one or the new one whatever happens. */
+/**
+ * Durable, and the old one or the new one whatever happens. On a disk that is full it is written
+ * over the old one, which has its place.
+ */
 export async function writeRecordingFile(
   folder: string,
   info: Omit<RecordingFile, 'format'>,
 ): Promise<void> {
   const path = join(folder, fileName);
   const text = `${JSON.stringify({ format: folderFormat, ...info }, null, 2)}\n`;
-  await writeFile(`${path}.new`, text, { mode: 0o600, flush: true });
-  await rename(`${path}.new`, path);
+  try {
+    await writeFile(`${path}.new`, text, { mode: 0o600, flush: true });
+    await rename(`${path}.new`, path);
+  } catch (error) {
+    await rm(`${path}.new`, { force: true });
+    if (!existsSync(path)) throw error;
+    const file = await open(path, 'r+');
+    await file.writeFile(text).finally(() => file.close());
+  }
 }
 
 /** Oldest first; what cannot be read is passed over. */
@@ -48,8 +62,8 @@ export async function listRecordings(vmFolder: string): Promise<RecordingInfo[]>
 export async function readRecording(folder: string): Promise<RecordingInfo | undefined> {
   try {
     const text = await readFile(join(folder, fileName), 'utf8');
-    const { format, ...info } = JSON.parse(text) as RecordingFile;
-    if (format !== folderFormat) return undefined;
+    const { format, isRing, ...info } = JSON.parse(text) as RecordingFile;
+    if (format !== folderFormat || isRing) return undefined;
     return { ...info, bytes: await bytesOf(folder) };
   } catch {
     return undefined;
@@ -67,14 +81,19 @@ async function bytesOf(folder: string): Promise<number> {
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
 
-/** Whatever an earlier process has not got as far as a beginning. Only while nobody writes here. */
+/** What an earlier process has not begun, or would not have kept. Only while nobody writes here. */
 export async function tidyRecordings(vmFolder: string): Promise<void> {
   const parent = recordingsFolder(vmFolder);
   if (!existsSync(parent)) return;
   for (const id of await readdir(parent)) {
-    const isWhole = existsSync(join(parent, id, fileName)) && !id.endsWith(unfinished);
+    const isWhole = !id.endsWith(unfinished) && (await isKept(join(parent, id)));
     if (!isWhole) await rm(join(parent, id), { recursive: true, force: true });
   }
+}
+
+async function isKept(folder: string): Promise<boolean> {
+  const text = await readFile(join(folder, fileName), 'utf8').catch(() => undefined);
+  return text !== undefined && (JSON.parse(text) as RecordingFile).isRing !== true;
 }
 
 export const removeRecording = (vmFolder: string, id: string): Promise<void> =>

@@ -1,5 +1,5 @@
 /** What a VM process says of itself, every fifth of a second and when something happens. */
-import type { RecordingStatus, VmStatus } from '../../api/agent.ts';
+import type { FlightStatus, RecordingStatus, VmStatus } from '../../api/agent.ts';
 import type { Copy } from '../../lockstep/copy.ts';
 import type { DelaySummary } from '../../lockstep/gate-delays.ts';
 import type { Report } from '../../lockstep/status.ts';
@@ -17,11 +17,13 @@ export interface Surroundings {
   readonly watchdogSeconds: number | undefined;
   readonly traffic: Traffic;
   readonly recordings: readonly RecordingStatus[];
+  readonly flight: FlightStatus | undefined;
 }
 
 export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus {
   const { vm, process: name, logAddress, logPort } = around;
-  const { fingerprintsCompared, divergences, watchdogSeconds, traffic, recordings } = around;
+  const { fingerprintsCompared, divergences, watchdogSeconds, traffic, recordings, flight } =
+    around;
   const ended = copy?.ended;
   const status = copy?.status();
   const { user, system } = process.cpuUsage();
@@ -60,6 +62,7 @@ export function vmStatus(copy: Copy | undefined, around: Surroundings): VmStatus
     residentBytes: process.memoryUsage.rss(),
     ...traffic.totals,
     ...(recordings.length > 0 && { recordings }),
+    ...(flight !== undefined && { flight }),
     ...(ended && { ended: { kind: ended.kind, text: ended.text } }),
   };
 }

@@ -32,6 +32,7 @@ import { type DiskPlace, LocalDisks, type PlacedDisks } from './disk-place.ts';
 import { Driver } from './driver.ts';
 import { EpochProbe } from './epoch-probe.ts';
 import { type DiskFile, FileDisks } from './file-disk.ts';
+import { FlightRecorder } from './flight-recorder.ts';
 import { GuestWatchdog, watchdogLookMs } from './guest-watchdog.ts';
 import { Journal } from './journal.ts';
 import { KnowledgeFile } from './knowledge-file.ts';
@@ -74,6 +75,7 @@ export class VmProcess {
   #suspending: Suspending | undefined;
   #snapshots: SnapshotMaker | undefined;
   #recordings: VmRecordings | undefined;
+  #flight: FlightRecorder | undefined;
   #arbiter!: ArbiterClient;
   #startAsk!: StartAsk;
   #probe: EpochProbe | undefined;
@@ -122,6 +124,9 @@ export class VmProcess {
     const report = (said: SnapshotReport) => this.#tell({ kind: 'report', report: { ...said } });
     this.#snapshots = new SnapshotMaker({ ...own, disksFolder, disks: this.#disks!, report });
     this.#recordings = this.#makeRecordings(prepared);
+    this.#flight = new FlightRecorder(this.#recordings, (said) =>
+      this.#tell({ kind: 'report', report: said }),
+    );
     this.#driver = new Driver(this.#copy, (micros) => this.#afterStep(micros));
     for (const message of this.#early.splice(0)) this.receive(message);
     this.#log = this.#openLog();
@@ -209,6 +214,17 @@ export class VmProcess {
         break;
       case 'stopRecording':
         this.#recordings?.stop(message.id, message.work);
+        break;
+      case 'flight': {
+        const { seconds, bytesMax } = message;
+        const isOff = seconds === undefined || bytesMax === undefined;
+        this.#flight?.set(isOff ? undefined : { seconds, bytesMax });
+        this.#flight?.look(primary);
+        this.#sayStatus();
+        break;
+      }
+      case 'keepFlight':
+        void this.#flight?.keep(message.name, message.work);
         break;
       case 'consoleInput':
         // What comes before this copy is live is sent again when its status says that it is.
@@ -434,6 +450,7 @@ export class VmProcess {
   }
 
   #send(output: Output): void {
+    this.#flight?.output(output);
     if (output.kind === 'frame') {
       this.#traffic.sent(output.frame);
       this.#switch.send(output.frame);
@@ -467,11 +484,13 @@ export class VmProcess {
   #watchGuest(): void {
     const primary = this.#copy?.primary;
     if (primary === undefined || this.#over) return;
+    this.#flight?.look(primary);
     const verdict = this.#watchdog.look(primary.machine, nowUs());
     if (verdict === 'responds') return;
     const { seconds } = this.#watchdog;
     const kind = verdict === 'reset' ? 'guest-reset' : 'guest-not-responding';
     this.#tell({ kind: 'report', report: { kind, seconds } });
+    this.#flight?.happened('watchdog', `the guest has not served its own timer for ${seconds} s`);
     if (verdict !== 'reset') return;
     primary.control('reset');
     this.#wake();
@@ -491,6 +510,7 @@ export class VmProcess {
       watchdogSeconds: this.#watchdog.seconds,
       traffic: this.#traffic,
       recordings: this.#recordings?.status ?? [],
+      flight: this.#flight?.status,
     });
     this.#tell({ kind: 'status', status });
   }
@@ -511,7 +531,8 @@ export class VmProcess {
     if (this.#over) return;
     this.#stop();
     const given = this.#snapshots?.giveUp('the VM has ended on this host') ?? Promise.resolve();
-    const recorded = given.then(() => this.#recordings?.close());
+    const kept = given.then(() => this.#flight?.close());
+    const recorded = kept.then(() => this.#recordings?.close());
     void recorded.then(() => this.#disks?.close()).finally(this.#onEnd);
   }
 

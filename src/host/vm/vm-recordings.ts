@@ -29,6 +29,8 @@ export interface RecordOrder {
   readonly name: string;
   /** What its files may take together, about; the oldest goes first. */
   readonly bytesMax?: number;
+  /** Of a flight recorder (flight-recorder.ts): how much of the past is enough, about. */
+  readonly secondsMax?: number;
 }
 
 export interface VmRecordingsOptions {
@@ -48,7 +50,7 @@ export interface VmRecordingsOptions {
 type Report = Readonly<Record<string, unknown>>;
 
 interface Running {
-  readonly order: RecordOrder;
+  order: RecordOrder;
   readonly files: RecordingFolder;
   readonly path: string;
   readonly startedAtMs: number;
@@ -75,12 +77,50 @@ export class VmRecordings {
   /** Those that have begun, as they are now. */
   get status(): RecordingStatus[] {
     return [...this.#running.values(), ...this.#ending.values()]
-      .filter(({ hasBegun }) => hasBegun)
+      .filter(({ hasBegun, order }) => hasBegun && order.secondsMax === undefined)
       .map(({ order: { id, name }, files }) => {
         const { logBytes, snapshotBytes, seconds, bytesPerSecond } = files.status;
         const rate = Math.round(bytesPerSecond);
         return { id, name, bytes: logBytes + snapshotBytes, seconds, bytesPerSecond: rate };
       });
+  }
+
+  /** Under way, or about to be. */
+  isThere(id: string): boolean {
+    return this.#running.has(id) || this.#underWay.has(id);
+  }
+
+  /** Of one that is a flight recorder's; undefined: it has not begun, or is over. */
+  figuresOf(id: string) {
+    const running = this.#running.get(id);
+    return running?.hasBegun ? running.files.status : undefined;
+  }
+
+  /**
+   * A flight recorder's ring becomes a recording like any other, from here on by this name.
+   * @returns when it is whole; false: there is none
+   */
+  async keep(id: string, name: string, why: string): Promise<boolean> {
+    const running = this.#running.get(id);
+    if (!running?.hasBegun) return false;
+    running.order = { id, name };
+    const ended = this.#end(running, 'kept', undefined, why);
+    this.#track(id, ended);
+    await ended;
+    return true;
+  }
+
+  /** A flight recorder's ring is of no use any more. */
+  discard(id: string): void {
+    const running = this.#running.get(id);
+    if (running === undefined) return;
+    const { files, path } = running;
+    this.#leave(id);
+    const removed = files.close().then(() => rm(path, { recursive: true, force: true }));
+    this.#track(
+      id,
+      removed.catch(() => {}),
+    );
   }
 
   /** May be repeated. Its end is a report: `work-done`, `work-failed`, or `recording-ended`. */
@@ -119,7 +159,8 @@ export class VmRecordings {
   async close(): Promise<void> {
     this.#isOver = true;
     for (const running of this.#running.values()) {
-      if (running.hasBegun) this.#track(running.order.id, this.#end(running, 'vm-ended'));
+      if (running.order.secondsMax !== undefined) this.discard(running.order.id);
+      else if (running.hasBegun) this.#track(running.order.id, this.#end(running, 'vm-ended'));
     }
     while (this.#underWay.size > 0) await Promise.all(this.#underWay.values());
   }
@@ -151,7 +192,8 @@ export class VmRecordings {
       report({ kind: 'work-done', id: order.id, recording: order.id, pauseMicros });
       changed();
       // It may have been the VM's last moment.
-      if (this.#isOver) await this.#end(running, 'vm-ended');
+      if (this.#isOver && order.secondsMax === undefined) await this.#end(running, 'vm-ended');
+      else if (this.#isOver) this.discard(order.id);
     } catch (error) {
       this.#leave(order.id);
       await rm(path, { recursive: true, force: true }).catch(() => {});
@@ -168,7 +210,7 @@ export class VmRecordings {
     const files = new RecordingFolder({
       ...{ folder: path, configuration: digest, machine, snapshotMicros, note },
       ...{ position: primary.recorder.nextPosition, generation: this.#options.generation() },
-      bytesMax: order.bytesMax,
+      ...{ bytesMax: order.bytesMax, secondsMax: order.secondsMax },
       failed: (error) => this.#failing(order.id, error),
     });
     const common = { order, files, path, startedAtMs: Date.now(), count: String(machine.count) };
@@ -193,17 +235,22 @@ export class VmRecordings {
     setImmediate(() => this.#track(id, this.#end(running, 'failed', error)));
   }
 
-  async #end(running: Running, how: 'stopped' | 'vm-ended' | 'failed', error?: UmbraError) {
+  async #end(
+    running: Running,
+    how: 'stopped' | 'vm-ended' | 'failed' | 'kept',
+    error?: UmbraError,
+    text = error?.message,
+  ): Promise<void> {
     const { order, files, path } = running;
     const { id, name } = order;
     if (this.#running.get(id) !== running) return;
     // The last entries, and a fingerprint behind them.
-    if (how === 'stopped') this.#primary?.record(this.#sink);
+    const isLive = this.#primary !== undefined && this.#primary.ended === undefined;
+    if (isLive && (how === 'stopped' || how === 'kept')) this.#primary?.record(this.#sink);
     this.#ending.set(id, running);
     this.#leave(id);
     const { seconds } = files.status;
     await files.close();
-    const text = error?.message;
     const ended = { kind: how, ...(text !== undefined && { text }) };
     const file = { ...this.#describe(running), endedAtMs: Date.now(), seconds, ended };
     await writeRecordingFile(path, file).catch((why: Error) => {
@@ -226,8 +273,9 @@ export class VmRecordings {
     }
   }
 
-  #describe({ order: { id, name }, startedAtMs, count }: Running) {
-    return { id, name, vm: this.#options.vm.name, startedAtMs, count };
+  #describe({ order: { id, name, secondsMax }, startedAtMs, count }: Running) {
+    const ring = secondsMax !== undefined && { isRing: true as const };
+    return { id, name, vm: this.#options.vm.name, startedAtMs, count, ...ring };
   }
 
   #failed({ id }: RecordOrder, error: unknown): void {

@@ -1,0 +1,81 @@
+/** A saved state made from a recording: twin of vm/state-work.ts `prepareRevert`, of a VM without disks. */
+import { fork } from 'node:child_process';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { VmSpec } from '../api/agent.ts';
+import { UmbraError } from '../base/errors.ts';
+import { readRecording, recordingFolder } from './vm/recording-folder.ts';
+import type { RewindOrder, RewindReply } from './vm/rewind-main.ts';
+import {
+  abandonFolder,
+  beginFolder,
+  finishFolder,
+  machinePath,
+  type SavedState,
+  savedFolder,
+} from './vm/state-folder.ts';
+
+const program = fileURLToPath(
+  new URL(`./vm/rewind-main${extname(import.meta.url)}`, import.meta.url),
+);
+const nanosecondsPerTick = 100n;
+
+export interface RewindWish {
+  /** Its id. */
+  readonly recording: string;
+  readonly to: string;
+  readonly secondsBefore: number;
+  /** The name of the saved state. */
+  readonly saved: string;
+}
+
+/** @param directory the VM's folder on this host */
+export async function prepareRewind(
+  vm: VmSpec,
+  directory: string,
+  { recording, to, secondsBefore, saved }: RewindWish,
+): Promise<SavedState> {
+  const source = recordingFolder(directory, recording);
+  if ((await readRecording(source)) === undefined) throw unknown(recording);
+  const folder = savedFolder(directory, saved);
+  try {
+    const path = machinePath(await beginFolder(folder));
+    const made = await replay({ folder: source, to, secondsBefore, path });
+    if (!made.ok) throw new UmbraError(made.code, made.message, made.remedy);
+    const { count, position, ticks, configuration, epochOffset, randomSeed } = made;
+    if (epochOffset !== vm.epochOffset || randomSeed !== vm.randomSeed) throw otherPowerOn(vm.name);
+    // What the host's clock said when the guest's said that: the guest's goes on by the host's.
+    const unixNanoseconds = BigInt(epochOffset) + BigInt(ticks) * nanosecondsPerTick;
+    return await finishFolder(folder, {
+      ...{ id: saved, vm, configuration, position, count, ticks },
+      ...{ savedAtMs: Number(unixNanoseconds / 1_000_000n), hasDisks: false },
+    });
+  } catch (error) {
+    await abandonFolder(folder).catch(() => {});
+    throw error;
+  }
+}
+
+function replay(order: RewindOrder): Promise<RewindReply> {
+  const child = fork(program, [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv: [] });
+  return new Promise((resolve, reject) => {
+    child.once('message', (reply) => resolve(reply as RewindReply));
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`the process that replays ended with ${code}`)));
+    child.send(order);
+  });
+}
+
+const unknown = (id: string): UmbraError =>
+  new UmbraError(
+    'recording-unknown',
+    `There is no recording ${id} of this VM on this host.`,
+    'See umbra record list VM.',
+  );
+
+const otherPowerOn = (name: string): UmbraError =>
+  new UmbraError(
+    'rewind-other-power-on',
+    `${name} has been powered on anew since that recording: it is another machine.`,
+    'Look at it with umbra record export and umbra replay --go-live.',
+  );
