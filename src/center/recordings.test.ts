@@ -263,6 +263,53 @@ describe('of a VM that runs', () => {
     live(b);
   });
 
+  test('back to a place of a recording: nothing is powered off before the place has been made', async () => {
+    const rewind = (body: { recording?: string; to?: string; secondsBefore?: number }) =>
+      client.call('rewindVm', { params, body });
+    await assert.rejects(rewind({}), code('flight-off'));
+    await assert.rejects(rewind({ recording: 'none' }), code('recording-unknown'));
+    const viewer = center.client(await center.tokenOf('viewer'));
+    await assert.rejects(viewer.call('rewindVm', { params, body: {} }), code('access-denied'));
+    const nowhere = await rewind({ recording: 'now', to: 'text:never' });
+    const none = await b.order('prepareRewind');
+    const why = { code: 'place-unknown', text: 'nothing of the kind', remedy: '' };
+    report(b, { kind: 'work-failed', id: none.work, ...why });
+    assert.equal((await ended(nowhere)).error?.code, 'place-unknown');
+    assert.equal((await client.call('showVm', { params })).state, 'poweredOn');
+    const task = await rewind({ recording: 'now', secondsBefore: 10 });
+    const { secondsBefore, to, work } = await b.order('prepareRewind');
+    assert.deepEqual([to, secondsBefore], ['end', 10]);
+    report(b, { kind: 'work-done', id: work, count: '3' });
+    await b.order('stop');
+    await b.ask(id, { kind: 'stop', state: 'stopped', currentReplicas: [b.id] });
+    b.report(id, 'ended', { ended: { kind: 'off', text: 'powered off' } });
+    const { saved } = await b.order('rewind');
+    assert.equal((await a.ask(id, { kind: 'revert', saved })).refusal, 'not-ordered');
+    assert.equal((await b.ask(id, { kind: 'revert', saved })).granted, true);
+    report(b, { kind: 'work-done', id: saved });
+    assert.equal((await ended(task)).state, 'succeeded');
+    const [event] = await events('vm-rewound');
+    assert.match(event!.text, /recording now on b: .* is undone, acknowledged or not/);
+    await b.order('start');
+    const asked = { kind: 'start', acceptStale: true, restore: saved } as const;
+    const { record } = await b.ask(id, asked);
+    assert.equal(record?.live?.host, b.id);
+    live(b, { generation: record!.generation });
+    await until('it is on again', async () =>
+      (await client.call('showVm', { params })).state === 'poweredOn' ? true : undefined,
+    );
+  });
+
+  test('disks are not gone back with', async () => {
+    const body = { name: 'disky', image: 'tiny', host: 'b' };
+    const disky = await client.call('createVm', { body });
+    const { inventory } = center.center.cluster;
+    const { spec, ...rest } = inventory.vm(disky.id)!;
+    inventory.putVm({ ...rest, spec: { ...spec, disks: [{ bytes: 2 ** 20, template: 'disk' }] } });
+    const asked = { params: { vm: 'disky' }, body: { recording: 'first' } };
+    await assert.rejects(client.call('rewindVm', asked), code('rewind-with-disks'));
+  });
+
   test('a host of an older release is not waited for', async () => {
     b.disconnect();
     await until('b has gone', async () => {
