@@ -82,9 +82,12 @@ export class Process implements Endpoint {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    // As in Node's loop: a timer that is due comes before what has arrived.
-    this.wake(this.#cluster.scheduler.now);
-    this.#drain();
+    const { now, random } = this.#cluster.scheduler;
+    // A loop that was stopped goes on where it was: at timers that are due, or at what has arrived.
+    const drainsFirst = random.chance(0.5);
+    if (drainsFirst) this.#drain();
+    this.wake(now);
+    if (!drainsFirst) this.#drain();
   }
 
   die(): void {

@@ -9,7 +9,7 @@ import assert from 'node:assert/strict';
 import { hostEngine } from '../../src/host/engine.ts';
 import { hart, status } from '../../src/isa/hart-state.ts';
 import type { Engine, EngineHost, EngineMaker } from '../../src/machine/engine.ts';
-import { layoutFor, ramBase, run } from '../../src/machine/layout.ts';
+import { layoutFor, ramBase, run, stopReason } from '../../src/machine/layout.ts';
 import { type Case, imageOf, type Result } from './execute.ts';
 
 const testFinisher = 0x10_0000n;
@@ -35,8 +35,11 @@ export function bareEngine(megabytes: number, makeEngine: EngineMaker = hostEngi
     deviceLoad: (physical) => (physical === uart + 5n ? transmitterEmpty : undefined),
     deviceStore(physical, _bytes, value) {
       if (physical === uart) output += String.fromCharCode(Number(value & 0xffn));
-      else if (physical === testFinisher && value === finishPass) off = true;
-      else return false;
+      else if (physical === testFinisher && value === finishPass) {
+        off = true;
+        const stop = view.getUint32(run.stopRequest.at, true);
+        view.setUint32(run.stopRequest.at, stop | stopReason.event, true);
+      } else return false;
       return true;
     },
     preservePage: () => assert.fail('no checkpoint is under way'),
