@@ -32,7 +32,7 @@ describe('the preview of maintenance', () => {
     await settled('mail', 'running');
   });
   after(async () => {
-    hosts.close();
+    await hosts.close();
     await center.close();
     assert.equal(hosts.failure, undefined);
   });

@@ -16,12 +16,16 @@ export class ActingHosts {
   readonly deaf = new Set<CenterMessage['kind']>();
   /** By VM: whom its primary expects, and whom the arbiter knows. */
   readonly #expected = new Map<string, string | undefined>();
-  #busy = false;
+  #looking: Promise<void> | undefined;
   failure: unknown;
 
   private constructor(hosts: readonly TestHost[]) {
     this.#hosts = hosts;
-    this.#timer = setInterval(() => void this.#look(), lookMs);
+    this.#timer = setInterval(() => {
+      this.#looking ??= this.#look().finally(() => {
+        this.#looking = undefined;
+      });
+    }, lookMs);
   }
 
   static async start(center: TestCenter, ...names: string[]): Promise<ActingHosts> {
@@ -39,21 +43,19 @@ export class ActingHosts {
     return this.#hosts.filter((host) => host.copies.has(vm)).map(({ name }) => name);
   }
 
-  close(): void {
+  /** Resolves when nothing is asked of the center any more. */
+  async close(): Promise<void> {
     clearInterval(this.#timer);
+    await this.#looking;
   }
 
   async #look(): Promise<void> {
-    if (this.#busy) return;
-    this.#busy = true;
     try {
       for (const host of this.#hosts) {
         for (const message of host.heard.splice(0)) await this.#obey(host, message);
       }
     } catch (error) {
       this.failure = error;
-    } finally {
-      this.#busy = false;
     }
   }
 

@@ -36,7 +36,7 @@ class World {
   }
 
   async close(): Promise<void> {
-    this.hosts.close();
+    await this.hosts.close();
     await this.center.close();
     assert.equal(this.hosts.failure, undefined);
   }
