@@ -86,12 +86,14 @@ export function virtMachineMaker(
 ): VirtMachineMaker {
   check(configuration);
   const { bios, initrd, kernel, ...shape } = configuration;
+  const files = { bios, initrd, kernel };
+  const hashes = hashesOf(files);
   const parts: MachineParts = {
-    ...machineParts(shape, { bios, initrd, kernel }, readAgain),
+    ...machineParts(shape, files, readAgain && checked(hashes, readAgain)),
     makeEngine,
   };
   return {
-    configuration: digest(configuration),
+    configuration: digest(shape, hashes),
     powerOn: () => new RiscvMachine(parts),
     restore: (): Restore => RiscvMachine.restore(parts),
   };
@@ -159,7 +161,7 @@ function machineParts(
     version: machineVersion,
     hartCount: shape.hartCount,
     ramBytes: shape.ramBytes,
-    bootImages: readAgain === undefined ? always(images) : laidOutAgain(shape, files, readAgain),
+    bootImages: readAgain === undefined ? always(images) : laidOutAgain(shape, readAgain),
     makePeripherals: (context) => new VirtPeripherals(shape, context),
   };
 }
@@ -171,27 +173,24 @@ const always =
   (): T =>
     value;
 
-function laidOutAgain(
-  shape: VirtShape,
-  files: BootFiles,
-  readAgain: () => BootFiles,
-): () => readonly BootImage[] {
-  const wanted = contentsOf(files);
-  return () => {
-    const read = readAgain();
-    if (contentsOf(read) !== wanted) {
-      throw new UmbraError(
-        'boot-files-changed',
-        'What the VM boots is not what it was when the VM was started: its files have changed.',
-        'Put the image back as it was, or power the VM off and on.',
-      );
-    }
-    return layOut(shape, read).images;
-  };
-}
+const laidOutAgain = (shape: VirtShape, readAgain: () => BootFiles) => (): readonly BootImage[] =>
+  layOut(shape, readAgain()).images;
 
-function contentsOf({ bios, initrd, kernel }: BootFiles): string {
-  return [kernel, initrd, bios].map((file) => (file ? hash64(file) : '')).join();
+const checked = (hashes: readonly bigint[], readAgain: () => BootFiles) => (): BootFiles => {
+  const files = readAgain();
+  if (hashesOf(files).some((hash, index) => hash !== hashes[index])) {
+    throw new UmbraError(
+      'boot-files-changed',
+      'What the VM boots is not what it was when the VM was started: its files have changed.',
+      'Put the image back as it was, or power the VM off and on.',
+    );
+  }
+  return files;
+};
+
+function hashesOf({ bios, initrd, kernel }: BootFiles): readonly bigint[] {
+  const none = new Uint8Array(0);
+  return [kernel, initrd ?? none, bios ?? none].map(hash64);
 }
 
 function layOut(shape: VirtShape, files: BootFiles) {
@@ -250,15 +249,11 @@ function dynamicInformation(next: bigint): Uint8Array {
   return writer.finish();
 }
 
-function digest(configuration: VirtConfiguration): Uint8Array {
-  const { kernel, initrd, bios, disks, macs } = configuration;
-  const none = new Uint8Array(0);
+function digest(configuration: VirtShape, hashes: readonly bigint[]): Uint8Array {
+  const { disks, macs } = configuration;
   const writer = new ByteWriter();
   writer.u16(machineVersion).u8(configuration.hartCount).varint(configuration.ramBytes);
-  writer
-    .u64(hash64(kernel))
-    .u64(hash64(initrd ?? none))
-    .u64(hash64(bios ?? none));
+  for (const hash of hashes) writer.u64(hash);
   writer.text(configuration.bootArguments);
   writer.varint(disks.length);
   for (const bytes of disks) writer.varint(bytes);

@@ -6,7 +6,7 @@
  * pairs are those met most often where Debian's kernel and Redis answer small requests.
  */
 import { assert } from '../base/assert.ts';
-import { rows } from '../isa/rows.ts';
+import { rowIndex, rows } from '../isa/rows.ts';
 
 const names = `
   addi: addi add sd jalr ld slli beq bne blt bltu auipc jal lw lui sb andi
@@ -27,24 +27,18 @@ const names = `
   addiw: addi sd add slli
 `;
 
-const numberOf = (name: string): number => {
-  const index = rows.findIndex((row) => row.name === name);
-  assert(index >= 0, `there is no instruction ${name}`);
-  return index;
-};
-
 /** Rows by number: first, second. What ends a block is never first. */
 export const pairs: readonly (readonly [number, number])[] = names
   .trim()
   .split('\n')
   .flatMap((line) => {
     const [first = '', seconds = ''] = line.split(':');
-    const number = numberOf(first.trim());
+    const number = rowIndex(first.trim());
     assert(!rows[number]!.endsBlock, `nothing follows on ${first}`);
     return seconds
       .trim()
       .split(' ')
-      .map((second) => [number, numberOf(second)] as const);
+      .map((second) => [number, rowIndex(second)] as const);
   });
 
 const numbers = new Map(

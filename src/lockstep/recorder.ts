@@ -36,7 +36,7 @@ export class RecentEntries {
   }
 }
 
-/** Entries of one batch for which there is always room. */
+/** Entries of one batch beyond which their memory is not kept for the next. */
 const keptBytesMax = 1 << 18;
 
 export class Recorder {
@@ -46,7 +46,7 @@ export class Recorder {
   listening = false;
   #nextPosition: number;
   /** Kept from batch to batch, since memory that is given up for each keeps the host collecting. */
-  #writer = new ByteWriter(keptBytesMax);
+  #writer = new ByteWriter(4096);
   #firstPosition: number;
   #previousCount = 0n;
   #pending = 0;
@@ -102,7 +102,7 @@ export class Recorder {
     const lastPosition = this.#nextPosition - 1;
     assert(lastPosition - firstPosition + 1 === this.#pending, 'a batch with a hole');
     const entries = this.#writer.finish();
-    if (entries.length > keptBytesMax) this.#writer = new ByteWriter(keptBytesMax);
+    if (entries.length > keptBytesMax) this.#writer = new ByteWriter(4096);
     else this.#writer.clear();
     this.#pending = 0;
     return { firstPosition, lastPosition, entries };

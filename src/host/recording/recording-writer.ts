@@ -273,7 +273,7 @@ export class RecordingFolder {
       this.#segments[index + 1]?.begins.position ?? Number.POSITIVE_INFINITY;
     const segments = this.#segments.filter((_, index) => next(index) <= position);
     const snapshots = this.#snapshots.filter(({ number }) => number < snapshot.number);
-    // Snapshots last, oldest log first: what is left at any moment is a recording.
+    // Snapshots first, then the oldest log: what is left at any moment is a recording.
     for (const { number, bytes } of snapshots) {
       rmSync(join(folder, snapshotName(number)), { force: true });
       this.#removedBytes += bytes;
