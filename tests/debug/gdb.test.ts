@@ -30,11 +30,21 @@ function debuggerPort(child: ChildProcessWithoutNullStreams): Promise<number> {
   });
 }
 
-async function ended(child: ChildProcessWithoutNullStreams): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const closed = new Promise((resolve) => child.once('close', resolve));
-  child.kill('SIGTERM');
-  await closed;
+/** Runs `umbra` with these arguments, and ends it behind `use`, which is given the debugger's port. */
+async function withDebugger(
+  args: readonly string[],
+  use: (port: number) => Promise<void>,
+): Promise<void> {
+  const child = start(args);
+  try {
+    await use(await debuggerPort(child));
+  } finally {
+    if (child.exitCode === null && child.signalCode === null) {
+      const closed = new Promise((resolve) => child.once('close', resolve));
+      child.kill('SIGTERM');
+      await closed;
+    }
+  }
 }
 
 test(
@@ -54,9 +64,7 @@ test(
       assert.equal(verified.code, 0, verified.stdout + verified.stderr);
       t.diagnostic(verified.stdout.trim());
 
-      const child = start(['replay', recording, '--gdb', '0']);
-      try {
-        const port = await debuggerPort(child);
+      await withDebugger(['replay', recording, '--gdb', '0'], async (port) => {
         const text = await debugWith(elf, port, [
           'break fault',
           'continue',
@@ -91,9 +99,7 @@ test(
         assert.match(text, /\$4 = 0x5a5a5a5a5a5a5a5a/);
         assert.match(text, /\$5 = 0x80[0-9a-f]+\n/);
         assert.match(text, /The recording reaches from count 0 to \d+, not to 999999999999999/);
-      } finally {
-        await ended(child);
-      }
+      });
     } finally {
       folder.remove();
     }
@@ -107,35 +113,34 @@ test(
     const folder = temporaryFolder();
     try {
       const elf = compileRace(folder.path);
-      const child = start(['run', '--kernel', elf, '--cpus', '2', '--memory', '64M', '--gdb', '0']);
-      try {
-        const port = await debuggerPort(child);
-        const text = await debugWith(elf, port, [
-          'info registers pc',
-          'break give',
-          'continue',
-          'print $_thread',
-          'stepi',
-          'x/i $pc',
-          'delete',
-          'watch rounds[1]',
-          'continue',
-          'print rounds[1]',
-          'set variable rounds[1] = 5000',
-          'print rounds[1]',
-          'continue',
-          'print rounds[1]',
-          'detach',
-        ]);
-        t.diagnostic(text);
-        assert.match(text, /pc\s+0x80200[0-9a-f]+/);
-        assert.match(text, /Breakpoint 1, give/);
-        assert.match(text, /New value = 1\n/);
-        assert.match(text, /\$\d+ = 5000/);
-        assert.match(text, /\$\d+ = 5001/);
-      } finally {
-        await ended(child);
-      }
+      await withDebugger(
+        ['run', '--kernel', elf, '--cpus', '2', '--memory', '64M', '--gdb', '0'],
+        async (port) => {
+          const text = await debugWith(elf, port, [
+            'info registers pc',
+            'break give',
+            'continue',
+            'print $_thread',
+            'stepi',
+            'x/i $pc',
+            'delete',
+            'watch rounds[1]',
+            'continue',
+            'print rounds[1]',
+            'set variable rounds[1] = 5000',
+            'print rounds[1]',
+            'continue',
+            'print rounds[1]',
+            'detach',
+          ]);
+          t.diagnostic(text);
+          assert.match(text, /pc\s+0x80200[0-9a-f]+/);
+          assert.match(text, /Breakpoint 1, give/);
+          assert.match(text, /New value = 1\n/);
+          assert.match(text, /\$\d+ = 5000/);
+          assert.match(text, /\$\d+ = 5001/);
+        },
+      );
     } finally {
       folder.remove();
     }
@@ -146,29 +151,28 @@ test('a second debugger is turned away, and nonsense is survived', options, asyn
   const folder = temporaryFolder();
   try {
     const elf = compileRace(folder.path);
-    const child = start(['run', '--kernel', elf, '--cpus', '2', '--memory', '64M', '--gdb', '0']);
-    try {
-      const port = await debuggerPort(child);
-      const first = connect(port, '127.0.0.1');
-      await new Promise((resolve) => first.once('connect', resolve));
-      const second = connect(port, '127.0.0.1');
-      await new Promise((resolve) => second.once('close', resolve));
-      let said = '';
-      first.setEncoding('latin1').on('data', (piece) => {
-        said += piece;
-      });
-      const nonsense = ['garbage$', '$m#00', '$mxyz,1#zz', '$Z9,,#aa', '+++---', '\x03\x03'];
-      for (const each of nonsense) first.write(each);
-      first.write('$qC#b4');
-      const deadline = Date.now() + 20_000;
-      while (!/\$QC[12]#/.test(said)) {
-        assert.ok(Date.now() < deadline, said);
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-      first.destroy();
-    } finally {
-      await ended(child);
-    }
+    await withDebugger(
+      ['run', '--kernel', elf, '--cpus', '2', '--memory', '64M', '--gdb', '0'],
+      async (port) => {
+        const first = connect(port, '127.0.0.1');
+        await new Promise((resolve) => first.once('connect', resolve));
+        const second = connect(port, '127.0.0.1');
+        await new Promise((resolve) => second.once('close', resolve));
+        let said = '';
+        first.setEncoding('latin1').on('data', (piece) => {
+          said += piece;
+        });
+        const nonsense = ['garbage$', '$m#00', '$mxyz,1#zz', '$Z9,,#aa', '+++---', '\x03\x03'];
+        for (const each of nonsense) first.write(each);
+        first.write('$qC#b4');
+        const deadline = Date.now() + 20_000;
+        while (!/\$QC[12]#/.test(said)) {
+          assert.ok(Date.now() < deadline, said);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+        first.destroy();
+      },
+    );
   } finally {
     folder.remove();
   }
@@ -199,40 +203,39 @@ test('a program under Linux on two CPUs, and the kernel below it', { skip: noIma
     assert.equal(ran.code, 0, ran.stderr);
     assert.match(ran.stdout, /added up\r?\nit said 15/);
     const [, exit] = /([0-9a-f]{16}) T do_exit/.exec(ran.stdout) ?? [];
-    const child = start(['replay', recording, '--gdb', '0', '--from', 'text:T do_exit']);
-    try {
-      const port = await debuggerPort(child);
-      const text = await debugWith(elf, port, [
-        'break add',
-        'continue',
-        'continue',
-        'continue',
-        'backtrace',
-        'print total',
-        'print $priv',
-        'watch total',
-        'reverse-continue',
-        'reverse-continue',
-        'print total',
-        'delete',
-        `break *0x${exit}`,
-        'continue',
-        'print $priv',
-        'print $a0 >> 8',
-        'info threads',
-        'detach',
-      ]);
-      t.diagnostic(text);
-      assert.match(text, /hit Breakpoint 1, add \(value=(value@entry=)?1\)/);
-      assert.match(text, /hit Breakpoint 1, add \(value=(value@entry=)?3\)/);
-      assert.match(text, /\$1 = 3\n/);
-      assert.match(text, /\$2 = 0\n/);
-      assert.match(text, /Old value = 3\nNew value = 1\n/);
-      assert.match(text, /\$\d+ = 1\n/);
-      assert.match(text, /hit Breakpoint 3, 0xffffffff[0-9a-f]+/);
-    } finally {
-      await ended(child);
-    }
+    await withDebugger(
+      ['replay', recording, '--gdb', '0', '--from', 'text:T do_exit'],
+      async (port) => {
+        const text = await debugWith(elf, port, [
+          'break add',
+          'continue',
+          'continue',
+          'continue',
+          'backtrace',
+          'print total',
+          'print $priv',
+          'watch total',
+          'reverse-continue',
+          'reverse-continue',
+          'print total',
+          'delete',
+          `break *0x${exit}`,
+          'continue',
+          'print $priv',
+          'print $a0 >> 8',
+          'info threads',
+          'detach',
+        ]);
+        t.diagnostic(text);
+        assert.match(text, /hit Breakpoint 1, add \(value=(value@entry=)?1\)/);
+        assert.match(text, /hit Breakpoint 1, add \(value=(value@entry=)?3\)/);
+        assert.match(text, /\$1 = 3\n/);
+        assert.match(text, /\$2 = 0\n/);
+        assert.match(text, /Old value = 3\nNew value = 1\n/);
+        assert.match(text, /\$\d+ = 1\n/);
+        assert.match(text, /hit Breakpoint 3, 0xffffffff[0-9a-f]+/);
+      },
+    );
   } finally {
     folder.remove();
   }
