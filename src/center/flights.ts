@@ -6,11 +6,13 @@ import type { DaemonMessage } from '../api/agent.ts';
 import type { Input } from '../api/endpoints.ts';
 import type { TaskView } from '../api/tasks.ts';
 import { UmbraError } from '../base/errors.ts';
+import type { Connection } from './agents.ts';
 import type { Cluster } from './cluster.ts';
 import type { Vm } from './inventory.ts';
 import { liveOf } from './protection.ts';
 import { needProtocol } from './protocol-need.ts';
 import { liveConnection, refuseTakenRecording } from './recordings.ts';
+import type { Task } from './tasks.ts';
 import { begin } from './vm-states.ts';
 
 export const defaultFlightBytes = 2 ** 30;
@@ -68,13 +70,24 @@ export function keepFlight(cluster: Cluster, vm: Vm, name: string, by: string): 
     );
   }
   refuseTakenRecording(vm, name);
-  const { host, where, connection } = liveConnection(cluster, vm);
+  const { where, connection } = liveConnection(cluster, vm);
   return begin(cluster, { kind: 'keep-flight', vm: vmName, host: where, by }, async (task) => {
-    const send = () => connection.send({ kind: 'keepFlight', vm: vmId, name, work: task.id });
-    const work = { id: task.id, command: 'keepFlight', vm: vmId, host, send } as const;
-    const { recording } = await cluster.works.perform(work, task);
-    task.result({ recording: name, id: recording });
+    const id = await flightKept(cluster, connection, { vm: vmId, name, work: task.id }, task);
+    task.result({ recording: name, id });
   });
+}
+
+/** Within a task. @returns the recording's id */
+export async function flightKept(
+  cluster: Cluster,
+  connection: Connection,
+  wanted: { readonly vm: string; readonly name: string; readonly work: string },
+  task: Task,
+): Promise<string> {
+  const { vm, work: id } = wanted;
+  const send = () => connection.send({ kind: 'keepFlight', ...wanted });
+  const work = { id, command: 'keepFlight', vm, host: connection.daemonId, send } as const;
+  return String((await cluster.works.perform(work, task))['recording']);
 }
 
 /** @returns whether the report is of an incident */

@@ -12,11 +12,11 @@ import type { TaskView } from '../api/tasks.ts';
 import { UmbraError } from '../base/errors.ts';
 import { leaseOf, type VmRecord } from '../lockstep/arbiter.ts';
 import type { Cluster } from './cluster.ts';
+import { flightKept } from './flights.ts';
 import { hostLost } from './host-works.ts';
 import type { KeptRecording, Vm } from './inventory.ts';
 import { needProtocol } from './protocol-need.ts';
 import { endedRecording, liveConnection } from './recordings.ts';
-import type { Task } from './tasks.ts';
 import { begin, notResponding, rewindKind, whenStopped } from './vm-states.ts';
 
 /** The recording of which a saved state has been made. */
@@ -64,7 +64,8 @@ export function rewindVm(
   needProtocol(connection, 4, `rewind ${vmName}`, where);
   const shown = { kind: rewindKind, vm: vmName, host: where, by };
   return begin(cluster, shown, async (task) => {
-    const id = 'id' in source ? source.id : await kept(cluster, vm, host, task);
+    const keep = { vm: vmId, name: keptName(), work: `${task.id}-keep` };
+    const id = 'id' in source ? source.id : await flightKept(cluster, connection, keep, task);
     const saved = `${id}-${task.id}`;
     // While the VM runs: a place that is not there costs it nothing.
     const place = { recording: id, to, secondsBefore, saved, work: `${saved}-made` } as const;
@@ -100,18 +101,8 @@ export function rewindVm(
   });
 }
 
-/** What the flight recorder holds at this moment, as a recording. @returns its id */
-async function kept(cluster: Cluster, vm: Vm, host: string, task: Task): Promise<string> {
-  const time = new Date().toISOString().slice(0, 19).replace('T', '-').replaceAll(':', '');
-  const work = `${task.id}-keep`;
-  const order = { kind: 'keepFlight', vm: vm.spec.id, name: `rewind-${time}`, work } as const;
-  const send = () => cluster.agents.get(host)?.send(order);
-  const said = await cluster.works.perform(
-    { id: work, command: 'keepFlight', vm: vm.spec.id, host, send },
-    task,
-  );
-  return String(said['recording']);
-}
+const keptName = (): string =>
+  `rewind-${new Date().toISOString().slice(0, 19).replace('T', '-').replaceAll(':', '')}`;
 
 const deletedMeanwhile = (): UmbraError =>
   new UmbraError('vm-unknown', 'the VM has been deleted meanwhile', 'See umbra vm list.');
