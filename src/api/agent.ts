@@ -174,6 +174,30 @@ export type CenterMessage =
       readonly id: string;
       readonly work: string;
     }
+  /** What the log of a recording that has ended says, or its replay; `work-done` has it. Since 4. */
+  | {
+      readonly kind: 'lookAtRecording';
+      readonly vm: string;
+      readonly id: string;
+      readonly work: string;
+    }
+  /** Replays it once, for `lookAtRecording` and `readRecordingConsole`. Since 4. */
+  | {
+      readonly kind: 'replayRecording';
+      readonly vm: string;
+      readonly id: string;
+      readonly work: string;
+    }
+  /** Nobody waits for that replay any more. */
+  | { readonly kind: 'endReplay'; readonly vm: string; readonly work: string }
+  /** A page of what the guest said in it; `work-done` has it. Since 4. */
+  | {
+      readonly kind: 'readRecordingConsole';
+      readonly vm: string;
+      readonly id: string;
+      readonly from: number;
+      readonly work: string;
+    }
   /** To the live copy's host. What comes of works is told by reports of their ids. */
   | {
       readonly kind: 'snapshot';

@@ -29,6 +29,7 @@ import {
 import { adminWish } from './people/api-tokens.ts';
 import { peopleHandlers } from './people/handlers.ts';
 import { checkJoinToken, useJoinToken } from './people/join-tokens.ts';
+import { recordingConsole, recordingTimeline, replayRecording } from './recording-looks.ts';
 import { deleteRecording, recordingViews, startRecording, stopRecording } from './recordings.ts';
 import { removeHost, revokeHost } from './revocation.ts';
 import { rewindVm } from './rewinds.ts';
@@ -133,6 +134,12 @@ export const handlers: Handlers = {
     await deleteRecording(cluster, cluster.findVm(params.vm), params.recording);
     return null;
   },
+  showRecordingTimeline: ({ cluster }, { params }) =>
+    recordingTimeline(cluster, cluster.findVm(params.vm), params.recording),
+  replayRecording: ({ cluster }, { params }, { caller }) =>
+    replayRecording(cluster, cluster.findVm(params.vm), params.recording, nameOf(caller)),
+  readRecordingConsole: ({ cluster }, { params, query }) =>
+    recordingConsole(cluster, cluster.findVm(params.vm), params.recording, query.from ?? 0),
   setFlight: ({ cluster }, { params, body }) =>
     act(cluster, params.vm, (vm) => setFlight(cluster, vm, body)),
   keepFlight: ({ cluster }, { params, body }, { caller }) =>
