@@ -17,8 +17,7 @@ export function registerTimeline(record: Command): void {
       const params = { vm, recording };
       const timeline = await withCenter(options, async (client) => {
         if (replay) {
-          const asked = { params, body: undefined as never };
-          await waitForTask(client, await client.call('replayRecording', asked));
+          await waitForTask(client, await client.call('replayRecording', { params }));
         }
         return client.call('showRecordingTimeline', { params });
       });
