@@ -56,7 +56,7 @@ export default function Recordings({ vm }: TabProps) {
         </div>
       )}
       {data !== undefined && data.length > 0 && (
-        <Panel title="Recordings" className="u-wide" aside={start}>
+        <Panel title="Recordings" className="u-wide u-recordings" aside={start}>
           <PlainTable label={`Recordings of ${vm.name}`} heads={heads}>
             {[...data].reverse().map((recording) => (
               <Recording key={recording.id} {...{ vm, recording }} />
@@ -91,7 +91,15 @@ function Recording({ vm, recording }: { readonly vm: VmView; readonly recording:
       <td>{duration(seconds === null ? null : seconds * 1_000)}</td>
       <td>{bytes(recording.bytes)}</td>
       <td>{bytesPerSecond === null ? '–' : megabits((bytesPerSecond * 8) / 1e6)}</td>
-      <td>{isNow ? <Stop {...{ vm, recording }} /> : <Actions {...{ vm, recording }} />}</td>
+      <td>
+        {isNow ? (
+          <div className="u-snapshot-actions">
+            <Stop {...{ vm, recording }} />
+          </div>
+        ) : (
+          <Actions {...{ vm, recording }} />
+        )}
+      </td>
     </tr>
   );
 }
