@@ -156,7 +156,7 @@ try {
     try {
       const { client } = cluster;
       await client.call('createUser', { body: { name: 'olga', role: 'operator', password } });
-      const size = { viewport: { width: 1280, height: 900 } };
+      const size = { viewport: { width: 1280, height: 1180 } };
       const { page } = await open(browser, client.wire.url, size);
       await logIn(page, 'olga', password);
       await shoot(page, folder, wanted(recorded));

@@ -16,7 +16,7 @@ import type { WorkOrder } from './host-works.ts';
 import type { Vm } from './inventory.ts';
 import { needProtocol } from './protocol-need.ts';
 import { endedRecording } from './recordings.ts';
-import { begin, notResponding } from './vm-states.ts';
+import { notResponding } from './vm-states.ts';
 
 const replayKind = 'replay-recording';
 /** The log of a long recording is read once. */
@@ -85,7 +85,8 @@ export function replayRecording(cluster: Cluster, vm: Vm, recording: string, by:
   const { id: vmId, name: vmName } = vm.spec;
   const present = cluster.tasks.running(replayKind, vmName);
   if (present?.result?.['id'] === id) return present;
-  return begin(cluster, { kind: replayKind, vm: vmName, host: where, by }, async (task) => {
+  const wish = { kind: replayKind, vm: vmName, host: where, by };
+  const running = cluster.tasks.run(wish, async (task) => {
     task.result({ recording: name, id });
     const work = task.id;
     const send = () => connection.send({ kind: 'replayRecording', vm: vmId, id, work });
@@ -98,6 +99,7 @@ export function replayRecording(cluster: Cluster, vm: Vm, recording: string, by:
       task.signal.removeEventListener('abort', giveUp);
     }
   });
+  return cluster.tasks.show(running.id);
 }
 
 export async function recordingConsole(

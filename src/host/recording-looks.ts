@@ -41,8 +41,8 @@ interface Running {
 export class RecordingLooks {
   readonly #options: RecordingLooksOptions;
   readonly #running = new Set<Running>();
-  /** Works that have been given up before their turn came. */
-  readonly #givenUp = new Set<string>();
+  /** Works whose turn has not come yet. */
+  readonly #waiting = new Set<string>();
   #replays: Promise<unknown> = Promise.resolve();
 
   constructor(options: RecordingLooksOptions) {
@@ -66,8 +66,9 @@ export class RecordingLooks {
       if ((await readLook(folder, 'replayed')) !== undefined) return {};
       const progress = (done: number, total: number): void =>
         this.#report(vm, { kind: 'work-progress', id: work, done, total });
+      this.#waiting.add(work);
       const turn = this.#replays.then(async () => {
-        if (this.#givenUp.delete(work)) throw givenUp();
+        if (!this.#waiting.delete(work)) throw givenUp();
         await this.#look({ vm, id: work }, { recording, folder, replays: true }, progress);
       });
       this.#replays = turn.catch(() => {});
@@ -78,9 +79,8 @@ export class RecordingLooks {
 
   /** Nobody waits for this replay any more. */
   endReplay({ work }: Order<'endReplay'>): void {
-    const running = [...this.#running].filter(({ id }) => id === work);
-    for (const { child } of running) child.disconnect();
-    if (running.length === 0) this.#givenUp.add(work);
+    this.#waiting.delete(work);
+    for (const { id, child } of this.#running) if (id === work) child.disconnect();
   }
 
   async console({ vm, id, from, work }: Order<'readRecordingConsole'>): Promise<void> {

@@ -308,6 +308,7 @@ function Player({
         <SegmentedControl
           size="xs"
           aria-label="How fast"
+          transitionDuration={0}
           data={speeds}
           value={String(speed)}
           onChange={(value) => setSpeed(Number(value))}

@@ -29,8 +29,10 @@ export interface Strip {
   readonly steps?: readonly number[];
 }
 
-const heightPx = 74;
+const heightPx = 80;
 const timeAxisPx = 22;
+/** Half of a number at the axis. */
+const bottomPx = 7;
 /** As in recording.css. */
 const axisPx = 74;
 const rightPx = 10;
@@ -212,7 +214,7 @@ function optionsOf(
   };
   return {
     legend: { show: false },
-    padding: [4, rightPx, 0, 0],
+    padding: [4, rightPx, isLast ? 0 : bottomPx, 0],
     cursor: { show: false },
     scales: {
       x: { time: false, range: [from, to] },

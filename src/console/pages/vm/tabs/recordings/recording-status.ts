@@ -1,6 +1,11 @@
 /** How a recording is, in words. Pure. */
 import type { RecordingView } from '../../../../../api/recording-endpoints.ts';
-import type { StatusText } from '../../../../parts/status.tsx';
+import type { Tone } from '../../../../parts/tone.ts';
+
+interface StatusText {
+  readonly tone: Tone;
+  readonly text: string;
+}
 
 const ends: Readonly<Record<string, StatusText>> = {
   stopped: { tone: 'good', text: 'Ended' },
