@@ -46,6 +46,8 @@ export interface VmSpec {
   readonly mac: string;
   /** The VLAN that its port is in, 1 to 4094; without one its frames have no tag. */
   readonly vlan?: number;
+  /** Its network card has no cable. Since 4; older hosts must not get it. */
+  readonly isolated?: true;
   /** Overrides the image's kernel command line. */
   readonly append?: string;
   /** Where all its disks are; without one each host has a replica of its own. Since 3. */
@@ -233,6 +235,17 @@ export type CenterMessage =
   | {
       readonly kind: 'prepareRewind';
       readonly vm: VmSpec;
+      readonly recording: string;
+      readonly to: string;
+      readonly secondsBefore: number;
+      readonly saved: string;
+      readonly work: string;
+    }
+  /** The same for a new VM: of a recording of VM `source`, and with its power-on inputs. Since 4. */
+  | {
+      readonly kind: 'goLive';
+      readonly vm: VmSpec;
+      readonly source: string;
       readonly recording: string;
       readonly to: string;
       readonly secondsBefore: number;

@@ -103,6 +103,35 @@ export const timelineEndpoints = {
     params: Recording,
     reply: TaskView,
   },
+  goLive: {
+    method: 'POST',
+    path: '/vms/:vm/recordings/:recording/go-live',
+    access: 'operator',
+    summary:
+      'A new VM that goes on from a place of a recording, live and apart from every network; the one that was recorded is not touched.',
+    params: Recording,
+    body: Type.Object(
+      {
+        name: Type.String({
+          pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$',
+          description: 'lower-case letters, digits and inner hyphens, at most 63',
+        }),
+        to: Type.Optional(
+          Type.String({
+            minLength: 1,
+            maxLength: 200,
+            description:
+              'a place: COUNT, time:SECONDS, event:N, text:TEXT, begin, end; by default end',
+          }),
+        ),
+        secondsBefore: Type.Optional(
+          Type.Number({ minimum: 0, maximum: 86_400, description: "of the guest's time" }),
+        ),
+      },
+      { additionalProperties: false },
+    ),
+    reply: TaskView,
+  },
   readRecordingConsole: {
     method: 'GET',
     path: '/vms/:vm/recordings/:recording/console',

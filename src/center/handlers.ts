@@ -13,6 +13,7 @@ import type { Authority } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
 import { exportVm } from './exports.ts';
 import { keepFlight, setFlight } from './flights.ts';
+import { goLive } from './go-live.ts';
 import type { Call, Context, Handlers } from './handler.ts';
 import type { Vm } from './inventory.ts';
 import { lifecycleHandlers } from './lifecycle-handlers.ts';
@@ -138,6 +139,8 @@ export const handlers: Handlers = {
     recordingTimeline(cluster, cluster.findVm(params.vm), params.recording),
   replayRecording: ({ cluster }, { params }, { caller }) =>
     replayRecording(cluster, cluster.findVm(params.vm), params.recording, nameOf(caller)),
+  goLive: ({ cluster }, { params, body }, { caller }) =>
+    goLive(cluster, cluster.findVm(params.vm), params.recording, body, nameOf(caller)),
   readRecordingConsole: ({ cluster }, { params, query }) =>
     recordingConsole(cluster, cluster.findVm(params.vm), params.recording, query.from ?? 0),
   setFlight: ({ cluster }, { params, body }) =>

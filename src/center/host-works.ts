@@ -27,6 +27,7 @@ export interface WorkOrder {
     | 'lookAtRecording'
     | 'replayRecording'
     | 'readRecordingConsole'
+    | 'goLive'
     | 'prepareRewind'
     | 'rewind';
   /** Ids. */

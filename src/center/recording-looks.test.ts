@@ -119,6 +119,46 @@ test('what its guest said comes page by page', async () => {
   await assert.rejects(readConsole(-1), code('request-malformed'));
 });
 
+test('a new VM goes live from it where its host has made the machine, and not otherwise', async () => {
+  const asked = { params, body: { name: 'web-then', to: 'time:3' } };
+  const ended = (task: string) =>
+    until('its end', async () => {
+      const view = await client.call('showTask', { params: { task } });
+      return view.ended === null ? undefined : view;
+    });
+  const taken = client.call('goLive', { params, body: { name: 'web' } });
+  await assert.rejects(taken, code('name-taken'));
+
+  const refused = await client.call('goLive', asked);
+  const first = await a.order('goLive');
+  assert.deepEqual([first.source, first.recording, first.to], [id, recordingId, 'time:3']);
+  assert.deepEqual([first.vm.isolated, first.vm.name], [true, 'web-then']);
+  const why = { code: 'outside-recording', text: 'It ends before that.', remedy: 'Choose.' };
+  a.send({
+    kind: 'report',
+    vm: first.vm.id,
+    report: { kind: 'work-failed', id: first.work, ...why },
+  });
+  assert.equal((await ended(refused.id)).error?.code, 'outside-recording');
+  assert.equal((await a.order('forget')).vm, first.vm.id);
+  assert.equal((await client.call('listVms')).length, 1);
+
+  const task = await client.call('goLive', asked);
+  const { vm: spec, work, saved } = await a.order('goLive');
+  const inputs = { epochOffset: '1700000000000000000', randomSeed: '07'.repeat(32) };
+  const done = { kind: 'work-done', id: work, count: '500', ...inputs };
+  a.send({ kind: 'report', vm: spec.id, report: done });
+  assert.deepEqual((await a.order('rewind')).saved, saved);
+  await a.ask(spec.id, { kind: 'revert', saved, fenced: false });
+  a.send({ kind: 'report', vm: spec.id, report: { kind: 'work-done', id: saved } });
+  assert.equal((await ended(task.id)).state, 'succeeded');
+  const start = await a.order('start');
+  assert.deepEqual([start.vm.id, start.vm.isolated], [spec.id, true]);
+  const { epochOffset, randomSeed, mac } = start.vm;
+  assert.deepEqual({ epochOffset, randomSeed }, inputs, 'the power-on inputs of what was recorded');
+  assert.equal(mac, (await client.call('showVm', { params: { vm: 'web' } })).mac);
+});
+
 test('viewers see what happened, not what was said', async () => {
   const viewer = center.client(await center.tokenOf('viewer'));
   const read = viewer.call('readRecordingConsole', { params, query: {} });

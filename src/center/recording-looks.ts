@@ -33,7 +33,8 @@ interface Asked {
   readonly connection: Connection;
 }
 
-function asked(cluster: Cluster, vm: Vm, recording: string): Asked {
+/** One that has ended, at its host. @throws UmbraError why it cannot be asked about it */
+export function askedRecording(cluster: Cluster, vm: Vm, recording: string): Asked {
   const { id, name, host } = endedRecording(cluster, vm, recording);
   const where = cluster.nameOf(host);
   const connection = cluster.agents.get(host);
@@ -47,7 +48,7 @@ export async function recordingTimeline(
   vm: Vm,
   recording: string,
 ): Promise<RecordingTimelineView> {
-  const { id, name, host, where, connection } = asked(cluster, vm, recording);
+  const { id, name, host, where, connection } = askedRecording(cluster, vm, recording);
   const { id: vmId, name: vmName } = vm.spec;
   const { activity } = await answer(cluster, where, (work) => ({
     ...({ id: work, command: 'lookAtRecording', vm: vmId, host } as const),
@@ -81,7 +82,7 @@ function eventsWithin(
 
 /** Once: whoever asks while it is under way gets the same task. */
 export function replayRecording(cluster: Cluster, vm: Vm, recording: string, by: string): TaskView {
-  const { id, name, host, where, connection } = asked(cluster, vm, recording);
+  const { id, name, host, where, connection } = askedRecording(cluster, vm, recording);
   const { id: vmId, name: vmName } = vm.spec;
   const present = cluster.tasks.running(replayKind, vmName);
   if (present?.result?.['id'] === id) return present;
@@ -108,7 +109,7 @@ export async function recordingConsole(
   recording: string,
   from: number,
 ): Promise<RecordingConsolePage> {
-  const { id, host, where, connection } = asked(cluster, vm, recording);
+  const { id, host, where, connection } = askedRecording(cluster, vm, recording);
   const { id: vmId } = vm.spec;
   const { page } = await answer(cluster, where, (work) => ({
     ...({ id: work, command: 'readRecordingConsole', vm: vmId, host } as const),

@@ -317,6 +317,9 @@ export class HostDaemon {
       case 'replayRecording':
         void this.#looks.replay(message);
         break;
+      case 'goLive':
+        void this.#looks.goLive(message);
+        break;
       case 'endReplay':
         this.#looks.endReplay(message);
         break;

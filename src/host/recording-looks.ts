@@ -1,18 +1,20 @@
 /**
  * The daemon's part in looking at recordings: what their logs say, replays for what their guests said,
- * and pages of that. Each is done by a process apart (recording/look-main.ts), once: what it finds
+ * pages of that, and machines of new VMs. Each is done by a process apart (recording/look-main.ts), once: what it finds
  * stays beside the recordings.
  *
  * From: orders of the center. To: reports named by the work: `work-progress`, `work-done`,
  * `work-failed`. Invariant: one replay at a time on this host, which gives way to its VMs.
  */
 import { type ChildProcess, fork } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { CenterMessage, DaemonMessage } from '../api/agent.ts';
+import type { CenterMessage, DaemonMessage, VmSpec } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
 import { lookFolder, readConsolePage, readLook, removeLooks } from './recording/look-files.ts';
 import type { LookOrder, LookReply } from './recording/look-main.ts';
+import { prepareRewind } from './rewind.ts';
 import { giveWay } from './vm/priority.ts';
 import { readRecording, recordingFolder } from './vm/recording-folder.ts';
 import { failureOf, isId } from './vm-states.ts';
@@ -83,6 +85,20 @@ export class RecordingLooks {
     for (const { id, child } of this.#running) if (id === work) child.disconnect();
   }
 
+  /** A new VM from a place of one: its machine, in a folder of its own. */
+  async goLive({ vm, source, saved, work, ...wish }: Order<'goLive'>): Promise<void> {
+    await this.#answer(vm.id, work, async () => {
+      if (!isId(vm.id) || !isId(saved)) throw new Error('malformed names');
+      const { recording } = await this.#find(source, wish.recording);
+      const { epochOffset, randomSeed } = await readInputs(recording);
+      const { vmsFolder } = this.#options;
+      const spec = { ...vm, epochOffset, randomSeed };
+      const from = join(vmsFolder, source);
+      const { count } = await prepareRewind(spec, join(vmsFolder, vm.id), { ...wish, saved, from });
+      return { count, epochOffset, randomSeed };
+    });
+  }
+
   async console({ vm, id, from, work }: Order<'readRecordingConsole'>): Promise<void> {
     await this.#answer(vm, work, async () => {
       const { folder } = await this.#find(vm, id);
@@ -144,6 +160,13 @@ export class RecordingLooks {
   #report(vm: string, report: Report): void {
     this.#options.tell({ kind: 'report', vm, report });
   }
+}
+
+/** What it was powered on with: a machine of it goes on with that. */
+async function readInputs(recording: string): Promise<Pick<VmSpec, 'epochOffset' | 'randomSeed'>> {
+  const text = await readFile(join(recording, 'machine.json'), 'utf8');
+  const { epochOffset, randomSeed } = JSON.parse(text);
+  return { epochOffset: String(epochOffset), randomSeed: String(randomSeed) };
 }
 
 const givenUp = (): UmbraError =>

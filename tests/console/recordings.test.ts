@@ -138,14 +138,16 @@ describe('recordings', { skip: noImage }, () => {
       return !text.includes('42 is it') && !text.includes('48 is the end');
     });
     assert.match((await slider().getAttribute('aria-valuetext'))!, /^0:00.000, count [\d,]+$/);
-    // By keys to where the first answer is there, and the second one not yet.
-    const length = shown.to.seconds - shown.from.seconds;
-    for (let step = 0; step < 500; step++) await page().keyboard.press('ArrowRight');
+    await page().keyboard.press('ArrowRight');
+    assert.match((await slider().getAttribute('aria-valuetext'))!, /^0:00.0\d\d, count [\d,]+$/);
+    // By a pointer to where the first answer is there, and the second one not yet.
+    const strips = page().locator('.u-strips');
+    const { width } = (await strips.boundingBox())!;
+    await strips.click({ position: { x: width * 0.6, y: 40 } });
     await rows().getByText('42 is it').waitFor();
     assert.doesNotMatch((await rows().textContent())!, /48 is the end/);
     const place = `time:${(shown.from.seconds + Number(await slider().getAttribute('aria-valuenow')) / 1_000).toFixed(3)}`;
     await page().locator('.u-here').getByText(place).waitFor();
-    assert.ok(length > 1.5);
     await accessible('a recording');
     await page().getByRole('button', { name: 'Copy the replay command' }).click();
     const copied = await page().evaluate('navigator.clipboard.readText()');
@@ -155,8 +157,38 @@ describe('recordings', { skip: noImage }, () => {
     );
     await page().getByRole('button', { name: 'Go live here as a new VM' }).click();
     await dialog().getByText(`umbra replay walk --go-live --until ${place}`).waitFor();
-    await accessible('commands');
-    await page().keyboard.press('Escape');
+    await accessible('going live');
+    await dialog().getByLabel('Name of the new VM').fill('web-then');
+    await dialog().getByRole('button', { name: 'Go live', exact: true }).click();
+    await page().getByRole('link', { name: 'web-then', exact: true }).waitFor();
+  });
+
+  test('the new VM goes on from there, apart from every network', async () => {
+    const then = { vm: 'web-then' };
+    const view = await eventually('it is on', waitMsMax, async () => {
+      const made = await client().call('showVm', { params: then });
+      return made.state === 'poweredOn' ? made : undefined;
+    });
+    const { mac } = await client().call('showVm', { params });
+    assert.deepEqual([view.isolated, view.mac], [true, mac]);
+    let answered = '';
+    const own = openConsole(client(), 'web-then', {
+      onOutput: (bytes) => {
+        answered += Buffer.from(bytes).toString('latin1');
+      },
+      onEnd: () => {},
+    });
+    // What was typed behind that place never was; the one that was recorded knows nothing of it.
+    own.input(Buffer.from('echo $((7 * 7)) is elsewhere\n'));
+    await eventually('an answer', waitMsMax, () => answered.includes('49 is elsewhere'));
+    assert.ok(!answered.includes('48 is the end'), answered);
+    assert.ok(!said.includes('49 is elsewhere'));
+    own.close();
+    await page().goto('/vms/web-then');
+    await page().getByText('apart from every network').first().waitFor();
+    await client().call('stopVm', { params: then, body: { how: 'power-off' } });
+    await page().goto(`/vms/${vm}/recordings/walk`);
+    await rows().getByText('48 is the end').waitFor();
   });
 
   test('it plays, and stops at its end', async () => {

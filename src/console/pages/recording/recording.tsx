@@ -13,7 +13,7 @@ import type { RecordingTimelineView } from '../../../api/timeline-endpoints.ts';
 import type { VmView } from '../../../api/views.ts';
 import { useCluster, useMissingRole, useVm } from '../../live/hooks.ts';
 import { Action } from '../../parts/action.tsx';
-import { CommandsDialog, CopyCommand } from '../../parts/commands.tsx';
+import { CopyCommand } from '../../parts/commands.tsx';
 import { Empty } from '../../parts/empty.tsx';
 import { Facts, Page, Panel } from '../../parts/page.tsx';
 import { Problem, problemOf } from '../../parts/problem.tsx';
@@ -23,7 +23,7 @@ import { Time } from '../../parts/time.tsx';
 import { bytes, duration, exactTime } from '../../parts/units.ts';
 import type { PageParams } from '../define-page.ts';
 import { commandsOf, placeOf } from '../vm/tabs/recordings/commands.ts';
-import { RewindVm } from '../vm/tabs/recordings/recording-forms.tsx';
+import { GoLive, RewindVm } from '../vm/tabs/recordings/recording-forms.tsx';
 import { awayText, recordingStatus } from '../vm/tabs/recordings/recording-status.ts';
 import { Asking, DownloadRecording, Stop } from '../vm/tabs/recordings/recordings.tsx';
 import { isUnderWay, useRecordings } from '../vm/tabs/recordings/use-recordings.ts';
@@ -262,9 +262,13 @@ function Here({ vm, recording, timeline, at }: OfTimeline & { readonly at: numbe
           fullWidth
           onClick={() => setAsks('rewind')}
         />
-        <Button variant="default" fullWidth onClick={() => setAsks('live')}>
-          Go live here as a new VM
-        </Button>
+        <Asking
+          label="Go live here as a new VM"
+          endpoint="goLive"
+          unless={awayText(recording)}
+          fullWidth
+          onClick={() => setAsks('live')}
+        />
         <CopyCommand label="Copy the replay command" {...replay!} fullWidth />
         <CopyCommand label="Copy the debug command" {...debug!} fullWidth />
       </div>
@@ -272,7 +276,12 @@ function Here({ vm, recording, timeline, at }: OfTimeline & { readonly at: numbe
         <RewindVm {...{ vm, recording }} place={{ to: place, words }} onClose={close} />
       )}
       {asks === 'live' && (
-        <CommandsDialog title={`A new VM from ${words}`} commands={[live!]} onClose={close} />
+        <GoLive
+          {...{ vm, recording }}
+          place={{ to: place, words }}
+          command={live!}
+          onClose={close}
+        />
       )}
     </Panel>
   );

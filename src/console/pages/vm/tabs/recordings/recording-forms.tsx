@@ -1,10 +1,12 @@
-/** What is asked before a VM is recorded, its last minutes are kept, or it is put back to a place. */
-import { Alert, NumberInput, TextInput } from '@mantine/core';
+/** What is asked before a VM is recorded, its last minutes are kept, or a place is gone on from. */
+import { Alert, Code, NumberInput, TextInput } from '@mantine/core';
 import { TriangleAlert } from 'lucide-react';
 import { useState } from 'react';
+import { useLocation } from 'wouter';
 import type { RecordingView } from '../../../../../api/recording-endpoints.ts';
 import type { VmView } from '../../../../../api/views.ts';
 import { useCluster } from '../../../../live/hooks.ts';
+import { type CommandText, CopyCommand } from '../../../../parts/commands.tsx';
 import { useApiForm } from '../../../../parts/form.tsx';
 import { FormDialog } from '../../../../parts/form-dialog.tsx';
 import { toastDone } from '../../../../parts/toast.tsx';
@@ -112,6 +114,56 @@ export function SetFlight({ vm, onClose }: OfVm) {
         onChange={setLimit}
         {...form.field('bytesMax')}
       />
+    </FormDialog>
+  );
+}
+
+/** @param commands of the same in a terminal */
+export function GoLive({
+  vm,
+  recording,
+  place,
+  command,
+  onClose,
+}: OfVm & {
+  readonly recording: RecordingView;
+  readonly place: { readonly to: string; readonly words: string };
+  readonly command: CommandText;
+}) {
+  const { client } = useCluster();
+  const [, go] = useLocation();
+  const [name, setName] = useState('');
+  const form = useApiForm('goLive', { name, to: place.to }, async (body) => {
+    const params = { vm: vm.name, recording: recording.name };
+    await client.call('goLive', { params, body });
+    toastDone(`${name} is being made from ${recording.name}.`);
+    onClose();
+    go('/vms');
+  });
+  return (
+    <FormDialog title="Go live as a new VM" verb="Go live" size="lg" {...{ form, onClose }}>
+      <p>
+        A new VM goes on from {place.words}, on {recording.host}. {vm.name} is not touched. The new
+        one has its memory and its addresses of then, so its network card has no cable: nobody hears
+        it.
+      </p>
+      <TextInput
+        label="Name of the new VM"
+        description={nameHint}
+        data-autofocus
+        value={name}
+        onChange={(event) => setName(event.currentTarget.value)}
+        {...form.field('name')}
+      />
+      <section aria-label="In a terminal">
+        <div className="u-panel-head">
+          <h2>Or in a terminal, of this machine alone</h2>
+          <CopyCommand label="Copy the command" {...command} />
+        </div>
+        <Code block className="u-command" tabIndex={0} aria-label="Command">
+          {command.command}
+        </Code>
+      </section>
     </FormDialog>
   );
 }
