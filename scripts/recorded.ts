@@ -18,7 +18,7 @@ const betweenMs = 2_500;
 
 /** @returns with the VM `web`, its recording `night`, and another one that is under way */
 export async function recordedCluster(): Promise<ProcessCluster> {
-  const cluster = await ProcessCluster.start({ hosts: 2 });
+  const cluster = await ProcessCluster.start({ hosts: 3 });
   const { client } = cluster;
   await client.call('createVm', { body: { name: vm, image: 'tiny', host: 'host1' } });
   await client.call('startVm', { params, body: {} });

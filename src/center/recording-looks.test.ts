@@ -120,7 +120,7 @@ test('what its guest said comes page by page', async () => {
 });
 
 test('a new VM goes live from it where its host has made the machine, and not otherwise', async () => {
-  const asked = { params, body: { name: 'web-then', to: 'time:3' } };
+  const asked = { params, body: { name: 'web-then', to: 'time:3', secondsBefore: 1 } };
   const ended = (task: string) =>
     until('its end', async () => {
       const view = await client.call('showTask', { params: { task } });
@@ -131,7 +131,8 @@ test('a new VM goes live from it where its host has made the machine, and not ot
 
   const refused = await client.call('goLive', asked);
   const first = await a.order('goLive');
-  assert.deepEqual([first.source, first.recording, first.to], [id, recordingId, 'time:3']);
+  assert.deepEqual([first.source, first.recording], [id, recordingId]);
+  assert.deepEqual([first.to, first.secondsBefore], ['time:3', 1]);
   assert.deepEqual([first.vm.isolated, first.vm.name], [true, 'web-then']);
   const why = { code: 'outside-recording', text: 'It ends before that.', remedy: 'Choose.' };
   a.send({

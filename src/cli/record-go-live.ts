@@ -12,21 +12,22 @@ export function registerGoLive(record: Command): void {
     .argument('<recording>')
     .argument('<name>', 'of the new VM')
     .option('--to <place>', 'a count, time:SECONDS, event:N, text:TEXT, begin or end', 'end')
+    .option('--seconds-before <s>', "so many seconds of the guest's time before that", Number)
     .option('--json', 'print the new VM as JSON')
-    .action(
-      async (from: string, recording: string, name: string, { json, wait, to, ...options }) => {
-        const made = await withCenter(options, async (client) => {
-          const asked = { params: { vm: from, recording }, body: { name, to } };
-          const task = await client.call('goLive', asked);
-          if (!wait) return task;
-          await waitForTask(client, task);
-          return client.call('showVm', { params: { vm: name } });
-        });
-        show(json, made, () =>
-          wait
-            ? `${name} goes on from ${recording} of ${from}: umbra console ${name}`
-            : `${name} is being made from ${recording} of ${from}.`,
-        );
-      },
-    );
+    .action(async (from: string, recording: string, name: string, given) => {
+      const { json, wait, to, secondsBefore, ...options } = given;
+      const made = await withCenter(options, async (client) => {
+        const body = { name, to, ...(secondsBefore !== undefined && { secondsBefore }) };
+        const asked = { params: { vm: from, recording }, body };
+        const task = await client.call('goLive', asked);
+        if (!wait) return task;
+        await waitForTask(client, task);
+        return client.call('showVm', { params: { vm: name } });
+      });
+      show(json, made, () =>
+        wait
+          ? `${name} goes on from ${recording} of ${from}: umbra console ${name}`
+          : `${name} is being made from ${recording} of ${from}.`,
+      );
+    });
 }

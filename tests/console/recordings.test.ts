@@ -157,7 +157,7 @@ describe('recordings', { skip: noImage }, () => {
     );
     await page().getByRole('button', { name: 'Go live here as a new VM' }).click();
     await dialog().getByText(`umbra replay walk --go-live --until ${place}`).waitFor();
-    await accessible('going live');
+    await assertAccessible(page(), 'going live');
     await dialog().getByLabel('Name of the new VM').fill('web-then');
     await dialog().getByRole('button', { name: 'Go live', exact: true }).click();
     await page().getByRole('link', { name: 'web-then', exact: true }).waitFor();
@@ -258,7 +258,7 @@ describe('recordings', { skip: noImage }, () => {
       .getByText(/Holds the last 5 minutes of web/)
       .waitFor();
     // Its first moment has to have begun.
-    await pass(2_500);
+    await pass(1_500);
     await page().getByRole('button', { name: 'Keep what it holds' }).click();
     await dialog().getByLabel('Name').fill('kept');
     await dialog().getByRole('button', { name: 'Keep them' }).click();
