@@ -122,6 +122,7 @@ export async function recordingConsole(
 function answer(cluster: Cluster, where: string, order: (work: string) => WorkOrder) {
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(notAnswered(where)), answerMsMax);
+  timer.unref();
   const asker = { signal: late.signal, progress: () => {} };
   return cluster.works
     .perform(order(`look-${randomUUID()}`), asker)

@@ -1,7 +1,7 @@
 /** `umbra record go-live`: a new VM of the cluster that goes on from a place of a recording. */
 import type { Command } from 'commander';
 import { centerOptions, show, withCenter } from './session.ts';
-import { noWait, waitForTask } from './wait.ts';
+import { noWait, waitForTask, waitForVm } from './wait.ts';
 
 export function registerGoLive(record: Command): void {
   noWait(centerOptions(record.command('go-live')))
@@ -22,7 +22,7 @@ export function registerGoLive(record: Command): void {
         const task = await client.call('goLive', asked);
         if (!wait) return task;
         await waitForTask(client, task);
-        return client.call('showVm', { params: { vm: name } });
+        return waitForVm(client, name, ({ state }) => state === 'poweredOn');
       });
       show(json, made, () =>
         wait

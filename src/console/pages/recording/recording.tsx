@@ -75,7 +75,12 @@ function OfVm(props: {
       <Page title={name} above={above}>
         {error !== null && <Problem error={error} />}
         {data !== undefined && (
-          <Empty title={`${vm.name} has no recording ${name}`}>It may have been deleted.</Empty>
+          <Empty
+            title={`${vm.name} has no recording ${name}`}
+            action={<Link href={`/vms/${vm.name}/recordings`}>Those that there are</Link>}
+          >
+            It may have been deleted.
+          </Empty>
         )}
       </Page>
     );
@@ -112,7 +117,11 @@ function Ended({ vm, recording }: OfRecording) {
     return <Looked {...{ vm, recording, ...looked }} timeline={looked.timeline} />;
   }
   if (looked.error === null) {
-    return <Status tone="busy" text={`${recording.host} reads its log …`} />;
+    return (
+      <Panel title="Timeline">
+        <Status tone="busy" text={`${recording.host} reads its log …`} />
+      </Panel>
+    );
   }
   return (
     <div className="u-stack">
