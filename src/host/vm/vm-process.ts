@@ -34,6 +34,7 @@ import { EpochProbe } from './epoch-probe.ts';
 import { type DiskFile, FileDisks } from './file-disk.ts';
 import { FlightRecorder } from './flight-recorder.ts';
 import { GuestWatchdog, watchdogLookMs } from './guest-watchdog.ts';
+import { Heap } from './heap.ts';
 import { Journal } from './journal.ts';
 import { KnowledgeFile } from './knowledge-file.ts';
 import { LogChannel } from './log-channel.ts';
@@ -51,6 +52,7 @@ import { VmRecordings } from './vm-recordings.ts';
 
 const blockHash = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest();
 const statusMs = 200;
+const restLookMs = 2_000;
 /** A datastore that fails while a shadow takes its disks over is tried again. */
 const takeAgainMs = 1_000;
 
@@ -85,6 +87,7 @@ export class VmProcess {
   /** Orders that came before there was a copy. */
   #early: ToVm[] = [];
   readonly #watchdog = new GuestWatchdog();
+  readonly #heap = new Heap();
   #fingerprintsCompared = 0;
   #divergences = 0;
   /** As its daemon has made it (priority.ts). */
@@ -134,6 +137,7 @@ export class VmProcess {
     if (role.kind === 'shadow') this.#log.follow({ ...role, host: role.primaryHost });
     setInterval(() => this.#sayStatus(), statusMs).unref();
     setInterval(() => this.#watchGuest(), watchdogLookMs).unref();
+    setInterval(() => this.#heap.lookForRest(), restLookMs).unref();
     this.#probe?.start();
     this.#sayStatus();
     this.#wake();
@@ -473,6 +477,9 @@ export class VmProcess {
       takeTurn();
     }
     const phase = copy.shadow?.phase;
+    if (phase === 'restoring' || copy.primary?.protection.phase === 'starting') {
+      this.#heap.whileCopying();
+    }
     // From its claim on a shadow listens to nobody; a primary never follows.
     if (phase === undefined || phase === 'claiming') this.#log?.stopFollowing();
     this.#suspending?.look(copy.primary);
