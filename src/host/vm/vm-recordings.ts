@@ -239,7 +239,7 @@ export class VmRecordings {
     running: Running,
     how: 'stopped' | 'vm-ended' | 'failed' | 'kept',
     error?: UmbraError,
-    text = error?.message,
+    text?: string,
   ): Promise<void> {
     const { order, files, path } = running;
     const { id, name } = order;
@@ -250,15 +250,17 @@ export class VmRecordings {
     this.#ending.set(id, running);
     this.#leave(id);
     const { seconds } = files.status;
-    await files.close();
-    const ended = { kind: how, ...(text !== undefined && { text }) };
+    const failure = (await files.close()) ?? error;
+    const kind = failure === undefined ? how : 'failed';
+    const why = failure?.message ?? text;
+    const ended = { kind, ...(why !== undefined && { text: why }) };
     const file = { ...this.#describe(running), endedAtMs: Date.now(), seconds, ended };
-    await writeRecordingFile(path, file).catch((why: Error) => {
-      this.#options.note(`the end of recording ${id} is not written down: ${why.message}`);
+    await writeRecordingFile(path, file).catch(({ message }: Error) => {
+      this.#options.note(`the end of recording ${id} is not written down: ${message}`);
     });
     const report = {
-      ...{ kind: 'recording-ended', id, recording: id, name, how },
-      ...(error !== undefined && { code: error.code, text: error.message, remedy: error.remedy }),
+      ...{ kind: 'recording-ended', id, recording: id, name, how: kind },
+      ...(failure && { code: failure.code, text: failure.message, remedy: failure.remedy }),
     };
     this.#said.set(id, report);
     this.#options.report(report);
