@@ -15,7 +15,16 @@
  * the guest nothing; then all of it goes, and its room with it.
  */
 import { existsSync } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeElsewhere, encodeHeader } from '../recording/disk-changes.ts';
 import { syncFolder } from './state-folder.ts';
@@ -111,7 +120,9 @@ export class DiskUndo {
 
   /** A process begins whose disks are others than those of an earlier one, or may be. */
   async clear(): Promise<void> {
-    await rm(this.#options.folder, { recursive: true, force: true });
+    const { folder } = this.#options;
+    if (!existsSync(folder)) return;
+    for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true });
   }
 
   /**
@@ -169,10 +180,9 @@ export class DiskUndo {
   }
 
   async #prepare(after: Promise<void> | undefined): Promise<void> {
-    const { folder } = this.#options;
     await after;
-    await rm(folder, { recursive: true, force: true });
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await this.clear();
+    await mkdir(this.#options.folder, { recursive: true, mode: 0o700 });
   }
 
   #close(part: Part): Promise<void> {
