@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { MalformedBytes } from '../../base/bytes.ts';
 import { UmbraError } from '../../base/errors.ts';
 import { eachChange, readChangesHeader } from '../recording/disk-changes.ts';
-import { markOf, readUndoEnd, undoFolder, undoName } from './disk-undo.ts';
+import { bootOf, markOf, readUndoEnd, undoFolder, undoName } from './disk-undo.ts';
 import { diskPath, readFolder, savedFolder, syncFolder } from './state-folder.ts';
 
 const prefix = 'disk-';
@@ -54,11 +54,15 @@ export async function takeUndo(directory: string, saved: string): Promise<void> 
   const source = undoFolder(directory);
   const end = await readUndoEnd(source);
   if (end === undefined) throw unknown('the process of the VM has not ended in order');
+  if (end.boot !== (await bootOf())) throw unknown('the host has been started anew since');
   for (const [disk, mark] of end.disks.entries()) {
-    const present = await markOf(diskPath(directory, disk)).catch(() => undefined);
+    const path = diskPath(directory, disk);
+    const present = await markOf(path).catch(() => undefined);
     if (JSON.stringify(present) !== JSON.stringify(mark)) {
       throw unknown('somebody has written to them since the VM was powered off');
     }
+    // From here on they must be what they are, whatever happens to the host.
+    await sync(path);
   }
   const parts = end.parts.filter(({ number }) => number >= undoFrom);
   const isWhole = parts[0]?.number === undoFrom && end.disks.length === vm.disks.length;

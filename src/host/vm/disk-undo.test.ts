@@ -227,6 +227,15 @@ test('what is not whole is refused, and no disk touched', async (t) => {
       (vm) => rmSync(undoEnd(undoFolder(vm.folder))),
     ],
     [
+      'the host has been started anew',
+      /started anew/,
+      (vm) => {
+        const path = undoEnd(undoFolder(vm.folder));
+        const end = JSON.parse(readFileSync(path, 'utf8')) as object;
+        writeFileSync(path, JSON.stringify({ ...end, boot: 'another' }));
+      },
+    ],
+    [
       'a part is torn',
       /undo-000001 is damaged \(it has 20 bytes/,
       (vm) => truncateSync(join(undoFolder(vm.folder), undoName(1)), 20),
@@ -335,8 +344,13 @@ test('a disk that is full costs the guest no write: what was kept goes', async (
     writeFileSync(join(vm.folder, 'other'), Buffer.alloc(bavail * bsize));
     vm.undo.moment('b');
     for (let from = 0; from < sectors; from += 7) vm.write({ ...fill(from, from + 1, 7), disk: 1 });
+    // What these overwrite is read when those before them have ended, which wait for room.
+    vm.undo.moment('c');
+    for (let from = 0; from < sectors; from += 5) vm.write({ ...fill(from, from + 2, 5), disk: 1 });
     await vm.disks.sync();
     await vm.disks.close();
+    rmSync(join(vm.folder, 'other'));
+    vm.expect(vm.model);
     assert.equal(vm.failures.length, 1);
     assert.ok(!existsSync(undoEnd(undoFolder(vm.folder))));
     await assert.rejects(findMoment(undoFolder(vm.folder), 'a'), isUnknown);

@@ -10,8 +10,8 @@
  * last one down to that moment's, each whole: of a block that comes again the oldest content stays.
  *
  * A write waits until what it overwrites has been read, at most once for each block and moment, and
- * not until that has been written down: after a crash, which leaves no `end.json`, nothing of this is
- * believed. The oldest parts go where there are too many bytes. Invariant: whatever fails here costs
+ * not until that has been written down: after a crash, be it of the process, which leaves no
+ * `end.json`, or of the host, which is then another boot, nothing of this is believed. The oldest parts go where there are too many bytes. Invariant: whatever fails here costs
  * the guest nothing; then all of it goes, and its room with it.
  */
 import { existsSync } from 'node:fs';
@@ -21,10 +21,12 @@ import {
   open,
   readdir,
   readFile,
+  rename,
   rm,
   stat,
   writeFile,
 } from 'node:fs/promises';
+import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { encodeElsewhere, encodeHeader } from '../recording/disk-changes.ts';
 import { syncFolder } from './state-folder.ts';
@@ -53,6 +55,8 @@ export interface DiskMark {
 
 export interface UndoEnd {
   readonly format: 1;
+  /** Of the host: what it had not written to its disk by its end is lost. */
+  readonly boot: string;
   readonly parts: readonly { readonly number: number; readonly bytes: number }[];
   readonly disks: readonly DiskMark[];
 }
@@ -60,6 +64,12 @@ export interface UndoEnd {
 export async function markOf(path: string): Promise<DiskMark> {
   const { ino, size, mtimeNs } = await stat(path, { bigint: true });
   return { inode: String(ino), bytes: String(size), writtenAtNs: String(mtimeNs) };
+}
+
+/** Another one after every start of this host. */
+export async function bootOf(): Promise<string> {
+  const linux = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => undefined);
+  return linux?.trim() ?? `about ${Math.round((Date.now() / 1000 - uptime()) / 30)}`;
 }
 
 /** @returns undefined if there is none that can be read */
@@ -187,8 +197,7 @@ export class DiskUndo {
 
   #close(part: Part): Promise<void> {
     part.closed ??= Promise.all(part.reading.values())
-      .then(() => part.written)
-      .then(() => part.file?.close())
+      .then(() => closeFile(part))
       .catch((error: Error) => this.#fail(error));
     return part.closed;
   }
@@ -307,7 +316,8 @@ export class DiskUndo {
     if (!this.isOn) return this.#given;
     const parts = this.#parts;
     this.#parts = [];
-    const removed = Promise.all(parts.map((part) => this.#close(part)))
+    // Reads that are under way are not waited for: they may wait for whom this is done for.
+    const removed = Promise.all(parts.map(closeFile))
       .then(() => this.clear())
       .catch(() => {});
     this.#given = removed;
@@ -330,7 +340,8 @@ export class DiskUndo {
   }
 
   /**
-   * Nobody writes to the disks any more, and what was written is durable.
+   * Nobody writes to the disks any more. Nothing is made durable, for which a host may take longer
+   * than a process has to go: see `bootOf`.
    * @param disks their files
    */
   async finish(disks: readonly string[]): Promise<void> {
@@ -343,12 +354,12 @@ export class DiskUndo {
       // A failure meanwhile has removed them.
       if (!this.isOn) return void (await this.#given);
       const end: UndoEnd = {
-        format: 1,
+        ...{ format: 1, boot: await bootOf() },
         parts: this.#parts.map(({ number, bytes }) => ({ number, bytes })),
         disks: await Promise.all(disks.map(markOf)),
       };
-      await writeFile(`${undoEnd(folder)}`, JSON.stringify(end), { mode: 0o600, flush: true });
-      await syncFolder(folder);
+      await writeFile(`${undoEnd(folder)}.new`, JSON.stringify(end), { mode: 0o600 });
+      await rename(`${undoEnd(folder)}.new`, undoEnd(folder));
     } catch {
       // Without it nothing here is believed.
       if (existsSync(folder)) await this.clear().catch(() => {});
@@ -357,6 +368,13 @@ export class DiskUndo {
 }
 
 const keyOf = (disk: number, block: number): string => `${disk}:${block}`;
+
+async function closeFile(part: Part): Promise<void> {
+  await part.written;
+  const { file } = part;
+  part.file = undefined;
+  await file?.close();
+}
 
 async function write(part: Part, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length; ) {

@@ -164,8 +164,6 @@ export class FileDisks implements Disks {
 
   async close(): Promise<void> {
     await this.#ended();
-    // What is kept of the past is good for these bytes, and they could still be lost.
-    if (this.undo?.isOn) await Promise.all(this.#files.map((file) => file.datasync()));
     await Promise.all(this.#files.map((file) => file.close()));
     await this.undo?.finish(this.#shapes.map(({ path }) => path));
   }

@@ -385,13 +385,13 @@ export class VmProcess {
     const placed = await this.#place.prepare(before, disksFrom);
     await this.#openDisks(placed);
     const { undo } = this.#disks!;
-    if (state?.undoFrom === undefined) await undo?.clear();
     const { disks } = placed;
     const order = { fenced, acceptStale, discardState, disks, leaseMs, lapsed };
     if (state === undefined) {
       const record = await this.#startAsk.start(before, order);
       if (shared) this.#discarded = folder;
       else await tidyFolders(directory, undefined);
+      await undo?.clear();
       const clock = new HostClock(0n, nowUs());
       return this.#live(options, { machine: maker.powerOn(), clock, nextPosition: 1 }, record);
     }
@@ -401,7 +401,7 @@ export class VmProcess {
       ? await goOn(state, states, saved)
       : await powerOnFrom(state, states, maker);
     this.#journal.note(`continues from ${state.id} at count ${state.count}`);
-    if (state.undoFrom !== undefined) await undo?.resume();
+    await (state.undoFrom === undefined ? undo?.clear() : undo?.resume());
     const primary = this.#live(options, continued, record);
     primary.protection.hasContinued();
     return primary;
