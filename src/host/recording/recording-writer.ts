@@ -33,6 +33,8 @@ export interface RecordingOptions {
   readonly generation?: { readonly epoch: number; readonly generation: number };
   /** Told once, when the recording has ended before its VM. */
   readonly failed: (error: UmbraError) => void;
+  /** Told of the moment of a snapshot, between two steps, before anything else happens. */
+  readonly moment?: (snapshot: number) => void;
   /** Told of anything short of that. */
   readonly note?: (text: string) => void;
   /** How long a replay may take from a snapshot to any point before the next. */
@@ -190,6 +192,7 @@ export class RecordingFolder {
     const at: Moment = { position, count: machine.count, time: machine.time };
     const checkpoint = this.#series.next(whole);
     const number = this.#nextSnapshot++;
+    this.#options.moment?.(number);
     const base = whole ? number : this.#snapshots.at(-1)!.base;
     this.#wholeWanted = false;
     const file = new SnapshotFile(join(folder, snapshotName(number)));
