@@ -1,6 +1,8 @@
 /**
- * `record`: what recording costs a guest that only computes, how large its log is, and how fast the
- * recording replays.
+ * `record`: what recording costs, how large a log is, and how fast the recording replays.
+ *
+ * Rows of a guest that only computes are runs of `umbra run`; those of a VM that serves, with a
+ * flight recorder as well, are in cluster/recorded.ts.
  *
  * Runs come in pairs, one with recording and one without, the first of them in turn, each process
  * pinned to one CPU. A pair gives one ratio of the seconds between the guest's own lines; the row
@@ -10,6 +12,12 @@
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Bench, type BenchOptions, chosen } from '../bench.ts';
+import {
+  type CostRow,
+  type RecordedRow,
+  recordedLoads,
+  recordedRows,
+} from '../cluster/recorded.ts';
 import {
   type Distribution,
   distribution,
@@ -47,6 +55,10 @@ interface RecordDocument {
   readonly rows: readonly RecordRow[];
   /** How much faster than they were recorded recordings replay: the geometric mean of the rows. */
   readonly replaySpeedup: number | null;
+  /** Of a VM that serves, in a cluster. */
+  readonly serving: readonly RecordedRow[];
+  /** Published of ReTrace (Workstation 6): "from". */
+  readonly reTraceBytesPerKiloInstruction: number;
   readonly intervalBy: 'sign test';
   /** The CPU that all processes were held to, or null. */
   readonly cpu: number | null;
@@ -125,18 +137,47 @@ async function measure(options: BenchOptions): Promise<RecordDocument> {
     measured.push(await recordRow(await make(), cpu, rounds, progress));
   }
   const speedups = measured.map(({ replayOverRecord }) => 1 / replayOverRecord);
-  const replaySpeedup = geometricMean(speedups);
-  return { rows: measured, replaySpeedup, intervalBy: 'sign test', cpu: cpu ?? null };
+  const loads = chosen(
+    recordedLoads.map((name) => ({ name })),
+    options,
+  );
+  return {
+    rows: measured,
+    replaySpeedup: geometricMean(speedups),
+    serving: await recordedRows(
+      loads.map(({ name }) => name),
+      rounds,
+      progress,
+    ),
+    reTraceBytesPerKiloInstruction: 0.5,
+    intervalBy: 'sign test',
+    cpu: cpu ?? null,
+  };
 }
 
-function show({ rows, replaySpeedup, cpu }: RecordDocument): string {
+function show({ rows, replaySpeedup, serving, cpu, ...document }: RecordDocument): string {
   const lines = rows.map(({ name, onOverOff, interval: [low, high], confidence, ...row }) => {
     const ratio = `${onOverOff.toFixed(4)} (${low.toFixed(4)} to ${high.toFixed(4)} with ${(confidence * 100).toFixed(0)} %)`;
     const log = `${row.bytesPerKiloInstruction.toFixed(5)} bytes per 1000 instructions`;
     return `${name.padEnd(14)}on/off ${ratio}, ${log}, replay ${factor(1 / row.replayOverRecord)} times as fast`;
   });
   const where = cpu === null ? 'processes were not pinned' : `all on CPU ${cpu}`;
-  return [...lines, `replay speedup ${factor(replaySpeedup)}; ${where}`].join('\n');
+  if (replaySpeedup !== null) {
+    const published = `ReTrace: from ${document.reTraceBytesPerKiloInstruction} bytes`;
+    lines.push(`replay speedup ${factor(replaySpeedup)}; ${where}; ${published}`);
+  }
+  return [...lines, ...serving.map(servingLine)].join('\n');
 }
 
-export const record: Bench = { rows: rows.map(({ name }) => name), measure, show };
+function servingLine({ name, recording, flight }: RecordedRow): string {
+  const cost = ({ onOverOff, coreSecondsRatio, interval: [low, high] }: CostRow): string =>
+    `${onOverOff.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)}), by CPU time ${coreSecondsRatio.toFixed(3)}`;
+  const rate = `${(recording.bytesPerSecond / 1e6).toFixed(2)} MB/s`;
+  return `${name.padEnd(14)}on/off ${cost(recording)}, ${rate}; flight recorder ${cost(flight)}`;
+}
+
+export const record: Bench = {
+  rows: [...rows.map(({ name }) => name), ...recordedLoads],
+  measure,
+  show,
+};

@@ -1,6 +1,6 @@
 /**
  * `timeline`: how fast one moves about in a recording of a Linux guest that has booted, works for a
- * moment every few seconds and is idle in between.
+ * moment every few seconds and is idle in between, and of one that is idle all the time.
  *
  * The guest is recorded for a time by `umbra run`; then its replay, seeks to places at random in it
  * and steps back from there are timed, all in this process. The first seek of each kind finds nothing
@@ -44,18 +44,23 @@ interface TimelineDocument {
 }
 
 const rows = [
-  { name: 'tiny', work: 'seq 20000 | sort -r | md5sum' },
-  { name: 'debian', work: 'find /usr -type f | head -3000 | xargs cat | md5sum' },
+  { name: 'idle', image: 'tiny', work: '' },
+  { name: 'tiny', image: 'tiny', work: 'seq 20000 | sort -r | md5sum' },
+  {
+    name: 'debian',
+    image: 'debian',
+    work: 'find /usr -type f | head -3000 | xargs cat | md5sum',
+  },
 ] as const;
 
-/** Types a piece of work every ten seconds. */
+/** Types a piece of work every ten seconds, if there is any. */
 function recordGuest(
   row: (typeof rows)[number],
   ready: string,
   works: number,
   folder: string,
 ): Promise<void> {
-  const args = ['run', '--image', row.name, '--record', folder];
+  const args = ['run', '--image', row.image, '--record', folder];
   const child = spawn(process.execPath, [umbra, ...args], {
     env: { ...process.env, UMBRA_HOME: imagesHome },
     stdio: ['pipe', 'pipe', 'ignore'],
@@ -65,7 +70,7 @@ function recordGuest(
   child.stdout.setEncoding('latin1').on('data', (piece: string) => {
     text = (text + piece).slice(-4000);
     if (timer !== undefined || !text.includes(ready)) return;
-    timer = setInterval(() => child.stdin.write(`${row.work}\n`), workMs);
+    timer = setInterval(() => row.work !== '' && child.stdin.write(`${row.work}\n`), workMs);
     setTimeout(() => child.kill('SIGTERM'), works * workMs);
   });
   return new Promise((done, failed) => {
@@ -123,7 +128,7 @@ async function timed(name: string, folder: string): Promise<Row> {
 async function measure(options: BenchOptions): Promise<TimelineDocument> {
   const measured: Row[] = [];
   for (const row of chosen(rows, options) as readonly (typeof rows)[number][]) {
-    const { ready } = await builtImage(row.name);
+    const { ready } = await builtImage(row.image);
     const folder = join(workplace, `timeline-${row.name}`);
     const works = options.rounds ?? worksDefault;
     options.progress(`${row.name}: recording for ${(works * workMs) / 1000} s`);

@@ -46,8 +46,8 @@ export function rewindVm(
   { recording, to = 'end', secondsBefore = 0 }: Input<'rewindVm'>['body'],
   by: string,
 ): TaskView {
-  const { id: vmId, name: vmName, disks } = vm.spec;
-  if (disks.length > 0) throw withDisks(vmName);
+  const { id: vmId, name: vmName, disks, datastore } = vm.spec;
+  if (disks.length > 0 && datastore !== undefined) throw onDatastore(vmName);
   if (recording === undefined && vm.flight === undefined) {
     throw new UmbraError(
       'flight-off',
@@ -107,9 +107,9 @@ const keptName = (): string =>
 const deletedMeanwhile = (): UmbraError =>
   new UmbraError('vm-unknown', 'the VM has been deleted meanwhile', 'See umbra vm list.');
 
-const withDisks = (name: string): UmbraError =>
+const onDatastore = (name: string): UmbraError =>
   new UmbraError(
-    'rewind-with-disks',
-    `${name} has disks, and recordings do not hold what was on them at an earlier place`,
+    'rewind-on-datastore',
+    `the disks of ${name} are on a datastore, where what they held at an earlier place is not kept`,
     `Go back to a snapshot, which does: umbra vm snapshot revert ${name} SNAPSHOT.`,
   );

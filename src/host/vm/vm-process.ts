@@ -29,11 +29,13 @@ import { type PreparedVm, prepareVm } from './configuration.ts';
 import { ConsoleTail } from './console-tail.ts';
 import { type Continued, findSaved, goOn, powerOnFrom, readSaved } from './continuing.ts';
 import { type DiskPlace, LocalDisks, type PlacedDisks } from './disk-place.ts';
+import { DiskUndo, undoFolder } from './disk-undo.ts';
 import { Driver } from './driver.ts';
 import { EpochProbe } from './epoch-probe.ts';
 import { type DiskFile, FileDisks } from './file-disk.ts';
 import { FlightRecorder } from './flight-recorder.ts';
 import { GuestWatchdog, watchdogLookMs } from './guest-watchdog.ts';
+import { Heap } from './heap.ts';
 import { Journal } from './journal.ts';
 import { KnowledgeFile } from './knowledge-file.ts';
 import { LogChannel } from './log-channel.ts';
@@ -51,6 +53,7 @@ import { VmRecordings } from './vm-recordings.ts';
 
 const blockHash = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest();
 const statusMs = 200;
+const restLookMs = 2_000;
 /** A datastore that fails while a shadow takes its disks over is tried again. */
 const takeAgainMs = 1_000;
 
@@ -85,6 +88,7 @@ export class VmProcess {
   /** Orders that came before there was a copy. */
   #early: ToVm[] = [];
   readonly #watchdog = new GuestWatchdog();
+  readonly #heap = new Heap();
   #fingerprintsCompared = 0;
   #divergences = 0;
   /** As its daemon has made it (priority.ts). */
@@ -134,6 +138,7 @@ export class VmProcess {
     if (role.kind === 'shadow') this.#log.follow({ ...role, host: role.primaryHost });
     setInterval(() => this.#sayStatus(), statusMs).unref();
     setInterval(() => this.#watchGuest(), watchdogLookMs).unref();
+    setInterval(() => this.#heap.lookForRest(), restLookMs).unref();
     this.#probe?.start();
     this.#sayStatus();
     this.#wake();
@@ -143,6 +148,7 @@ export class VmProcess {
     const { vm, directory } = this.#launch;
     return new VmRecordings({
       ...{ vm, directory, bootFiles, configuration: shape, digest: maker.configuration },
+      undo: this.#disks!.undo,
       generation: () => {
         const { epoch = 0, generation = 0 } = this.#copy?.status() ?? {};
         return { epoch, generation };
@@ -325,6 +331,14 @@ export class VmProcess {
       this.#copy?.diskDone(origin, completion);
       this.#wake();
     });
+    const { directory, vm } = this.#launch;
+    // On a datastore the disks are others after every start.
+    if (this.#isShared || vm.disks.length === 0) return;
+    const failed = (error: Error): void => {
+      this.#journal.note(`what the disks held is not kept any more: ${error.message}`);
+      this.#recordings?.undoFailed(error);
+    };
+    this.#disks.undo = new DiskUndo({ folder: undoFolder(directory), failed });
   }
 
   /** Until it is done: without its disks a shadow that is about to claim is of no use. */
@@ -360,6 +374,7 @@ export class VmProcess {
       await tidyFolders(directory, undefined);
       // Whatever this replica was, it is compared and made equal block by block.
       await this.#openDisks(shared ? undefined : { folder: directory, disks: undefined }, true);
+      await this.#disks!.undo?.clear();
       return new Shadow(options, this.#ports(), maker, before);
     }
     const { states } = this.#place;
@@ -373,12 +388,14 @@ export class VmProcess {
     );
     const placed = await this.#place.prepare(before, disksFrom);
     await this.#openDisks(placed);
+    const { undo } = this.#disks!;
     const { disks } = placed;
     const order = { fenced, acceptStale, discardState, disks, leaseMs, lapsed };
     if (state === undefined) {
       const record = await this.#startAsk.start(before, order);
       if (shared) this.#discarded = folder;
       else await tidyFolders(directory, undefined);
+      await undo?.clear();
       const clock = new HostClock(0n, nowUs());
       return this.#live(options, { machine: maker.powerOn(), clock, nextPosition: 1 }, record);
     }
@@ -388,6 +405,7 @@ export class VmProcess {
       ? await goOn(state, states, saved)
       : await powerOnFrom(state, states, maker);
     this.#journal.note(`continues from ${state.id} at count ${state.count}`);
+    await (state.undoFrom === undefined ? undo?.clear() : undo?.resume());
     const primary = this.#live(options, continued, record);
     primary.protection.hasContinued();
     return primary;
@@ -473,6 +491,9 @@ export class VmProcess {
       takeTurn();
     }
     const phase = copy.shadow?.phase;
+    if (phase === 'restoring' || copy.primary?.protection.phase === 'starting') {
+      this.#heap.whileCopying();
+    }
     // From its claim on a shadow listens to nobody; a primary never follows.
     if (phase === undefined || phase === 'claiming') this.#log?.stopFollowing();
     this.#suspending?.look(copy.primary);
