@@ -26,6 +26,8 @@ const password = 'correct horse battery';
 const vm = 'web';
 const params = { vm };
 const waitMsMax = 30_000;
+/** Beside a strip, as pages/recording/strips.tsx has them. */
+const [axisPx, rightPx] = [74, 10];
 const noImage = noBrowser || ((await imagesMissing('tiny')) ?? false);
 
 describe('recordings', { skip: noImage }, () => {
@@ -82,6 +84,14 @@ describe('recordings', { skip: noImage }, () => {
   async function type(text: string, answer: string): Promise<void> {
     serial.input(Buffer.from(text));
     await saying(answer);
+  }
+  /** When this text was whole on the console of `walk`, seconds of the guest's clock. */
+  async function saidAt(text: string): Promise<number> {
+    const asked = { params: { vm, recording: 'walk' }, query: {} };
+    const { seconds, lengths, bytes } = await client().call('readRecordingConsole', asked);
+    const end = Buffer.from(bytes, 'base64').toString('latin1').indexOf(text) + text.length;
+    let at = 0;
+    return seconds[lengths.findIndex((length) => (at += length) >= end)]!;
   }
   const pass = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -141,9 +151,12 @@ describe('recordings', { skip: noImage }, () => {
     await page().keyboard.press('ArrowRight');
     assert.match((await slider().getAttribute('aria-valuetext'))!, /^0:00.0\d\d, count [\d,]+$/);
     // By a pointer to where the first answer is there, and the second one not yet.
+    const [first, second] = [await saidAt('42 is it'), await saidAt('48 is the end')];
+    const part =
+      ((first + second) / 2 - shown.from.seconds) / (shown.to.seconds - shown.from.seconds);
     const strips = page().locator('.u-strips');
     const { width } = (await strips.boundingBox())!;
-    await strips.click({ position: { x: width * 0.6, y: 40 } });
+    await strips.click({ position: { x: axisPx + (width - axisPx - rightPx) * part, y: 40 } });
     await rows().getByText('42 is it').waitFor();
     assert.doesNotMatch((await rows().textContent())!, /48 is the end/);
     const place = `time:${(shown.from.seconds + Number(await slider().getAttribute('aria-valuenow')) / 1_000).toFixed(3)}`;
