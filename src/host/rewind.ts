@@ -25,31 +25,36 @@ export interface RewindWish {
   readonly recording: string;
   readonly to: string;
   readonly secondsBefore: number;
+  readonly orBegin?: boolean;
   /** The name of the saved state. */
   readonly saved: string;
 }
 
-/** @param directory the VM's folder on this host */
+/**
+ * @param directory the VM's folder on this host
+ * @returns with how many seconds before the place it is
+ */
 export async function prepareRewind(
   vm: VmSpec,
   directory: string,
-  { recording, to, secondsBefore, saved }: RewindWish,
-): Promise<SavedState> {
+  { recording, to, secondsBefore, orBegin = false, saved }: RewindWish,
+): Promise<SavedState & { readonly secondsBefore: number }> {
   const source = recordingFolder(directory, recording);
   if ((await readRecording(source)) === undefined) throw unknown(recording);
   const folder = savedFolder(directory, saved);
   try {
     const path = machinePath(await beginFolder(folder));
-    const made = await replay({ folder: source, to, secondsBefore, path });
+    const made = await replay({ folder: source, to, secondsBefore, orBegin, path });
     if (!made.ok) throw new UmbraError(made.code, made.message, made.remedy);
     const { count, position, ticks, configuration, epochOffset, randomSeed } = made;
     if (epochOffset !== vm.epochOffset || randomSeed !== vm.randomSeed) throw otherPowerOn(vm.name);
     // What the host's clock said when the guest's said that: the guest's goes on by the host's.
     const unixNanoseconds = BigInt(epochOffset) + BigInt(ticks) * nanosecondsPerTick;
-    return await finishFolder(folder, {
+    const state = await finishFolder(folder, {
       ...{ id: saved, vm, configuration, position, count, ticks },
       ...{ savedAtMs: Number(unixNanoseconds / 1_000_000n), hasDisks: false },
     });
+    return { ...state, secondsBefore: made.secondsBefore };
   } catch (error) {
     await abandonFolder(folder).catch(() => {});
     throw error;

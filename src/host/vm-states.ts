@@ -143,8 +143,8 @@ export class VmStates {
   prepareRewind({ vm, work, ...wish }: Order<'prepareRewind'>): void {
     const prepared = async () => {
       if (!isId(wish.recording) || !isId(wish.saved)) throw new Error('malformed names');
-      const { count } = await prepareRewind(vm, this.#folder(vm.id), wish);
-      return { count };
+      const { count, secondsBefore } = await prepareRewind(vm, this.#folder(vm.id), wish);
+      return { count, secondsBefore };
     };
     void this.#settle(vm.id, work, prepared());
   }

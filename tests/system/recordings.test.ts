@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { openConsole } from '../../src/api/console.ts';
 import type { RecordingView } from '../../src/api/recording-endpoints.ts';
+import type { VmView } from '../../src/api/views.ts';
 import { eventually as waitFor } from '../wait.fixture.ts';
 import { ProcessCluster } from './cluster.fixture.ts';
 import { type Finished, imagesMissing, temporaryFolder, umbra } from './umbra.fixture.ts';
@@ -19,6 +20,8 @@ const eventually = <T>(
   what: string,
   look: () => T | false | undefined | Promise<T | false | undefined>,
 ) => waitFor(what, 60_000, look);
+
+const pass = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 /** The command, as somebody at this cluster. */
 function command(cluster: ProcessCluster, ...args: string[]): Promise<Finished> {
@@ -123,7 +126,7 @@ test('a protected VM is recorded, and what was recorded replays to the bit', opt
 });
 
 test(
-  'a guest that panics is kept, replayed to its panic, and put back to before it',
+  'a guest that panics is kept, replayed to its panic, and put back to before it, by hand and by itself',
   options,
   async (t) => {
     await withVm(async (cluster, folder) => {
@@ -136,12 +139,11 @@ test(
         return code === 0;
       });
       // The next one begins at once.
-      await new Promise((done) => setTimeout(done, 1_000));
-      await guest.type('echo $((6 * 7)) is before\n', '42 is before');
-      await eventually(
-        'some seconds pass',
-        () => new Promise<true>((done) => setTimeout(() => done(true), 3_000)),
-      );
+      await pass(1_000);
+      await guest.type('echo $((6 * 7)) is before; x=early\n', '42 is before');
+      await pass(14_000);
+      await guest.type('x=late; echo $((6 * 7)) is late\n', '42 is late');
+      await pass(2_000);
       await guest.type('echo c > /proc/sysrq-trigger\n', 'Kernel panic - not syncing');
       const alarm = await eventually('the alarm', async () =>
         (await cluster.client.call('listAlarms')).find(({ kind }) => kind === 'guest-incident'),
@@ -163,14 +165,50 @@ test(
       const nowhere = await command(cluster, 'vm', 'rewind', 'web', ...absent);
       assert.match(nowhere.stderr, /"no such thing" does not appear/);
       guest.close();
-      await json(cluster, 'vm', 'rewind', 'web', ...place, '--seconds-before', '2', '--yes');
+      await json(cluster, 'vm', 'rewind', 'web', ...place, '--seconds-before', '10', '--yes');
       const again = shell(cluster);
-      await again.type('echo $((6 * 8)) is behind\n', '48 is behind');
+      // Ten seconds before the panic, to the second.
+      await again.type('echo $((6 * 8)) is $x\n', '48 is early');
       await cluster.state('web', 'running');
-      const happened = await cluster.client.call('listEvents', { query: { vm: 'web' } });
-      const event = happened.find(({ kind }) => kind === 'vm-rewound');
+      const happened = async () => {
+        const events = await cluster.client.call('listEvents', { query: { vm: 'web' } });
+        return events.filter(({ kind }) => kind === 'vm-rewound');
+      };
+      const [event] = await happened();
       assert.match(event!.text, /what it has done since then is undone, acknowledged or not/);
+      await cluster.client.call('acknowledgeAlarm', { params: { alarm: alarm.id } });
+
+      // Once more, and this time nobody but the policy is there.
+      const policy = ['--minutes', '5', '--on-incident', 'rewind:10s'];
+      const set = await json<VmView>(cluster, 'record', 'flight', 'web', ...policy);
+      assert.equal(set.flight?.rewindSeconds, 10);
+      await again.type('y=early; echo $((6 * 9)) is it\n', '54 is it');
+      await pass(14_000);
+      await again.type('y=late; echo $((6 * 9)) is late\n', '54 is late');
+      await pass(2_000);
+      await again.type('echo c > /proc/sysrq-trigger\n', 'Kernel panic - not syncing');
+      const byItself = await eventually('the policy', async () => (await happened())[1]);
       again.close();
+      assert.match(
+        byItself.text,
+        /back by its policy, to (9\.\d|10\.0) s before its guest failed:/,
+      );
+      assert.match(byItself.text, /is undone, acknowledged or not/);
+      const serving = shell(cluster);
+      await serving.type('echo $((6 * 10)) is $x $y\n', '60 is early early');
+      serving.close();
+      await cluster.state('web', 'running');
+      const raised = (await cluster.client.call('listAlarms')).filter(({ vm }) => vm === 'web');
+      assert.deepEqual(
+        raised.map(({ kind }) => kind),
+        ['guest-incident'],
+      );
+      assert.match(raised[0]!.text, /put back by its policy/);
+      const audit = await cluster.client.call('listAudit', { query: { vm: 'web', who: 'policy' } });
+      assert.deepEqual(
+        audit.map(({ action, outcome }) => [action, outcome]),
+        [['rewindVm', 'done']],
+      );
     });
   },
 );

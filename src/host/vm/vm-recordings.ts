@@ -10,7 +10,7 @@
  * VM nothing.
  */
 import { rm } from 'node:fs/promises';
-import type { RecordingStatus, VmSpec } from '../../api/agent.ts';
+import type { Incident, RecordingStatus, VmSpec } from '../../api/agent.ts';
 import { UmbraError } from '../../base/errors.ts';
 import type { VirtShape } from '../../board/virt.ts';
 import type { Primary } from '../../lockstep/primary.ts';
@@ -48,6 +48,13 @@ export interface VmRecordingsOptions {
 }
 
 type Report = Readonly<Record<string, unknown>>;
+
+interface Kept {
+  readonly name: string;
+  /** For people. */
+  readonly why: string;
+  readonly incident?: Incident;
+}
 
 interface Running {
   order: RecordOrder;
@@ -100,11 +107,14 @@ export class VmRecordings {
    * A flight recorder's ring becomes a recording like any other, from here on by this name.
    * @returns when it is whole; false: there is none
    */
-  async keep(id: string, name: string, why: string): Promise<boolean> {
+  async keep(id: string, { name, why, incident }: Kept): Promise<boolean> {
     const running = this.#running.get(id);
     if (!running?.hasBegun) return false;
     running.order = { id, name };
-    const ended = this.#end(running, 'kept', undefined, why);
+    const ended = this.#end(running, 'kept', undefined, {
+      text: why,
+      ...(incident && { incident }),
+    });
     this.#track(id, ended);
     await ended;
     return true;
@@ -239,7 +249,9 @@ export class VmRecordings {
     running: Running,
     how: 'stopped' | 'vm-ended' | 'failed' | 'kept',
     error?: UmbraError,
-    text = error?.message,
+    about: { readonly text?: string; readonly incident?: Incident } = {
+      ...(error !== undefined && { text: error.message }),
+    },
   ): Promise<void> {
     const { order, files, path } = running;
     const { id, name } = order;
@@ -251,7 +263,7 @@ export class VmRecordings {
     this.#leave(id);
     const { seconds } = files.status;
     await files.close();
-    const ended = { kind: how, ...(text !== undefined && { text }) };
+    const ended = { kind: how, ...about };
     const file = { ...this.#describe(running), endedAtMs: Date.now(), seconds, ended };
     await writeRecordingFile(path, file).catch((why: Error) => {
       this.#options.note(`the end of recording ${id} is not written down: ${why.message}`);
