@@ -51,7 +51,7 @@ import type { CopyRates } from './rates.ts';
 import { followRecording, keepRecordings, recordingReported } from './recordings.ts';
 import { askWhatIsKnown } from './recovery.ts';
 import { divergenceOf, wentLiveOf } from './report-words.ts';
-import { rewound, rewoundTo } from './rewinds.ts';
+import { rewound, rewoundTo, withoutShadows } from './rewinds.ts';
 import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
@@ -506,7 +506,7 @@ export class Cluster implements AgentListener {
     const vm = this.#tidied(this.ha.recalled(this.inventory.vm(id)!));
     const next = plan(this.situation(vm));
     this.#adopt(vm, next);
-    this.#order(next.commands);
+    this.#order(withoutShadows(this, vm, next.commands));
     followRecording(this, this.inventory.vm(id)!);
     followFlight(this, this.inventory.vm(id)!);
     followIncident(this, this.inventory.vm(id)!);

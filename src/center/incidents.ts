@@ -113,17 +113,13 @@ export function followIncident(cluster: Cluster, vm: Vm): void {
   if (recording === undefined || kept === undefined || wished === undefined) {
     return note(cluster, id, undefined);
   }
-  const record = cluster.arbiter.certain(id);
-  if (record === undefined) return;
+  if (cluster.arbiter.certain(id) === undefined) return;
   const since = Date.now() - rewindsWithinMs;
   const lately = (vm.rewoundAtMs ?? []).filter((at) => at > since);
   const where = cluster.nameOf(recording.host);
   if (!isBegun && lately.length >= rewindsMax) {
     const why = `it has been put back ${lately.length} times within an hour already`;
     return withheld(cluster, vm, why);
-  }
-  if (record.live !== undefined && record.live.host !== recording.host) {
-    return withheld(cluster, vm, `it is live elsewhere now, and the recording is on ${where}`);
   }
   if (cluster.agents.get(recording.host) === undefined) {
     if (Date.now() - dueAtMs < hostMsMax) return;

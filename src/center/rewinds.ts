@@ -8,6 +8,7 @@
  *
  * Protection, if it was on, is restored by itself.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Input } from '../api/endpoints.ts';
 import type { TaskView } from '../api/tasks.ts';
 import { UmbraError } from '../base/errors.ts';
@@ -16,11 +17,15 @@ import type { Cluster } from './cluster.ts';
 import { flightKept } from './flights.ts';
 import { hostLost } from './host-works.ts';
 import type { KeptRecording, Vm } from './inventory.ts';
+import type { Command } from './protection.ts';
 import { needProtocol } from './protocol-need.ts';
 import { endedRecording, liveConnection } from './recordings.ts';
 import { policyInWords, policyName, withDisks } from './rewind-words.ts';
 import type { RunningTask } from './tasks.ts';
 import { notResponding, rewindKind, whenStopped } from './vm-states.ts';
+
+const lookMs = 20;
+const startMsMax = 20_000;
 
 /** The recording of which a saved state has been made. */
 export function rewoundTo(vm: Vm, saved: string | undefined): KeptRecording | undefined {
@@ -65,6 +70,30 @@ export function rewindVm(cluster: Cluster, vm: Vm, wish: Rewind, by: string): Ta
   return cluster.tasks.show(id);
 }
 
+/**
+ * A VM that is about to be powered off gets no new shadow: what a shadow finds at its start in the
+ * VM's folder that is not its own it removes, and with it what is being made for the rewind.
+ */
+export function withoutShadows(
+  cluster: Cluster,
+  { spec: { name } }: Vm,
+  commands: readonly Command[],
+): readonly Command[] {
+  const isShadow = ({ message }: Command): boolean => message.kind === 'startShadow';
+  if (!commands.some(isShadow) || cluster.tasks.running(rewindKind, name) === undefined) {
+    return commands;
+  }
+  return commands.filter((command) => !isShadow(command));
+}
+
+/** One that has been ordered before. */
+async function whenStarted(cluster: Cluster, vm: string, host: string, signal: AbortSignal) {
+  for (const end = performance.now() + startMsMax; performance.now() < end; ) {
+    if (cluster.agents.get(host)?.copies.get(vm)?.role !== 'starting') return;
+    await sleep(lookMs, undefined, { signal });
+  }
+}
+
 /** @param made told how many seconds before the place it goes, before anything is undone */
 export function rewind(
   cluster: Cluster,
@@ -92,6 +121,7 @@ export function rewind(
   needProtocol(connection, 4, `rewind ${vmName}`, where);
   const shown = { kind: rewindKind, vm: vmName, host: where, by, isCancellable: false };
   return cluster.tasks.run(shown, async (task) => {
+    await whenStarted(cluster, vmId, host, task.signal);
     const keep = { vm: vmId, name: keptName(), work: `${task.id}-keep` };
     const id = 'id' in source ? source.id : await flightKept(cluster, connection, keep, task);
     const saved = `${id}-${task.id}`;

@@ -92,7 +92,8 @@ test('what is older than the minutes that are wanted goes, a part at a time, and
     assert.equal(replayed.divergence, undefined);
     const begins = Number(recording.begin().machine.time) / 1e7;
     const held = replayed.guestSeconds - begins;
-    assert.ok(Math.abs(held - told) < 1.5, `${told} s were told, ${held} s are there`);
+    // A quarter of it may have gone since that was said.
+    assert.ok(Math.abs(held - told) < seconds / 4 + 1, `${told} s were told, ${held} s are there`);
     assert.ok(held >= seconds, `${held} s`);
     assert.ok(most <= seconds * 2, `${most} s`);
   });
