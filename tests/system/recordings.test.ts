@@ -158,6 +158,9 @@ test(
       t.diagnostic(verified.stdout.trim());
       const console = await umbra(['replay', recording]);
       assert.match(console.stdout, /42 is before.*Kernel panic - not syncing/s);
+      const sign = await umbra(['replay', recording, '--until', 'incident']);
+      assert.match(sign.stdout, /Kernel panic - not syncing/);
+      assert.ok(sign.stdout.length < console.stdout.length + 1);
       const place = ['--recording', incident.name, '--to', 'text:Kernel panic'];
       const unsaid = await command(cluster, 'vm', 'rewind', 'web', ...place);
       assert.match(unsaid.stderr, /whatever it has told anybody/);
@@ -209,6 +212,49 @@ test(
         audit.map(({ action, outcome }) => [action, outcome]),
         [['rewindVm', 'done']],
       );
+    });
+  },
+);
+
+test(
+  'a recording goes on where the VM has failed over to, and both parts replay to the bit',
+  options,
+  async (t) => {
+    await withVm(async (cluster, folder) => {
+      const guest = shell(cluster);
+      await guest.shows('umbra: tiny ready');
+      await cluster.state('web', 'running');
+      await json(cluster, 'record', 'start', 'web', 'trip');
+      await guest.type('echo $((6 * 7)) is here\n', '42 is here');
+      guest.close();
+      await pass(1_000);
+      await cluster.killHost('host1');
+      await eventually('its next part', async () => {
+        const all = await json<RecordingView[]>(cluster, 'record', 'list', 'web');
+        return all.find(({ name, host, state }) => {
+          return name === 'trip-2' && host === 'host2' && state === 'recording';
+        });
+      });
+      const there = shell(cluster);
+      await there.type('echo $((6 * 8)) is there\n', '48 is there');
+      there.close();
+      const ended = await json<RecordingView>(cluster, 'record', 'stop', 'web');
+      assert.deepEqual([ended.name, ended.end], ['trip-2', 'stopped']);
+      await cluster.daemon('host', 'host1');
+      await eventually('the first part', async () => {
+        const all = await json<RecordingView[]>(cluster, 'record', 'list', 'web');
+        return all.find(({ name, end }) => name === 'trip' && end === 'process-lost');
+      });
+      for (const [name, said] of [
+        ['trip', '42 is here'],
+        ['trip-2', '48 is there'],
+      ] as const) {
+        const recording = await fetched(cluster, name, folder);
+        const verified = await umbra(['replay', recording, '--verify', '--json']);
+        assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+        t.diagnostic(`${name}: ${verified.stdout.trim()}`);
+        assert.ok((await umbra(['replay', recording])).stdout.includes(said));
+      }
     });
   },
 );
