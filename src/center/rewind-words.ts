@@ -33,7 +33,7 @@ export function policyInWords({ incident, flight }: Vm, recording: string): stri
   if (incident?.stage !== 'due' || incident.recording !== recording) return undefined;
   const { seconds = 0, what } = incident;
   const wished = flight?.rewindSeconds ?? seconds;
-  const isLess = seconds < wished - 0.1;
+  const isLess = seconds < wished;
   const less = isLess ? ` (the recording holds no more; ${wished} s were wished)` : '';
   return `by its policy, to ${seconds.toFixed(1)} s before its guest failed${less}: ${what}`;
 }

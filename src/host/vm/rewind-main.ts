@@ -65,8 +65,9 @@ async function rewind(order: RewindOrder): Promise<RewindReply> {
     if (!isThere && !orBegin) {
       throw tooFar(secondsBefore, Number(placeTime - time) / ticksPerSecond);
     }
+    // A guest that sleeps has no count at that time: rather earlier than less far back.
     count = isThere
-      ? countAtTime(recording, ticks, recording.positionBefore(ticks))
+      ? countAtTime(recording, ticks, recording.positionBefore(ticks)) - 1n
       : recording.firstCount;
   }
   const until = entryBefore(recording, count);
