@@ -173,7 +173,7 @@ test('what cannot be made leaves it as it is, with an alarm', async () => {
 test('the fourth time within an hour it stays as it is', async () => {
   happens('fourth', panic);
   const { text } = await alarm('rewind-failed');
-  assert.match(text, /put back 3 times within an hour already; it stays as it is/);
+  assert.match(text, /that has been tried 3 times within an hour already; it stays as it is/);
   nothingOrdered('prepareRewind');
   await isOn();
 });

@@ -21,8 +21,8 @@ import { policyName, type VmIncident } from './rewind-words.ts';
 import { rewind } from './rewinds.ts';
 import { rewindKind } from './vm-states.ts';
 
-/** Put back so often within so long; then it stays as it is. */
-export const rewindsMax = 3;
+/** Tried so often within so long; then it stays as it is. */
+const rewindsMax = 3;
 const rewindsWithinMs = 3_600_000;
 /** What is older when it becomes known is history: the VM has gone on since. */
 const dueMsMax = 600_000;
@@ -118,7 +118,7 @@ export function followIncident(cluster: Cluster, vm: Vm): void {
   const lately = (vm.rewoundAtMs ?? []).filter((at) => at > since);
   const where = cluster.nameOf(recording.host);
   if (!isBegun && lately.length >= rewindsMax) {
-    const why = `it has been put back ${lately.length} times within an hour already`;
+    const why = `that has been tried ${lately.length} times within an hour already`;
     return withheld(cluster, vm, why);
   }
   if (cluster.agents.get(recording.host) === undefined) {
