@@ -170,6 +170,38 @@ test('what cannot be made leaves it as it is, with an alarm', async () => {
   await acknowledge('rewind-failed');
 });
 
+test('who powers it off meanwhile has the last word', async () => {
+  // What has been tried before is another test's matter.
+  const { inventory } = center.center.cluster;
+  const { rewoundAtMs = [] } = inventory.vm(id)!;
+  inventory.putVm({ ...inventory.vm(id)!, rewoundAtMs: [] });
+  happens('other', panic);
+  const { work } = await a.order('prepareRewind');
+  await client.call('stopVm', { params, body: { how: 'power-off' } });
+  await a.order('stop');
+  report({ kind: 'work-done', id: work, count: '3', secondsBefore: 5 });
+  await until('the end of its task', async () =>
+    (await client.call('listTasks', { query: { vm: 'web' } })).find(
+      ({ error }) => error?.code === 'task-cancelled',
+    ),
+  );
+  await a.ask(id, { kind: 'stop', state: 'stopped', currentReplicas: [a.id] });
+  a.report(id, 'ended', { ended: { kind: 'off', text: 'powered off' } });
+  await until('it is off', async () =>
+    (await client.call('showVm', { params })).state === 'poweredOff' ? true : undefined,
+  );
+  nothingOrdered('rewind');
+  await acknowledge('guest-incident');
+  a.heard.length = 0;
+  await client.call('startVm', { params, body: {} });
+  await a.order('start');
+  const { record } = await a.ask(id, { kind: 'start', acceptStale: true });
+  generation = record!.generation;
+  live();
+  await isOn();
+  inventory.putVm({ ...inventory.vm(id)!, rewoundAtMs });
+});
+
 test('the fourth time within an hour it stays as it is', async () => {
   happens('fourth', panic);
   const { text } = await alarm('rewind-failed');

@@ -14,7 +14,7 @@
  * would otherwise do so for ever, and nobody would know.
  */
 import type { DaemonMessage, Incident } from '../api/agent.ts';
-import type { UmbraError } from '../base/errors.ts';
+import { UmbraError } from '../base/errors.ts';
 import type { Cluster } from './cluster.ts';
 import type { KeptRecording, Vm } from './inventory.ts';
 import { policyName, type VmIncident } from './rewind-words.ts';
@@ -159,7 +159,8 @@ function putBack(
   };
   const made = (secondsBefore: number): void => {
     const now = cluster.inventory.vm(id);
-    if (now?.incident === undefined) return;
+    // Nothing is undone yet.
+    if (now?.incident === undefined) throw superseded();
     const seconds = Math.max(0, secondsBefore - forSeconds);
     cluster.inventory.putVm({ ...now, incident: { ...now.incident, seconds } });
   };
@@ -173,6 +174,9 @@ function putBack(
     failed(error);
   }
 }
+
+const superseded = (): UmbraError =>
+  new UmbraError('task-cancelled', 'somebody has decided otherwise meanwhile', '');
 
 /** It stays as it is. @param wanted what was wished before the attempt, should that have changed it */
 function withheld(cluster: Cluster, vm: Vm, why: string, wanted = vm.wanted): void {

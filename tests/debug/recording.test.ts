@@ -71,7 +71,7 @@ test(
         'text:hello',
         'frame:1',
       ];
-      places.push('input:3', 'end');
+      places.push('input:2', 'end');
       for (const place of places) {
         const { instructions } = await replayed(recording, '--until', place);
         const rest = await replayed(recording, '--from', String(instructions), '--verify');
