@@ -153,7 +153,8 @@ export class FlightRecorder {
 
   async #keepRing(name: string, why: string, incident?: Incident): Promise<boolean> {
     const id = this.#ring;
-    if (id === undefined) return false;
+    // One that is about to begin goes on doing so.
+    if (id === undefined || this.#recordings.figuresOf(id) === undefined) return false;
     const kept = this.#recordings.keep(id, { name, why, ...(incident && { incident }) });
     this.#ring = undefined;
     this.#notBefore = 0;
