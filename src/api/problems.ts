@@ -60,7 +60,7 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'recording-under-way': [409, 'the recording has not ended, or another one of the VM has not'],
   'recording-ended': [409, 'the recording has ended already'],
   'flight-off': [409, 'the VM has no flight recorder, or it holds nothing yet'],
-  'rewind-with-disks': [409, 'a VM with disks cannot be put back to a place of a recording'],
+  'rewind-on-datastore': [409, 'a VM on a datastore cannot be put back to a place of a recording'],
   'rewind-beyond-flight': [409, 'the flight recorder does not hold as much as is to be gone back'],
   'recording-not-deleted': [409, 'the host has not deleted the recording in time'],
   'host-too-old': [409, 'the release of the host does not know what is asked of it'],

@@ -11,7 +11,7 @@ import type { Vm } from './inventory.ts';
 import { liveOf } from './protection.ts';
 import { needProtocol } from './protocol-need.ts';
 import { liveConnection, refuseTakenRecording } from './recordings.ts';
-import { withDisks } from './rewind-words.ts';
+import { onDatastore } from './rewind-words.ts';
 import type { Task } from './tasks.ts';
 import { begin } from './vm-states.ts';
 
@@ -19,7 +19,7 @@ export const defaultFlightBytes = 2 ** 30;
 
 /**
  * `minutes` null: off, and what it holds is given up. What is not said stays as it is.
- * @throws UmbraError `rewind-beyond-flight`, `rewind-with-disks`
+ * @throws UmbraError `rewind-beyond-flight`, `rewind-on-datastore`
  */
 export function setFlight(cluster: Cluster, vm: Vm, wish: Input<'setFlight'>['body']): void {
   const { id, name } = vm.spec;
@@ -49,8 +49,12 @@ export function setFlight(cluster: Cluster, vm: Vm, wish: Input<'setFlight'>['bo
   cluster.evaluate(id);
 }
 
-function refuseRewind({ spec: { name, disks } }: Vm, seconds: number, minutes: number): void {
-  if (disks.length > 0) throw withDisks(name);
+function refuseRewind(
+  { spec: { name, disks, datastore } }: Vm,
+  seconds: number,
+  minutes: number,
+): void {
+  if (disks.length > 0 && datastore !== undefined) throw onDatastore(name);
   if (seconds <= minutes * 60) return;
   throw new UmbraError(
     'rewind-beyond-flight',

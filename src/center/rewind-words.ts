@@ -2,10 +2,10 @@
 import { UmbraError } from '../base/errors.ts';
 import type { Vm } from './inventory.ts';
 
-export const withDisks = (name: string): UmbraError =>
+export const onDatastore = (name: string): UmbraError =>
   new UmbraError(
-    'rewind-with-disks',
-    `${name} has disks, and recordings do not hold what was on them at an earlier place`,
+    'rewind-on-datastore',
+    `the disks of ${name} are on a datastore, where what they held at an earlier place is not kept`,
     `Go back to a snapshot, which does: umbra vm snapshot revert ${name} SNAPSHOT.`,
   );
 

@@ -20,7 +20,7 @@ import type { KeptRecording, Vm } from './inventory.ts';
 import type { Command } from './protection.ts';
 import { needProtocol } from './protocol-need.ts';
 import { endedRecording, liveConnection } from './recordings.ts';
-import { policyInWords, policyName, withDisks } from './rewind-words.ts';
+import { onDatastore, policyInWords, policyName } from './rewind-words.ts';
 import type { RunningTask } from './tasks.ts';
 import { notResponding, rewindKind, whenStopped } from './vm-states.ts';
 
@@ -103,8 +103,8 @@ export function rewind(
   made: (secondsBefore: number) => void = () => {},
 ): RunningTask<void> {
   const { recording, to = 'end', secondsBefore = 0, orBegin } = wish;
-  const { id: vmId, name: vmName, disks } = vm.spec;
-  if (disks.length > 0) throw withDisks(vmName);
+  const { id: vmId, name: vmName, disks, datastore } = vm.spec;
+  if (disks.length > 0 && datastore !== undefined) throw onDatastore(vmName);
   if (recording === undefined && vm.flight === undefined) {
     throw new UmbraError(
       'flight-off',

@@ -26,7 +26,7 @@ export async function goLive(
     throw new UmbraError(
       'recording-without-beginning',
       'The beginning of this recording has been removed, and with it what its disks held.',
-      'Go live from a recording that is whole, or from a VM without disks.',
+      'Go live from a recording that is whole; a VM of a cluster is put back with its disks by umbra vm rewind.',
     );
   }
   const line = new ProgressLine(options.json !== true);

@@ -8,7 +8,7 @@ import { noWait, waitForTask, waitForVm } from './wait.ts';
 export function registerRewind(vm: Command): void {
   noWait(centerOptions(vm.command('rewind')))
     .description(
-      'put a VM without disks back to an earlier place of a recording, and let it run on from there: what it has done since is undone, acknowledged or not',
+      'put a VM and its disks back to an earlier place of a recording, and let it run on from there: what it has done since is undone, acknowledged or not',
     )
     .argument('<vm>')
     .option('--recording <name>', 'by default what its flight recorder holds now')

@@ -1,9 +1,11 @@
-/** A saved state made from a recording: twin of vm/state-work.ts `prepareRevert`, of a VM without disks. */
+/** A saved state made from a recording: twin of vm/state-work.ts `prepareRevert`. */
 import { fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { VmSpec } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
+import { redoPath } from './vm/disk-rewind.ts';
+import { undoFolder } from './vm/disk-undo.ts';
 import { readRecording, recordingFolder } from './vm/recording-folder.ts';
 import type { RewindOrder, RewindReply } from './vm/rewind-main.ts';
 import {
@@ -43,16 +45,26 @@ export async function prepareRewind(
   if ((await readRecording(source)) === undefined) throw unknown(recording);
   const folder = savedFolder(directory, saved);
   try {
-    const path = machinePath(await beginFolder(folder));
-    const made = await replay({ folder: source, to, secondsBefore, orBegin, path });
+    const begun = await beginFolder(folder);
+    const { cpus, memoryBytes } = vm;
+    const disks = vm.disks.map(({ bytes }) => bytes);
+    const hasDisks = disks.length > 0;
+    const made = await replay({
+      ...{ folder: source, to, secondsBefore, orBegin, path: machinePath(begun) },
+      hardware: { cpus, memoryBytes, disks },
+      disks: hasDisks
+        ? { recording, undo: undoFolder(directory), redo: redoPath(begun) }
+        : undefined,
+    });
     if (!made.ok) throw new UmbraError(made.code, made.message, made.remedy);
-    const { count, position, ticks, configuration, epochOffset, randomSeed } = made;
+    const { count, position, ticks, configuration, epochOffset, randomSeed, undoFrom } = made;
     if (epochOffset !== vm.epochOffset || randomSeed !== vm.randomSeed) throw otherPowerOn(vm.name);
     // What the host's clock said when the guest's said that: the guest's goes on by the host's.
     const unixNanoseconds = BigInt(epochOffset) + BigInt(ticks) * nanosecondsPerTick;
     const state = await finishFolder(folder, {
       ...{ id: saved, vm, configuration, position, count, ticks },
-      ...{ savedAtMs: Number(unixNanoseconds / 1_000_000n), hasDisks: false },
+      ...{ savedAtMs: Number(unixNanoseconds / 1_000_000n), hasDisks },
+      ...(undoFrom !== undefined && { undoFrom }),
     });
     return { ...state, secondsBefore: made.secondsBefore };
   } catch (error) {

@@ -41,8 +41,8 @@ const tidings: ReadonlySet<ToVm['kind']> = new Set(['trunk', 'arbiters', 'standi
  * a guest's kernel: 40 to 50 MB a process stayed that nobody used. Elsewhere nobody reads them.
  */
 const returnsMemory = {
-  MALLOC_TRIM_THRESHOLD_: String(1 << 20),
-  MALLOC_MMAP_THRESHOLD_: String(1 << 18),
+  MALLOC_TRIM_THRESHOLD_: String(8 << 20),
+  MALLOC_MMAP_THRESHOLD_: String(1 << 20),
 } as const;
 
 export interface SlotOwner {

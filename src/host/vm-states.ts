@@ -18,6 +18,7 @@ import type { Datastores } from './datastores.ts';
 import { prepareRewind } from './rewind.ts';
 import { Trust } from './trust.ts';
 import { ArbiterClient } from './vm/arbiter-client.ts';
+import { takeUndo } from './vm/disk-rewind.ts';
 import { KnowledgeFile } from './vm/knowledge-file.ts';
 import type { Credentials } from './vm/protocol.ts';
 import { beginClone, disksFolder } from './vm/shared-disks.ts';
@@ -152,8 +153,20 @@ export class VmStates {
   rewind({ vm, saved, fenced, lapsed }: Order<'rewind'>): void {
     this.#work(vm, saved, async () => {
       if (!isId(saved)) throw new Error('malformed names');
+      // Before anybody is asked: until then nothing has been changed.
+      await this.#takeUndo(vm, saved);
       await this.#askRevert(vm, this.#folder(vm), { saved, fenced, lapsed });
     });
+  }
+
+  async #takeUndo(vm: string, saved: string): Promise<void> {
+    const folder = this.#folder(vm);
+    try {
+      await takeUndo(folder, saved);
+    } catch (error) {
+      await disownFolder(savedFolder(folder, saved));
+      throw error;
+    }
   }
 
   async #askRevert(

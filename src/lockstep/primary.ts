@@ -27,7 +27,7 @@ import { TypedBytes } from './typed-bytes.ts';
 const never = Number.POSITIVE_INFINITY;
 /** Frames that wait for the machine; a network card's ring is not longer. */
 const framesWaitingMax = 1024;
-const batchBytesMax = 64 * 1024;
+const batchBytesMax = { following: 64 * 1024, recording: 192 * 1024 } as const;
 /** Less would stop a guest for its shadow; with more, a slow one never comes near a busy guest. */
 const shareWhileStarting = 0.15;
 
@@ -322,7 +322,7 @@ export class Primary implements Guarded {
 
   #flushDue(now: Micros): boolean {
     if (!this.recorder.listening || !this.recorder.behind) return false;
-    if (this.gate.unsealed > 0 || this.recorder.pendingBytes >= batchBytesMax) return true;
+    if (this.gate.unsealed > 0 || this.recorder.pendingBytes >= this.#batchBytesMax) return true;
     return now >= this.#flushBy();
   }
 
@@ -333,8 +333,15 @@ export class Primary implements Guarded {
 
   /** A shadow should not wait long for what it may execute; a file does not mind. */
   #flushBy(): Micros {
-    const following = this.protection.session !== undefined;
-    return this.#flushedAt + (following ? timing.batchMicros : timing.recordingMicros);
+    return this.#flushedAt + (this.#isFollowed ? timing.batchMicros : timing.recordingMicros);
+  }
+
+  get #batchBytesMax(): number {
+    return this.#isFollowed ? batchBytesMax.following : batchBytesMax.recording;
+  }
+
+  get #isFollowed(): boolean {
+    return this.protection.session !== undefined;
   }
 
   flush(now: Micros): number {

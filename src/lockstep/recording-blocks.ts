@@ -48,20 +48,40 @@ export function readMagic(reader: ByteReader, magic: string): number | undefined
 }
 
 export function block(content: Uint8Array, packing: Packing): Uint8Array {
-  if (content.length < packedBytesMin) return framed(form.plain, content);
-  return packedBlock(content, packing.pack(content));
+  const parts =
+    content.length < packedBytesMin
+      ? framed(form.plain, [content], crc32)
+      : blockParts(content, [packing.pack(content)], crc32);
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const writer = new ByteWriter(length);
+  for (const part of parts) writer.raw(part);
+  return writer.close();
 }
 
-/** A block of what has been packed elsewhere. */
-export function packedBlock(content: Uint8Array, packed: Uint8Array): Uint8Array {
-  if (packed.length >= content.length) return framed(form.plain, content);
-  const writer = new ByteWriter(packed.length + 8).varint(content.length).raw(packed);
-  return framed(form.packed, writer.finish());
+/** Goes on from the checksum of what came before; from 0 at the beginning. */
+type Checksum = (bytes: Uint8Array, previous: number) => number;
+
+/**
+ * A block of what has been packed elsewhere, in parts, so that nothing long is copied.
+ * @param packed the content's, in parts of its own
+ * @param checksum CRC-32, as quick as one has it
+ */
+export function blockParts(
+  content: Uint8Array,
+  packed: readonly Uint8Array[],
+  checksum: Checksum,
+): Uint8Array[] {
+  const length = packed.reduce((sum, part) => sum + part.length, 0);
+  if (length >= content.length) return framed(form.plain, [content], checksum);
+  const announced = new ByteWriter(8).varint(content.length).finish();
+  return framed(form.packed, [announced, ...packed], checksum);
 }
 
-function framed(how: number, stored: Uint8Array): Uint8Array {
-  const body = new ByteWriter(stored.length + 1).u8(how).raw(stored).finish();
-  return new ByteWriter(body.length + 8).u32(body.length).u32(crc32(body)).raw(body).finish();
+function framed(how: number, stored: readonly Uint8Array[], checksum: Checksum): Uint8Array[] {
+  const body = [Uint8Array.of(how), ...stored];
+  const length = body.reduce((sum, part) => sum + part.length, 0);
+  const crc = body.reduce((sum, part) => checksum(part, sum), 0);
+  return [new ByteWriter(8).u32(length).u32(crc).finish(), ...body];
 }
 
 /** @returns undefined where no whole block follows; the reader is behind the last whole one */

@@ -51,7 +51,6 @@ function record(seed: number, segmentBytesMax: number) {
   const random = new SeededRandom(seed);
   const writer = new RecordingWriter(
     { configuration: maker.configuration, epoch: 0, generation: 0 },
-    runs,
     segmentBytesMax,
   );
   const segments: Uint8Array[] = [];
@@ -75,10 +74,11 @@ function record(seed: number, segmentBytesMax: number) {
     blockHash: (bytes) => bytes,
     report: () => {},
     recording: (firstPosition, entries) => {
-      const { begins, bytes } = writer.batch({ ...ended, position: firstPosition }, entries);
+      const written = writer.batch({ ...ended, position: firstPosition }, entries);
+      const { begins, content, header } = written;
       ended = { count: machine.count, time: machine.time };
       const previous = begins ? new Uint8Array(0) : segments.pop()!;
-      segments.push(Uint8Array.of(...previous, ...bytes));
+      segments.push(Uint8Array.of(...previous, ...header, ...block(content, runs)));
     },
   };
   const options = {

@@ -53,27 +53,27 @@ export interface Segment {
 
 // --- writing -------------------------------------------------------------------------------
 
-/** What to append, and whether it begins a new file. */
+/** What to append: a block of `content`, packed by whoever writes it. */
 export interface Written {
   readonly segment: number;
+  /** It begins a new file, with `header`. */
   readonly begins: boolean;
-  readonly bytes: Uint8Array;
+  readonly header: Uint8Array;
+  readonly content: Uint8Array;
 }
 
 export type RecordingIdentity = Pick<SegmentHeader, 'configuration' | 'epoch' | 'generation'>;
 
 export class RecordingWriter {
   readonly #identity: RecordingIdentity;
-  readonly #packing: Packing;
   readonly #segmentBytesMax: number;
   #segment = -1;
   #bytes = 0;
   #cut = true;
 
   /** @param segmentBytesMax of a file, about, before what it holds is packed */
-  constructor(identity: RecordingIdentity, packing: Packing, segmentBytesMax = 16 * 1024 * 1024) {
+  constructor(identity: RecordingIdentity, segmentBytesMax = 16 * 1024 * 1024) {
     this.#identity = identity;
-    this.#packing = packing;
     this.#segmentBytesMax = segmentBytesMax;
   }
 
@@ -84,20 +84,21 @@ export class RecordingWriter {
 
   /** @param begins the machine at the first entry of this batch, or a moment before */
   batch(begins: Moment, entries: Uint8Array): Written {
-    const content = new ByteWriter(entries.length + 8).varint(begins.position).raw(entries);
+    const content = new ByteWriter(entries.length + 8).varint(begins.position).raw(entries).close();
     const opens = this.#cut || this.#bytes >= this.#segmentBytesMax;
-    const writer = new ByteWriter(content.length + 256);
     if (opens) {
       this.#segment++;
       this.#bytes = 0;
       this.#cut = false;
-      writer.raw(encodeHeader({ ...this.#identity, segment: this.#segment, begins }));
     }
     this.#bytes += content.length;
-    writer.raw(block(content.finish(), this.#packing));
-    return { segment: this.#segment, begins: opens, bytes: writer.finish() };
+    const segment = this.#segment;
+    const header = opens ? encodeHeader({ ...this.#identity, segment, begins }) : nothing;
+    return { segment, begins: opens, header, content };
   }
 }
+
+const nothing = new Uint8Array(0);
 
 function encodeHeader({ configuration, epoch, generation, ...header }: SegmentHeader): Uint8Array {
   const content = new ByteWriter(128).bytes(configuration).varint(epoch).varint(generation);

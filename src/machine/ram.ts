@@ -10,6 +10,9 @@ import { type Layout, pageBytes, pageFlag, pageShift, ramBase } from './layout.t
 import { RamChanges, RamDelta } from './ram-changes.ts';
 import { RamHistory, type RamLayer } from './ram-history.ts';
 
+/** Four pages at a time: an idle machine has hundreds of thousands of pages, and none to hash again. */
+const allHashed = pageFlag.hashed * 0x01010101;
+
 /** The hash of a page is scaled by an odd number made of its place, so pages cannot be exchanged. */
 const placeFactor = 0x9e3779b97f4a7c15n;
 
@@ -18,6 +21,8 @@ export class Ram implements GuestMemory {
   readonly #layout: Layout;
   readonly #memory: Uint8Array<ArrayBuffer>;
   readonly #hashes: BigUint64Array;
+  /** The flags of pages, four of them in each. */
+  readonly #flagWords: Uint32Array;
   /** The sum of the pages' scaled hashes; a page of zeros adds nothing. */
   #sum = 0n;
   readonly #zeroHash: bigint;
@@ -31,7 +36,9 @@ export class Ram implements GuestMemory {
     this.#engine = engine;
     this.#layout = layout;
     this.#memory = engine.memory;
-    this.#hashes = new BigUint64Array(engine.memory.buffer, layout.pageHashesAt, layout.ramPages);
+    const { buffer } = engine.memory;
+    this.#hashes = new BigUint64Array(buffer, layout.pageHashesAt, layout.ramPages);
+    this.#flagWords = new Uint32Array(buffer, layout.pageFlagsAt, Math.ceil(layout.ramPages / 4));
     // Fresh memory is zero everywhere; the first page tells what that hashes to.
     this.#zeroHash = engine.hashPage(0);
     this.#flagAll(pageFlag.hashed);
@@ -70,7 +77,11 @@ export class Ram implements GuestMemory {
    */
   hash(): bigint {
     // All write translations are dropped below, so no page stands in them any more.
-    for (let page = 0; page < this.#layout.ramPages; page++) this.#hashAgain(page);
+    for (let word = 0; word < this.#flagWords.length; word++) {
+      if ((this.#flagWords[word]! & allHashed) === allHashed) continue;
+      const end = Math.min((word + 1) * 4, this.#layout.ramPages);
+      for (let page = word * 4; page < end; page++) this.#hashAgain(page);
+    }
     this.#engine.flushTranslations();
     return this.#sum;
   }

@@ -3,15 +3,24 @@
  * recording fetched through the center, unpacked by tar, and replayed to the bit.
  */
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openConsole } from '../../src/api/console.ts';
 import type { RecordingView } from '../../src/api/recording-endpoints.ts';
 import type { VmView } from '../../src/api/views.ts';
+import { emptyExt4 } from '../../src/images/ext4.ts';
 import { eventually as waitFor } from '../wait.fixture.ts';
 import { ProcessCluster } from './cluster.fixture.ts';
-import { type Finished, imagesMissing, temporaryFolder, umbra } from './umbra.fixture.ts';
+import {
+  type Finished,
+  imagesHome,
+  imagesMissing,
+  temporaryFolder,
+  umbra,
+} from './umbra.fixture.ts';
 
 const missing = await imagesMissing('tiny');
 const options = missing ? { skip: missing } : {};
@@ -64,11 +73,16 @@ function shell(cluster: ProcessCluster) {
   };
 }
 
-async function withVm(act: (cluster: ProcessCluster, folder: string) => Promise<void>) {
+async function withVm(
+  act: (cluster: ProcessCluster, folder: string) => Promise<void>,
+  image: 'tiny' | 'tiny-disk' = 'tiny',
+) {
   const folder = temporaryFolder();
-  const cluster = await ProcessCluster.start({ gateway: false, hosts: 2 });
+  if (image === 'tiny-disk') addDiskImage(folder.path);
+  const home = image === 'tiny' ? {} : { home: folder.path };
+  const cluster = await ProcessCluster.start({ gateway: false, hosts: 2, ...home });
   try {
-    await json(cluster, 'vm', 'create', 'web', '--image', 'tiny', '--ft', '--host', 'host1');
+    await json(cluster, 'vm', 'create', 'web', '--image', image, '--ft', '--host', 'host1');
     await json(cluster, 'vm', 'start', 'web');
     await act(cluster, folder.path);
   } catch (error) {
@@ -83,6 +97,20 @@ async function withVm(act: (cluster: ProcessCluster, folder: string) => Promise<
     await cluster.close();
     folder.remove();
   }
+}
+
+/** The image `tiny`, and an empty file system of 16 MiB beside it. */
+function addDiskImage(home: string): void {
+  const [tiny, folder] = [imagesHome, home].map((parent) => join(parent, 'images'));
+  cpSync(join(tiny!, 'tiny'), join(folder!, 'tiny-disk'), { recursive: true });
+  const disk = Buffer.alloc(16 << 20);
+  for (const { offset, bytes } of emptyExt4(disk.length, 'data', 'data')) disk.set(bytes, offset);
+  writeFileSync(join(folder!, 'tiny-disk', 'disk'), disk);
+  const path = join(folder!, 'tiny-disk', 'image.json');
+  const described = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  const sha256 = createHash('sha256').update(disk).digest('hex');
+  const disks = [{ path: 'disk', bytes: disk.length, sha256 }];
+  writeFileSync(path, JSON.stringify({ ...described, name: 'tiny-disk', disks }));
 }
 
 /** Through the center, and unpacked. @returns its folder */
@@ -253,5 +281,71 @@ test(
         assert.ok((await umbra(['replay', recording])).stdout.includes(said));
       }
     });
+  },
+);
+
+const toolMissing = ['e2fsck', 'debugfs'].find((tool) => spawnSync(tool, ['-V']).status === null);
+
+test(
+  'a guest with a file system on its disk is put back: what is on the disk is what it remembers',
+  toolMissing === undefined ? options : { skip: `${toolMissing} is not installed` },
+  async () => {
+    await withVm(async (cluster) => {
+      const guest = shell(cluster);
+      await guest.shows('umbra: tiny ready');
+      await cluster.state('web', 'running');
+      await json(cluster, 'record', 'flight', 'web', '--minutes', '5', '--limit', '256M');
+      const mount = 'mkdir -p /mnt; mount -t ext4 /dev/vda /mnt; echo $((6 * 7)) mounted\n';
+      await guest.type(mount, '42 mounted');
+      await eventually('it holds something', async () => {
+        const { code } = await command(cluster, 'record', 'keep', 'web', 'first');
+        return code === 0;
+      });
+      await new Promise((done) => setTimeout(done, 1_000));
+      const write = (line: number): Promise<void> =>
+        guest.type(
+          `echo line-${line} >> /mnt/log; sync; echo $((${line} * 111)) written\n`,
+          `${line * 111} written`,
+        );
+      for (const line of [1, 2, 3, 4, 5]) await write(line);
+      await new Promise((done) => setTimeout(done, 500));
+      for (const line of [6, 7]) await write(line);
+      await guest.type(
+        'dd if=/dev/urandom of=/mnt/noise bs=64k count=40; rm /mnt/log; sync; echo $((6 * 8)) lost\n',
+        '48 lost',
+      );
+      await guest.type('echo c > /proc/sysrq-trigger\n', 'Kernel panic - not syncing');
+      const name = await eventually('it is kept', async () => {
+        const all = await json<RecordingView[]>(cluster, 'record', 'list', 'web');
+        return all.find((each) => each.name.startsWith('panic-'))?.name;
+      });
+      guest.close();
+      const place = ['--recording', name, '--to', 'text:555 written'];
+      await json(cluster, 'vm', 'rewind', 'web', ...place, '--yes');
+      const again = shell(cluster);
+      const count =
+        'echo $(grep -c line /mnt/log)-$(grep -c -e line-6 -e line-7 /mnt/log) counted\n';
+      await again.type(count, '5-0 counted');
+      // What it remembers is given up: this is read from the disk.
+      await again.type(`echo 3 > /proc/sys/vm/drop_caches; ls /mnt; ${count}`, '5-0 counted');
+      await cluster.state('web', 'running');
+      const last = 'echo line-9 >> /mnt/log; sync; umount /mnt; echo $((6 * 9)) unmounted\n';
+      await again.type(last, '54 unmounted');
+      again.close();
+      await json(cluster, 'vm', 'stop', 'web');
+      const { id } = await cluster.client.call('showVm', { params: { vm: 'web' } });
+      const [disk, replica] = ['host1', 'host2'].map((host) =>
+        join(cluster.folderOf(host), 'vms', id, 'disk-0.raw'),
+      );
+      const checked = spawnSync('e2fsck', ['-f', '-n', disk!], { encoding: 'utf8' });
+      assert.equal(checked.status, 0, checked.stdout);
+      const debugfs = (what: string): string =>
+        spawnSync('debugfs', ['-R', what, disk!], { encoding: 'utf8' }).stdout;
+      const log = debugfs('cat /log');
+      assert.equal(log, [1, 2, 3, 4, 5, 9].map((line) => `line-${line}\n`).join(''));
+      const names = debugfs('ls -p /');
+      assert.ok(!names.includes('noise'));
+      assert.ok(readFileSync(disk!).equals(readFileSync(replica!)), 'the replica is another disk');
+    }, 'tiny-disk');
   },
 );

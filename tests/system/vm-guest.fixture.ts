@@ -72,6 +72,18 @@ export function diskAfter(writes: number): Buffer {
   return bytes;
 }
 
+/** What the guest's memory says of its disk: writes that were answered, and asked for; modulo 2^16. */
+export function requestsIn(read: (address: bigint, length: number) => Uint8Array): {
+  readonly answered: number;
+  readonly asked: number;
+} {
+  const u16 = (offset: number): number => {
+    const bytes = read(BigInt(ram + requestsAt + offset), 2);
+    return bytes[0]! | (bytes[1]! << 8);
+  };
+  return { answered: u16(usedOffset + 2), asked: u16(availableOffset + 2) };
+}
+
 const s = {
   ...{ tick: 8, frame: 9, write: 18, uart: 19, transmit: 20, requests: 21, wake: 22 },
   /** What was on the disk. */

@@ -5,22 +5,23 @@
  * From: the primary's batches, and a call behind each of its steps. To: the files of a folder. A
  * snapshot is due when replaying from the last one would take longer than the bound: what counts is
  * the time that the machine has worked, not the time that has passed. The VM stands still for the
- * moment alone; copying happens between slices, packing and writing on other threads.
+ * moment alone; copying happens between slices, packing and writing (log-file.ts, snapshot-file.ts)
+ * on other threads.
  *
  * Invariant: whatever fails here costs the VM nothing. A log that cannot be written ends the
  * recording at its last whole batch; a snapshot that cannot is left out.
  */
-import { closeSync, fsyncSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { UmbraError } from '../../base/errors.ts';
 import type { Primary } from '../../lockstep/primary.ts';
 import { type Moment, RecordingWriter } from '../../lockstep/recording.ts';
 import type { CheckpointSeries, Machine } from '../../machine/machine.ts';
 import { nowUs } from '../clock.ts';
+import { LogFile } from './log-file.ts';
 import { unwritable } from './machine-description.ts';
 import { segmentName, snapshotName } from './part-names.ts';
 import { SnapshotFile } from './snapshot-file.ts';
-import { zstd } from './zstd.ts';
 
 export interface RecordingOptions {
   readonly folder: string;
@@ -32,6 +33,8 @@ export interface RecordingOptions {
   readonly generation?: { readonly epoch: number; readonly generation: number };
   /** Told once, when the recording has ended before its VM. */
   readonly failed: (error: UmbraError) => void;
+  /** Told of the moment of a snapshot, between two steps, before anything else happens. */
+  readonly moment?: (snapshot: number) => void;
   /** Told of anything short of that. */
   readonly note?: (text: string) => void;
   /** How long a replay may take from a snapshot to any point before the next. */
@@ -73,7 +76,8 @@ export class RecordingFolder {
   readonly #writer: RecordingWriter;
   readonly #series: CheckpointSeries;
   readonly #startedAt = nowUs();
-  #file: number | undefined;
+  readonly #log: LogFile;
+  #failure: UmbraError | undefined;
   #overAt: number | undefined;
   /** The machine where the last batch ended. */
   #ended: Moment;
@@ -90,10 +94,15 @@ export class RecordingFolder {
   #removedBytes = 0;
 
   constructor(options: RecordingOptions) {
-    const { configuration, machine, position = 1 } = options;
+    const { configuration, folder, machine, position = 1 } = options;
     const { epoch, generation } = options.generation ?? { epoch: 0, generation: 0 };
     this.#options = options;
-    this.#writer = new RecordingWriter({ configuration, epoch, generation }, zstd);
+    this.#writer = new RecordingWriter({ configuration, epoch, generation });
+    this.#log = new LogFile({
+      folder,
+      wrote: (segment, bytes) => this.#wrote(segment, bytes),
+      failed: (error) => this.#fail(error),
+    });
     this.#series = machine.checkpointSeries();
     this.#ended = { position, count: machine.count, time: machine.time };
   }
@@ -121,38 +130,22 @@ export class RecordingFolder {
     if (this.#over) return;
     const begins = { ...this.#ended, position: firstPosition };
     const written = this.#writer.batch(begins, entries);
-    try {
-      if (written.begins) this.#open(written.segment, begins);
-      this.#append(written.bytes);
-    } catch (error) {
-      this.#fail(error);
-    }
+    if (written.begins) this.#segments.push({ number: written.segment, begins, bytes: 0 });
     const { count, time } = this.#options.machine;
     this.#ended = { position: firstPosition, count, time };
+    this.#log.add(written);
   }
 
-  #open(segment: number, begins: Moment): void {
-    if (this.#file !== undefined) closeSync(this.#file);
-    this.#file = openSync(join(this.#options.folder, segmentName(segment)), 'wx');
-    this.#segments.push({ number: segment, begins, bytes: 0 });
-  }
-
-  #append(bytes: Uint8Array): void {
-    const segment = this.#segments.at(-1)!;
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#file!, bytes, at);
-    segment.bytes += bytes.length;
+  #wrote(number: number, bytes: number): void {
+    const segment = this.#segments.find((each) => each.number === number);
+    if (segment !== undefined) segment.bytes += bytes;
   }
 
   /** What is whole stays; the VM goes on. */
   #fail(error: unknown): void {
-    const segment = this.#segments.at(-1);
-    try {
-      if (this.#file !== undefined && segment) ftruncateSync(this.#file, segment.bytes);
-    } catch {
-      // A torn tail is cut when it is read.
-    }
+    this.#failure = unwritable(this.#options.folder, error);
     this.#end();
-    this.#options.failed(unwritable(this.#options.folder, error));
+    this.#options.failed(this.#failure);
   }
 
   // --- Snapshots
@@ -173,6 +166,7 @@ export class RecordingFolder {
       primary.isCopied = false;
     });
     await this.#making;
+    await this.#log.settled();
     return this.#snapshots.length > 0 && !this.#over ? pauseMicros : undefined;
   }
 
@@ -207,6 +201,7 @@ export class RecordingFolder {
     const at: Moment = { position, count: machine.count, time: machine.time };
     const checkpoint = this.#series.next(whole);
     const number = this.#nextSnapshot++;
+    this.#options.moment?.(number);
     const base = whole ? number : this.#snapshots.at(-1)!.base;
     this.#wholeWanted = false;
     const file = new SnapshotFile(join(folder, snapshotName(number)));
@@ -221,6 +216,8 @@ export class RecordingFolder {
         const ticks = Math.round((secondsMax * ticksPerSecond) / wholesPerRing);
         this.#wholeDueAt = at.time + BigInt(ticks);
       }
+      // No part of the log is removed that is still on its way.
+      await this.#log.settled();
       this.#retire();
     } catch (error) {
       // What changed meanwhile is not known of any more, and its number stays without a file.
@@ -303,23 +300,19 @@ export class RecordingFolder {
 
   // --- The end
 
-  /** Resolves when every file is whole. */
-  async close(): Promise<void> {
-    if (this.#file !== undefined && !this.#over) {
-      try {
-        fsyncSync(this.#file);
-      } catch {
-        // It is as durable as anything on a disk that fails.
-      }
-    }
+  /**
+   * Resolves when every file is whole.
+   * @returns why it has ended before, or why its end is missing
+   */
+  async close(): Promise<UmbraError | undefined> {
     this.#end();
+    await this.#log.close();
     await this.#making;
+    return this.#failure;
   }
 
   #end(): void {
     this.#overAt ??= nowUs();
-    if (this.#file !== undefined) closeSync(this.#file);
-    this.#file = undefined;
     this.#series.end();
   }
 }

@@ -2,8 +2,7 @@
  * A checkpoint on its way into a file, while its machine runs on: copied a little at a time, packed
  * on other threads, and under its name only when it is whole and on the disk.
  */
-import { open, rename, rm } from 'node:fs/promises';
-import { packedBlock } from '../../lockstep/recording-blocks.ts';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import {
   encodeSnapshotHeader,
   type SnapshotHeader,
@@ -11,7 +10,8 @@ import {
 } from '../../lockstep/recording-snapshot.ts';
 import type { Checkpoint } from '../../machine/machine.ts';
 import { unfinished } from './part-names.ts';
-import { packElsewhere } from './zstd.ts';
+import { writeParts } from './write-parts.ts';
+import { BlockPacker } from './zstd.ts';
 
 /** The machine stands still while so much is copied. */
 const chunkBytes = 512 * 1024;
@@ -59,45 +59,45 @@ export class SnapshotFile {
 }
 
 async function writeAll(
-  file: { write(bytes: Uint8Array): Promise<{ bytesWritten: number }> },
+  file: FileHandle,
   header: SnapshotHeader,
   checkpoint: Checkpoint,
   over: () => boolean,
 ): Promise<number | undefined> {
+  const packer = new BlockPacker();
   let length = 0;
-  const put = async (bytes: Uint8Array): Promise<void> => {
-    for (let at = 0; at < bytes.length; ) {
-      at += (await file.write(bytes.subarray(at))).bytesWritten;
-    }
-    length += bytes.length;
-  };
-  await put(encodeSnapshotHeader(header));
   let underWay = 0;
   let written: Promise<void> = Promise.resolve();
   let failed: unknown;
-  for (;;) {
-    if (over()) {
-      await written.catch(() => {});
-      return undefined;
+  const put = async (parts: readonly Uint8Array[]): Promise<void> => {
+    length += await writeParts(file, parts);
+  };
+  try {
+    await put([encodeSnapshotHeader(header)]);
+    for (;;) {
+      if (over()) return undefined;
+      if (failed !== undefined) throw failed;
+      if (underWay >= underWayMax) await written;
+      const chunk = checkpoint.next(chunkBytes);
+      if (chunk === undefined) break;
+      if (chunk.length > 0) {
+        underWay++;
+        const block = packer.block(chunk);
+        written = Promise.all([block, written]).then(async ([parts]) => {
+          await put(parts);
+          underWay--;
+        });
+        written.catch((error: unknown) => {
+          failed = error;
+        });
+      }
+      await turn();
     }
-    if (failed !== undefined) throw failed;
-    if (underWay >= underWayMax) await written;
-    const chunk = checkpoint.next(chunkBytes);
-    if (chunk === undefined) break;
-    if (chunk.length > 0) {
-      underWay++;
-      const packed = packElsewhere(chunk);
-      written = Promise.all([packed, written]).then(async ([bytes]) => {
-        await put(packedBlock(chunk, bytes));
-        underWay--;
-      });
-      written.catch((error: unknown) => {
-        failed = error;
-      });
-    }
-    await turn();
+    await written;
+    await put([snapshotEnd()]);
+    return length;
+  } finally {
+    await written.catch(() => {});
+    packer.close();
   }
-  await written;
-  await put(snapshotEnd());
-  return length;
 }

@@ -12,6 +12,7 @@ import { UmbraError } from '../../base/errors.ts';
 import type { DiskCompletion, DiskOrigin, Disks } from '../../lockstep/ports.ts';
 import type { DiskRequest } from '../../machine/effects.ts';
 import { DiskSnapshot } from './disk-snapshot.ts';
+import type { DiskUndo } from './disk-undo.ts';
 
 export interface DiskFile {
   readonly path: string;
@@ -63,6 +64,8 @@ export class FileDisks implements Disks {
   #roomMade: Promise<void> | undefined;
   #underWay: Set<UnderWay>[];
   readonly #done: Done;
+  /** Where what is overwritten is kept. */
+  undo: DiskUndo | undefined;
 
   private constructor(files: readonly FileHandle[], shapes: readonly DiskFile[], done: Done) {
     this.#files = files;
@@ -92,13 +95,15 @@ export class FileDisks implements Disks {
       to: whole ? Number.MAX_SAFE_INTEGER : offset + length,
     };
     const underWay = this.#underWay[disk]!;
-    const before = [...underWay]
-      .filter(({ from, to }) => from < range.to && range.from < to)
-      .map(({ ended }) => ended);
+    const endsOf = (from: number, to: number): Promise<void>[] =>
+      [...underWay].filter((one) => one.from < to && from < one.to).map(({ ended }) => ended);
+    const before = endsOf(range.from, range.to);
     if (action === 'write' || action === 'discard') {
       // What a snapshot has not copied yet is copied before it is overwritten.
-      const kept = this.#snapshots?.[disk]?.keep(range.from, range.to);
-      if (kept !== undefined) before.push(kept);
+      const copied = this.#snapshots?.[disk]?.keep(range.from, range.to);
+      const own = { number: disk, file: this.#files[disk]!, bytes: this.#shapes[disk]!.bytes };
+      const kept = this.undo?.keep(own, range.from, range.to, endsOf);
+      for (const wait of [copied, kept]) if (wait !== undefined) before.push(wait);
     }
     const carried = this.#carryOut(before, request);
     const entry: UnderWay = { ...range, ended: carried.then(() => undefined) };
@@ -160,6 +165,7 @@ export class FileDisks implements Disks {
   async close(): Promise<void> {
     await this.#ended();
     await Promise.all(this.#files.map((file) => file.close()));
+    await this.undo?.finish(this.#shapes.map(({ path }) => path));
   }
 
   /** @returns what was read, or undefined if the request failed */
@@ -173,10 +179,13 @@ export class FileDisks implements Disks {
       return await perform(file, request);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') return undefined;
-      // A snapshot never costs the guest a write.
+      // Neither a snapshot nor what is kept of the past costs the guest a write.
       this.#roomMade ??= this.#makeRoom?.();
-      if (this.#roomMade === undefined) return undefined;
-      return this.#roomMade.then(() => perform(file, request)).catch(() => undefined);
+      const rooms = [this.#roomMade, this.undo?.makeRoom()].filter((room) => room !== undefined);
+      if (rooms.length === 0) return undefined;
+      return Promise.all(rooms)
+        .then(() => perform(file, request))
+        .catch(() => undefined);
     }
   }
 }

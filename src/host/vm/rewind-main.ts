@@ -8,10 +8,14 @@
  * may have been asked for something (entropy) that it had not been given yet.
  */
 import { UmbraError } from '../../base/errors.ts';
+import type { VirtConfiguration } from '../../board/virt.ts';
 import { countAtTime } from '../../debug/search.ts';
 import { openRecording, replayRecording } from '../local/replay.ts';
+import { RedoExport } from '../recording/disk-changes.ts';
 import { countOfPlace } from '../recording/place.ts';
 import type { Recording } from '../recording/recording-reader.ts';
+import { findMoment } from './disk-rewind.ts';
+import { anchorOf } from './disk-undo.ts';
 import { writeMachine } from './machine-file.ts';
 
 export interface RewindOrder {
@@ -24,6 +28,24 @@ export interface RewindOrder {
   readonly orBegin: boolean;
   /** Where the machine goes. */
   readonly path: string;
+  readonly hardware: RewindHardware;
+  /** Of a VM with disks. */
+  readonly disks: RewindDisks | undefined;
+}
+
+/** What the VM is now. */
+export interface RewindHardware {
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly disks: readonly number[];
+}
+
+export interface RewindDisks {
+  /** Whose moments are known there (vm/disk-undo.ts). */
+  readonly recording: string;
+  readonly undo: string;
+  /** Where goes what the guest has written between a moment and the place. */
+  readonly redo: string;
 }
 
 export type RewindReply =
@@ -39,6 +61,8 @@ export type RewindReply =
       readonly configuration: string;
       readonly epochOffset: string;
       readonly randomSeed: string;
+      /** The part of the undo to which the disks have to go back first. */
+      readonly undoFrom?: number;
     }
   | {
       readonly ok: false;
@@ -50,9 +74,10 @@ export type RewindReply =
 const ticksPerSecond = 1e7;
 
 async function rewind(order: RewindOrder): Promise<RewindReply> {
-  const { folder, to, secondsBefore, orBegin, path } = order;
+  const { folder, to, secondsBefore, orBegin, path, hardware, disks } = order;
   const opened = openRecording(folder);
   const { recording, configuration } = opened;
+  expectHardware(hardware, configuration);
   const silent = { console: () => {}, progress: () => {} };
   let count = await countOfPlace(recording, to);
   let placeTime: bigint | undefined;
@@ -71,7 +96,13 @@ async function rewind(order: RewindOrder): Promise<RewindReply> {
       : recording.firstCount;
   }
   const until = entryBefore(recording, count);
-  const replayed = await replayRecording(opened, { from: until, until, ...silent });
+  const beginning = disks && (await momentBefore(recording, until, disks));
+  const redo = disks && new RedoExport(disks.redo);
+  const replayed = await replayRecording(opened, {
+    ...{ from: beginning?.count ?? until, until, ...silent },
+    ...(redo && { exports: [redo] }),
+  });
+  redo?.close();
   if (replayed.divergence !== undefined) throw diverged(replayed.instructions);
   const { machine, nextPosition } = replayed;
   await writeMachine(path, machine.checkpoint());
@@ -84,7 +115,30 @@ async function rewind(order: RewindOrder): Promise<RewindReply> {
     configuration: Buffer.from(recording.maker.configuration).toString('hex'),
     epochOffset: String(configuration.epochOffset),
     randomSeed: Buffer.from(configuration.randomSeed).toString('hex'),
+    ...(beginning && { undoFrom: beginning.undoFrom }),
   };
+}
+
+/** The snapshot from which the replay begins: the disks go back to it, and forward with the guest. */
+async function momentBefore(
+  recording: Recording,
+  until: bigint,
+  { recording: id, undo }: RewindDisks,
+): Promise<{ readonly count: bigint; readonly undoFrom: number }> {
+  // One that is damaged shows only when it is read.
+  const { count } = recording.machineBefore(until).machine;
+  const snapshot = recording.snapshotBefore(until)!;
+  return { count, undoFrom: await findMoment(undo, anchorOf(id, snapshot.number)) };
+}
+
+function expectHardware(now: RewindHardware, then: VirtConfiguration): void {
+  const { hartCount: cpus, ramBytes: memoryBytes, disks } = then;
+  if (JSON.stringify(now) === JSON.stringify({ cpus, memoryBytes, disks })) return;
+  throw new UmbraError(
+    'rewind-other-hardware',
+    'The VM had other CPUs, memory or disks when that was recorded: it is another machine now.',
+    'Look at it with umbra record export and umbra replay.',
+  );
 }
 
 /** The count of the last entry at or before this one. */

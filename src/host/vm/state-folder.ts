@@ -15,6 +15,7 @@ import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promis
 import { dirname, join } from 'node:path';
 import type { VmSpec } from '../../api/agent.ts';
 import { UmbraError } from '../../base/errors.ts';
+import { carryOutChanges } from './disk-rewind.ts';
 
 const folderFormat = 1;
 export const unfinished = '.unfinished';
@@ -37,8 +38,10 @@ export interface SavedState {
   readonly savedAtMs: number;
   /** The VM was powered off: there is no machine, and who goes on from here powers it on. */
   readonly isOff?: true;
-  /** Whether the disks are here, too, as `disk-N.raw`. */
+  /** Whether the disks are here, too, as `disk-N.raw`, or what makes them of the VM's (`undoFrom`). */
   readonly hasDisks: boolean;
+  /** Made of a recording: from which part on what the disks held is written back (disk-undo.ts). */
+  readonly undoFrom?: number;
   /** Size of the machine's file. */
   readonly machineBytes: number;
   /** What it all takes on this host's disk. */
@@ -168,6 +171,7 @@ export async function placeDisks(folder: string, vmFolder: string, disks: number
     const path = diskPath(folder, disk);
     if (existsSync(path)) await rename(path, diskPath(vmFolder, disk));
   }
+  await carryOutChanges(folder, vmFolder, disks);
   await syncFolder(vmFolder);
   await syncFolder(folder);
 }

@@ -29,6 +29,7 @@ import { type PreparedVm, prepareVm } from './configuration.ts';
 import { ConsoleTail } from './console-tail.ts';
 import { type Continued, findSaved, goOn, powerOnFrom, readSaved } from './continuing.ts';
 import { type DiskPlace, LocalDisks, type PlacedDisks } from './disk-place.ts';
+import { DiskUndo, undoFolder } from './disk-undo.ts';
 import { Driver } from './driver.ts';
 import { EpochProbe } from './epoch-probe.ts';
 import { type DiskFile, FileDisks } from './file-disk.ts';
@@ -147,6 +148,7 @@ export class VmProcess {
     const { vm, directory } = this.#launch;
     return new VmRecordings({
       ...{ vm, directory, bootFiles, configuration: shape, digest: maker.configuration },
+      undo: this.#disks!.undo,
       generation: () => {
         const { epoch = 0, generation = 0 } = this.#copy?.status() ?? {};
         return { epoch, generation };
@@ -329,6 +331,14 @@ export class VmProcess {
       this.#copy?.diskDone(origin, completion);
       this.#wake();
     });
+    const { directory, vm } = this.#launch;
+    // On a datastore the disks are others after every start.
+    if (this.#isShared || vm.disks.length === 0) return;
+    const failed = (error: Error): void => {
+      this.#journal.note(`what the disks held is not kept any more: ${error.message}`);
+      this.#recordings?.undoFailed(error);
+    };
+    this.#disks.undo = new DiskUndo({ folder: undoFolder(directory), failed });
   }
 
   /** Until it is done: without its disks a shadow that is about to claim is of no use. */
@@ -364,6 +374,7 @@ export class VmProcess {
       await tidyFolders(directory, undefined);
       // Whatever this replica was, it is compared and made equal block by block.
       await this.#openDisks(shared ? undefined : { folder: directory, disks: undefined }, true);
+      await this.#disks!.undo?.clear();
       return new Shadow(options, this.#ports(), maker, before);
     }
     const { states } = this.#place;
@@ -377,12 +388,14 @@ export class VmProcess {
     );
     const placed = await this.#place.prepare(before, disksFrom);
     await this.#openDisks(placed);
+    const { undo } = this.#disks!;
     const { disks } = placed;
     const order = { fenced, acceptStale, discardState, disks, leaseMs, lapsed };
     if (state === undefined) {
       const record = await this.#startAsk.start(before, order);
       if (shared) this.#discarded = folder;
       else await tidyFolders(directory, undefined);
+      await undo?.clear();
       const clock = new HostClock(0n, nowUs());
       return this.#live(options, { machine: maker.powerOn(), clock, nextPosition: 1 }, record);
     }
@@ -392,6 +405,7 @@ export class VmProcess {
       ? await goOn(state, states, saved)
       : await powerOnFrom(state, states, maker);
     this.#journal.note(`continues from ${state.id} at count ${state.count}`);
+    await (state.undoFrom === undefined ? undo?.clear() : undo?.resume());
     const primary = this.#live(options, continued, record);
     primary.protection.hasContinued();
     return primary;

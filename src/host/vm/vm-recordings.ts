@@ -15,8 +15,9 @@ import { UmbraError } from '../../base/errors.ts';
 import type { VirtShape } from '../../board/virt.ts';
 import type { Primary } from '../../lockstep/primary.ts';
 import { packageVersion } from '../package-version.ts';
-import { type BootFile, placeRecording } from '../recording/machine-description.ts';
+import { type BootFile, placeRecording, unwritable } from '../recording/machine-description.ts';
 import { RecordingFolder } from '../recording/recording-writer.ts';
+import { anchorOf, type DiskUndo } from './disk-undo.ts';
 import { recordingFolder, writeRecordingFile } from './recording-folder.ts';
 import { roomIn } from './snapshot-maker.ts';
 
@@ -40,6 +41,8 @@ export interface VmRecordingsOptions {
   readonly configuration: VirtShape;
   readonly digest: Uint8Array;
   readonly bootFiles: Readonly<Record<string, BootFile>>;
+  /** Keeps what the VM's disks held at the moments of snapshots; undefined: nobody can. */
+  readonly undo: DiskUndo | undefined;
   readonly generation: () => { readonly epoch: number; readonly generation: number };
   readonly report: (report: Readonly<Record<string, unknown>>) => void;
   readonly note: (text: string) => void;
@@ -221,12 +224,29 @@ export class VmRecordings {
       ...{ folder: path, configuration: digest, machine, snapshotMicros, note },
       ...{ position: primary.recorder.nextPosition, generation: this.#options.generation() },
       ...{ bytesMax: order.bytesMax, secondsMax: order.secondsMax },
+      moment: (snapshot) => this.#options.undo?.moment(anchorOf(order.id, snapshot)),
       failed: (error) => this.#failing(order.id, error),
     });
     const common = { order, files, path, startedAtMs: Date.now(), count: String(machine.count) };
     const running: Running = { ...common, hasBegun: false };
     this.#running.set(order.id, running);
+    this.#limitUndo();
     return running;
+  }
+
+  /** What the disks held may take as much again as the largest of them. */
+  #limitUndo(): void {
+    const { undo } = this.#options;
+    const limits = [...this.#running.values()].map(({ order }) => order.bytesMax);
+    const limit = Math.max(...limits.map((bytes) => bytes ?? Number.POSITIVE_INFINITY));
+    if (undo !== undefined && limits.length > 0) undo.bytesMax = limit;
+  }
+
+  /** What the disks held cannot be kept: the recordings end with it, as far as they are whole. */
+  undoFailed(error: Error): void {
+    for (const { order, path } of [...this.#running.values()]) {
+      this.#failing(order.id, unwritable(path, error));
+    }
   }
 
   readonly #sink = (firstPosition: number, entries: Uint8Array): void => {
@@ -249,9 +269,7 @@ export class VmRecordings {
     running: Running,
     how: 'stopped' | 'vm-ended' | 'failed' | 'kept',
     error?: UmbraError,
-    about: { readonly text?: string; readonly incident?: Incident } = {
-      ...(error !== undefined && { text: error.message }),
-    },
+    about: { readonly text?: string; readonly incident?: Incident } = {},
   ): Promise<void> {
     const { order, files, path } = running;
     const { id, name } = order;
@@ -262,15 +280,18 @@ export class VmRecordings {
     this.#ending.set(id, running);
     this.#leave(id);
     const { seconds } = files.status;
-    await files.close();
-    const ended = { kind: how, ...about };
+    const failure = (await files.close()) ?? error;
+    const kind = failure === undefined ? how : 'failed';
+    const why = failure?.message ?? about.text;
+    const { incident } = about;
+    const ended = { kind, ...(why !== undefined && { text: why }), ...(incident && { incident }) };
     const file = { ...this.#describe(running), endedAtMs: Date.now(), seconds, ended };
-    await writeRecordingFile(path, file).catch((why: Error) => {
-      this.#options.note(`the end of recording ${id} is not written down: ${why.message}`);
+    await writeRecordingFile(path, file).catch(({ message }: Error) => {
+      this.#options.note(`the end of recording ${id} is not written down: ${message}`);
     });
     const report = {
-      ...{ kind: 'recording-ended', id, recording: id, name, how },
-      ...(error !== undefined && { code: error.code, text: error.message, remedy: error.remedy }),
+      ...{ kind: 'recording-ended', id, recording: id, name, how: kind },
+      ...(failure && { code: failure.code, text: failure.message, remedy: failure.remedy }),
     };
     this.#said.set(id, report);
     this.#options.report(report);
@@ -280,6 +301,8 @@ export class VmRecordings {
 
   #leave(id: string): void {
     this.#running.delete(id);
+    this.#limitUndo();
+    if (this.#running.size === 0) this.#options.undo?.letGo();
     if (this.#running.size === 0 && this.#primary?.ended === undefined) {
       this.#primary?.record(undefined);
     }
