@@ -27,6 +27,7 @@ export type EventKind =
   | 'vm-rewound'
   | 'vm-rewind-failed'
   | 'vm-cloned'
+  | 'vm-made-of-recording'
   | 'vm-exported'
   | 'vm-flight-set'
   | 'vm-incident'

@@ -1,10 +1,12 @@
-/** `umbra record start|stop|list|flight|keep|export|delete`: recordings of VMs of the cluster, as they run. */
+/** `umbra record start|stop|list|flight|keep|export|timeline|go-live|delete`: recordings of VMs of the cluster, as they run. */
 import type { Command } from 'commander';
 import type { Client } from '../api/client.ts';
 import type { RecordingView } from '../api/recording-endpoints.ts';
 import type { VmView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
 import { parseDuration } from './duration.ts';
+import { registerGoLive } from './record-go-live.ts';
+import { registerTimeline } from './record-timeline.ts';
 import { centerOptions, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory } from './values.ts';
 import { fetchInto } from './vm-export.ts';
@@ -140,6 +142,9 @@ export function registerRecord(program: Command): void {
         () => `${name} is in ${to}: ${mebibytes(made.bytes)}. ${unpacking(to, name)}`,
       );
     });
+
+  registerTimeline(record);
+  registerGoLive(record);
 
   centerOptions(record.command('delete'))
     .description('delete a recording that has ended')

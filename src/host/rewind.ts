@@ -30,6 +30,8 @@ export interface RewindWish {
   readonly orBegin?: boolean;
   /** The name of the saved state. */
   readonly saved: string;
+  /** The folder of the VM that was recorded, if that is another one. */
+  readonly from?: string;
 }
 
 /**
@@ -39,9 +41,9 @@ export interface RewindWish {
 export async function prepareRewind(
   vm: VmSpec,
   directory: string,
-  { recording, to, secondsBefore, orBegin = false, saved }: RewindWish,
+  { recording, to, secondsBefore, orBegin = false, saved, from = directory }: RewindWish,
 ): Promise<SavedState & { readonly secondsBefore: number }> {
-  const source = recordingFolder(directory, recording);
+  const source = recordingFolder(from, recording);
   if ((await readRecording(source)) === undefined) throw unknown(recording);
   const folder = savedFolder(directory, saved);
   try {

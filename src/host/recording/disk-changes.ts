@@ -14,16 +14,10 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { ByteReader, ByteWriter, MalformedBytes } from '../../base/bytes.ts';
-import {
-  block,
-  packedBlock,
-  readBlock,
-  readMagic,
-  writeMagic,
-} from '../../lockstep/recording-blocks.ts';
+import { block, readBlock, readMagic, writeMagic } from '../../lockstep/recording-blocks.ts';
 import type { Output } from '../../machine/effects.ts';
 import type { ReplayExport } from './exports.ts';
-import { packElsewhere, zstd } from './zstd.ts';
+import { zstd } from './zstd.ts';
 
 const magic = 'UMBRADSK';
 const magicBytes = magic.length + 2;
@@ -51,14 +45,9 @@ export function encodeHeader({ number, anchor }: ChangesHeader): Uint8Array {
   return writer.raw(block(new ByteWriter(128).varint(number).text(anchor).finish(), zstd)).finish();
 }
 
-const contentOf = ({ disk, offset, bytes }: DiskChange): Uint8Array =>
+/** What a change's block holds. */
+export const contentOf = ({ disk, offset, bytes }: DiskChange): Uint8Array =>
   new ByteWriter(bytes.length + 16).varint(disk).varint(offset).raw(bytes).finish();
-
-/** Packed on another thread. */
-export async function encodeElsewhere(change: DiskChange): Promise<Uint8Array> {
-  const content = contentOf(change);
-  return packedBlock(content, await packElsewhere(content));
-}
 
 // --- reading -------------------------------------------------------------------------------
 

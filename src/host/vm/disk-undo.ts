@@ -11,8 +11,9 @@
  *
  * A write waits until what it overwrites has been read, at most once for each block and moment, and
  * not until that has been written down: after a crash, be it of the process, which leaves no
- * `end.json`, or of the host, which is then another boot, nothing of this is believed. The oldest parts go where there are too many bytes. Invariant: whatever fails here costs
- * the guest nothing; then all of it goes, and its room with it.
+ * `end.json`, or of the host, which is then another boot, nothing of this is believed. The oldest
+ * parts go where there are too many bytes. Invariant: whatever fails here costs the guest nothing;
+ * then all of it goes, and its room with it.
  */
 import { existsSync } from 'node:fs';
 import {
@@ -28,7 +29,9 @@ import {
 } from 'node:fs/promises';
 import { uptime } from 'node:os';
 import { join } from 'node:path';
-import { encodeElsewhere, encodeHeader } from '../recording/disk-changes.ts';
+import { contentOf, encodeHeader } from '../recording/disk-changes.ts';
+import { writeParts } from '../recording/write-parts.ts';
+import { BlockPacker } from '../recording/zstd.ts';
 import { syncFolder } from './state-folder.ts';
 
 const blockBytes = 4096;
@@ -108,6 +111,7 @@ export class DiskUndo {
   #parts: Part[] = [];
   #next = 0;
   #pendingBytes = 0;
+  #packer: BlockPacker | undefined;
   /** The folder is there, and holds nothing but what counts. */
   #ready: Promise<void> | undefined;
   /** All that was kept has been removed; until something is kept again. */
@@ -183,7 +187,7 @@ export class DiskUndo {
     const part: Part = { number, path, bytes: 0, ...none, written: Promise.resolve() };
     part.written = this.#ready!.then(async () => {
       part.file = await open(path, 'wx', 0o600);
-      await write(part, encodeHeader({ number, anchor }));
+      await write(part, [encodeHeader({ number, anchor })]);
     }).catch((error: Error) => this.#fail(error));
     this.#parts.push(part);
     this.#given = undefined;
@@ -277,10 +281,11 @@ export class DiskUndo {
 
   #append(part: Part, disk: number, offset: number, bytes: Uint8Array): void {
     this.#pendingBytes += bytes.length;
-    const packed = encodeElsewhere({ disk, offset, bytes });
+    this.#packer ??= new BlockPacker();
+    const packed = this.#packer.block(contentOf({ disk, offset, bytes }));
     part.written = Promise.all([packed, part.written])
-      .then(async ([encoded]) => {
-        if (this.#parts.includes(part)) await write(part, encoded);
+      .then(async ([block]) => {
+        if (this.#parts.includes(part)) await write(part, block);
       })
       .catch((error: Error) => this.#fail(error))
       .then(() => {
@@ -376,9 +381,6 @@ async function closeFile(part: Part): Promise<void> {
   await file?.close();
 }
 
-async function write(part: Part, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    at += (await part.file!.write(bytes, at, bytes.length - at)).bytesWritten;
-  }
-  part.bytes += bytes.length;
+async function write(part: Part, block: readonly Uint8Array[]): Promise<void> {
+  part.bytes += await writeParts(part.file!, block);
 }
