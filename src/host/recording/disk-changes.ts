@@ -14,16 +14,10 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { ByteReader, ByteWriter, MalformedBytes } from '../../base/bytes.ts';
-import {
-  block,
-  packedBlock,
-  readBlock,
-  readMagic,
-  writeMagic,
-} from '../../lockstep/recording-blocks.ts';
+import { block, readBlock, readMagic, writeMagic } from '../../lockstep/recording-blocks.ts';
 import type { Output } from '../../machine/effects.ts';
 import type { ReplayExport } from './exports.ts';
-import { packElsewhere, zstd } from './zstd.ts';
+import { type BlockPacker, zstd } from './zstd.ts';
 
 const magic = 'UMBRADSK';
 const magicBytes = magic.length + 2;
@@ -54,11 +48,11 @@ export function encodeHeader({ number, anchor }: ChangesHeader): Uint8Array {
 const contentOf = ({ disk, offset, bytes }: DiskChange): Uint8Array =>
   new ByteWriter(bytes.length + 16).varint(disk).varint(offset).raw(bytes).finish();
 
-/** Packed on another thread. */
-export async function encodeElsewhere(change: DiskChange): Promise<Uint8Array> {
-  const content = contentOf(change);
-  return packedBlock(content, await packElsewhere(content));
-}
+/** @returns its block's parts, packed on another thread */
+export const encodeElsewhere = (
+  change: DiskChange,
+  packer: BlockPacker,
+): Promise<readonly Uint8Array[]> => packer.block(contentOf(change));
 
 // --- reading -------------------------------------------------------------------------------
 

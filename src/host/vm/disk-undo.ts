@@ -29,6 +29,8 @@ import {
 import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { encodeElsewhere, encodeHeader } from '../recording/disk-changes.ts';
+import { writeParts } from '../recording/write-parts.ts';
+import { BlockPacker } from '../recording/zstd.ts';
 import { syncFolder } from './state-folder.ts';
 
 const blockBytes = 4096;
@@ -113,6 +115,7 @@ export class DiskUndo {
   /** All that was kept has been removed; until something is kept again. */
   #given: Promise<void> | undefined;
   #linger: NodeJS.Timeout | undefined;
+  #packer: BlockPacker | undefined;
 
   constructor(options: DiskUndoOptions) {
     this.#options = options;
@@ -183,7 +186,7 @@ export class DiskUndo {
     const part: Part = { number, path, bytes: 0, ...none, written: Promise.resolve() };
     part.written = this.#ready!.then(async () => {
       part.file = await open(path, 'wx', 0o600);
-      await write(part, encodeHeader({ number, anchor }));
+      await write(part, [encodeHeader({ number, anchor })]);
     }).catch((error: Error) => this.#fail(error));
     this.#parts.push(part);
     this.#given = undefined;
@@ -276,8 +279,10 @@ export class DiskUndo {
   }
 
   #append(part: Part, disk: number, offset: number, bytes: Uint8Array): void {
+    if (!this.#parts.includes(part)) return;
     this.#pendingBytes += bytes.length;
-    const packed = encodeElsewhere({ disk, offset, bytes });
+    this.#packer ??= new BlockPacker();
+    const packed = encodeElsewhere({ disk, offset, bytes }, this.#packer);
     part.written = Promise.all([packed, part.written])
       .then(async ([encoded]) => {
         if (this.#parts.includes(part)) await write(part, encoded);
@@ -316,8 +321,11 @@ export class DiskUndo {
     if (!this.isOn) return this.#given;
     const parts = this.#parts;
     this.#parts = [];
+    const packer = this.#packer;
+    this.#packer = undefined;
     // Reads that are under way are not waited for: they may wait for whom this is done for.
     const removed = Promise.all(parts.map(closeFile))
+      .finally(() => packer?.close())
       .then(() => this.clear())
       .catch(() => {});
     this.#given = removed;
@@ -351,6 +359,7 @@ export class DiskUndo {
     try {
       const parts = [...this.#parts];
       await Promise.all(parts.map((part) => this.#close(part)));
+      this.#packer?.close();
       // A failure meanwhile has removed them.
       if (!this.isOn) return void (await this.#given);
       const end: UndoEnd = {
@@ -376,9 +385,6 @@ async function closeFile(part: Part): Promise<void> {
   await file?.close();
 }
 
-async function write(part: Part, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    at += (await part.file!.write(bytes, at, bytes.length - at)).bytesWritten;
-  }
-  part.bytes += bytes.length;
+async function write(part: Part, encoded: readonly Uint8Array[]): Promise<void> {
+  part.bytes += await writeParts(part.file!, encoded);
 }
