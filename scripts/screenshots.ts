@@ -10,6 +10,7 @@ import { launch, logIn, noBrowser, open } from '../tests/console/browser.fixture
 import { SyntheticCluster } from '../tests/console/synthetic-cluster.fixture.ts';
 import { guestCluster } from '../tests/system/guest-cluster.fixture.ts';
 import { buildConsole } from './console.ts';
+import { recordedCluster } from './recorded.ts';
 
 interface View {
   readonly name: string;
@@ -64,6 +65,21 @@ const none: readonly View[] = [
   { name: 'empty-hosts', path: '/hosts', ready: shows('No hosts yet') },
   { name: 'empty-topology', path: '/topology', ready: shows('No hosts yet') },
   { name: 'empty-alarms', path: '/alarms', ready: shows('No alarms') },
+];
+
+/** Of a Linux guest that has been recorded. */
+const recorded: readonly View[] = [
+  { name: 'vm-recordings', path: '/vms/web/recordings', ready: shows('night') },
+  {
+    name: 'recording',
+    path: '/vms/web/recordings/night',
+    ready: async (page) => {
+      await page.locator('.u-screen .xterm-rows').getByText('ping -c 2').first().waitFor();
+      await page.getByRole('slider').focus();
+      for (let step = 0; step < 260; step++) await page.keyboard.press('ArrowLeft');
+      await page.locator('main h1').focus();
+    },
+  },
 ];
 
 /** Fifty hosts take their time on a busy machine. */
@@ -133,6 +149,19 @@ try {
       if (only === undefined) await shoot(tablet.page, folder, small);
     } finally {
       await guests.close();
+    }
+  }
+  if (wanted(recorded).length > 0) {
+    const cluster = await recordedCluster();
+    try {
+      const { client } = cluster;
+      await client.call('createUser', { body: { name: 'olga', role: 'operator', password } });
+      const size = { viewport: { width: 1280, height: 1180 } };
+      const { page } = await open(browser, client.wire.url, size);
+      await logIn(page, 'olga', password);
+      await shoot(page, folder, wanted(recorded));
+    } finally {
+      await cluster.close();
     }
   }
   for (const [list, options] of [

@@ -46,6 +46,8 @@ export interface VmSpec {
   readonly mac: string;
   /** The VLAN that its port is in, 1 to 4094; without one its frames have no tag. */
   readonly vlan?: number;
+  /** Its network card has no cable. Since 4; older hosts must not get it. */
+  readonly isolated?: true;
   /** Overrides the image's kernel command line. */
   readonly append?: string;
   /** Where all its disks are; without one each host has a replica of its own. Since 3. */
@@ -174,6 +176,30 @@ export type CenterMessage =
       readonly id: string;
       readonly work: string;
     }
+  /** What the log of a recording that has ended says, or its replay; `work-done` has it. Since 4. */
+  | {
+      readonly kind: 'lookAtRecording';
+      readonly vm: string;
+      readonly id: string;
+      readonly work: string;
+    }
+  /** Replays it once, for `lookAtRecording` and `readRecordingConsole`. Since 4. */
+  | {
+      readonly kind: 'replayRecording';
+      readonly vm: string;
+      readonly id: string;
+      readonly work: string;
+    }
+  /** Nobody waits for that replay any more. */
+  | { readonly kind: 'endReplay'; readonly vm: string; readonly work: string }
+  /** A page of what the guest said in it; `work-done` has it. Since 4. */
+  | {
+      readonly kind: 'readRecordingConsole';
+      readonly vm: string;
+      readonly id: string;
+      readonly from: number;
+      readonly work: string;
+    }
   /** To the live copy's host. What comes of works is told by reports of their ids. */
   | {
       readonly kind: 'snapshot';
@@ -209,6 +235,17 @@ export type CenterMessage =
   | {
       readonly kind: 'prepareRewind';
       readonly vm: VmSpec;
+      readonly recording: string;
+      readonly to: string;
+      readonly secondsBefore: number;
+      readonly saved: string;
+      readonly work: string;
+    }
+  /** The same for a new VM: of a recording of VM `source`, and with its power-on inputs. Since 4. */
+  | {
+      readonly kind: 'goLive';
+      readonly vm: VmSpec;
+      readonly source: string;
       readonly recording: string;
       readonly to: string;
       readonly secondsBefore: number;

@@ -36,6 +36,7 @@ import { recordingEndpoints } from './recording-endpoints.ts';
 import type { Role } from './roles.ts';
 import { stateEndpoints } from './state-endpoints.ts';
 import { TaskView, taskStates } from './tasks.ts';
+import { timelineEndpoints } from './timeline-endpoints.ts';
 import {
   EventList,
   FtStatusView,
@@ -335,6 +336,7 @@ export const endpoints = {
   },
   ...stateEndpoints,
   ...recordingEndpoints,
+  ...timelineEndpoints,
   ...lifecycleEndpoints,
   ...measurementEndpoints,
   ...imageEndpoints,

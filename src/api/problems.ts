@@ -59,6 +59,8 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'recording-unknown': [404, 'the VM has no such recording'],
   'recording-under-way': [409, 'the recording has not ended, or another one of the VM has not'],
   'recording-ended': [409, 'the recording has ended already'],
+  'go-live-with-disks': [409, 'a VM with disks cannot be gone live from a recording of'],
+  'recording-not-read': [504, 'the host has not read the recording in time'],
   'flight-off': [409, 'the VM has no flight recorder, or it holds nothing yet'],
   'rewind-on-datastore': [409, 'a VM on a datastore cannot be put back to a place of a recording'],
   'recording-not-deleted': [409, 'the host has not deleted the recording in time'],

@@ -120,6 +120,8 @@ export const VmView = Type.Object({
   mac: Type.String(),
   /** Absent: none. */
   vlan: Type.Optional(Type.Integer()),
+  /** Its card has no cable: it goes on from a recording, with the address that was recorded. */
+  isolated: Type.Optional(Type.Boolean()),
   /** Where it is live, or was last. */
   host: OrNull(Type.String()),
   /** Where its disks are; null: on its hosts, each with a replica. */

@@ -475,7 +475,9 @@ export class Cluster implements AgentListener {
   #placeOf(vm: Vm): CenterMessage | undefined {
     const record = this.arbiter.certain(vm.spec.id);
     if (record?.state !== 'live' || record.live === undefined) return undefined;
-    const { number: vmNumber, mac } = vm.spec;
+    const { number: vmNumber, mac, isolated } = vm.spec;
+    // Its address may be another one's.
+    if (isolated) return undefined;
     const { epoch, generation, live } = record;
     return { kind: 'place', vmNumber, mac, host: live.host, epoch, generation };
   }
@@ -702,6 +704,7 @@ export class Cluster implements AgentListener {
       let load: Load | undefined;
       return {
         ...{ id, name, connected, maintenance, memoryBytes, datastores },
+        protocol: this.agents.get(id)?.protocol ?? 0,
         // Few who look at a host want its load, and with many VMs it is the dear part.
         get load() {
           load ??= loadOf(id);
@@ -738,9 +741,9 @@ export class Cluster implements AgentListener {
   }
 
   #published(): CenterMessage {
-    const vms = this.inventory.vms.map(({ spec: { number, mac, name }, ports }) => {
-      return { number, mac, name, ports };
-    });
+    const vms = this.inventory.vms
+      .filter(({ spec }) => spec.isolated !== true)
+      .map(({ spec: { number, mac, name }, ports }) => ({ number, mac, name, ports }));
     return { kind: 'publish', vms };
   }
 

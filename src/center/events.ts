@@ -26,6 +26,7 @@ export type EventKind =
   | 'vm-reverted'
   | 'vm-rewound'
   | 'vm-cloned'
+  | 'vm-made-of-recording'
   | 'vm-exported'
   | 'vm-flight-set'
   | 'vm-incident'

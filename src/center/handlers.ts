@@ -13,6 +13,7 @@ import type { Authority } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
 import { exportVm } from './exports.ts';
 import { keepFlight, setFlight } from './flights.ts';
+import { goLive } from './go-live.ts';
 import type { Call, Context, Handlers } from './handler.ts';
 import type { Vm } from './inventory.ts';
 import { lifecycleHandlers } from './lifecycle-handlers.ts';
@@ -29,6 +30,7 @@ import {
 import { adminWish } from './people/api-tokens.ts';
 import { peopleHandlers } from './people/handlers.ts';
 import { checkJoinToken, useJoinToken } from './people/join-tokens.ts';
+import { recordingConsole, recordingTimeline, replayRecording } from './recording-looks.ts';
 import { deleteRecording, recordingViews, startRecording, stopRecording } from './recordings.ts';
 import { removeHost, revokeHost } from './revocation.ts';
 import { rewindVm } from './rewinds.ts';
@@ -133,6 +135,14 @@ export const handlers: Handlers = {
     await deleteRecording(cluster, cluster.findVm(params.vm), params.recording);
     return null;
   },
+  showRecordingTimeline: ({ cluster }, { params }) =>
+    recordingTimeline(cluster, cluster.findVm(params.vm), params.recording),
+  replayRecording: ({ cluster }, { params }, { caller }) =>
+    replayRecording(cluster, cluster.findVm(params.vm), params.recording, nameOf(caller)),
+  goLive: ({ cluster }, { params, body }, { caller }) =>
+    goLive(cluster, cluster.findVm(params.vm), params.recording, body, nameOf(caller)),
+  readRecordingConsole: ({ cluster }, { params, query }) =>
+    recordingConsole(cluster, cluster.findVm(params.vm), params.recording, query.from ?? 0),
   setFlight: ({ cluster }, { params, body }) =>
     act(cluster, params.vm, (vm) => setFlight(cluster, vm, body)),
   keepFlight: ({ cluster }, { params, body }, { caller }) =>

@@ -24,6 +24,10 @@ export interface WorkOrder {
     | 'stopRecording'
     | 'sendRecording'
     | 'keepFlight'
+    | 'lookAtRecording'
+    | 'replayRecording'
+    | 'readRecordingConsole'
+    | 'goLive'
     | 'prepareRewind'
     | 'rewind';
   /** Ids. */
@@ -32,8 +36,11 @@ export interface WorkOrder {
   readonly send: () => void;
 }
 
+/** What a work needs of whoever waits for it. */
+export type Asker = Pick<Task, 'signal' | 'progress'>;
+
 interface Waiting extends WorkOrder {
-  readonly task: Task;
+  readonly task: Asker;
   /** @param report what the host says of what has been made */
   readonly resolve: (report: Report) => void;
   readonly reject: (why: UmbraError) => void;
@@ -49,7 +56,7 @@ export class HostWorks {
    * @returns the host's last report, with what it says of what has been made
    * @throws what the host says against it; `host-not-responding`; the reason of the task's signal
    */
-  async perform(order: WorkOrder, task: Task): Promise<Report> {
+  async perform(order: WorkOrder, task: Asker): Promise<Report> {
     task.signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<Report>();
     const stop = (): void => reject(task.signal.reason);
@@ -72,9 +79,13 @@ export class HostWorks {
     // Each host speaks of its own works only.
     if (work?.host !== host) return true;
     if (kind.endsWith('-progress')) {
-      const [done, total] = [Number(report['bytesDone']), Number(report['bytesTotal'])];
+      const isBytes = report['bytesTotal'] !== undefined;
+      const [done, total] = (isBytes ? ['bytesDone', 'bytesTotal'] : ['done', 'total']).map(
+        (name) => Number(report[name]),
+      ) as [number, number];
       const fraction = total > 0 ? done / total : 0;
-      work.task.progress(fraction, `${mebibytes(done)} of ${mebibytes(total)}`);
+      const words = isBytes ? `${mebibytes(done)} of ${mebibytes(total)}` : percent(fraction);
+      work.task.progress(fraction, words);
     } else if (kind.endsWith('-failed')) {
       const [code, text, remedy] = ['code', 'text', 'remedy'].map((name) => String(report[name]));
       work.reject(new UmbraError(code!, text!, remedy!));
@@ -130,4 +141,5 @@ export const hostLost = (): UmbraError =>
     'Look at what came of it when the host is back.',
   );
 
+const percent = (fraction: number): string => `${Math.floor(fraction * 100)} %`;
 const mebibytes = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)}M`;

@@ -246,7 +246,7 @@ function findDatastore({ inventory }: Cluster, name: string): DatastoreId {
   );
 }
 
-function refuseTakenName(cluster: Cluster, name: string): void {
+export function refuseTakenName(cluster: Cluster, name: string): void {
   if (!cluster.inventory.vms.some((vm) => vm.spec.name === name)) return;
   throw new UmbraError(
     'name-taken',

@@ -11,6 +11,8 @@ export interface HostState {
   readonly connected: boolean;
   readonly maintenance: boolean;
   readonly memoryBytes: number;
+  /** What it speaks (api/agent.ts). */
+  readonly protocol?: number;
   /** Storage that it reaches, as its last hello said. */
   readonly datastores?: readonly DatastoreId[];
   /** What is set aside for copies of all other VMs. */
@@ -41,7 +43,12 @@ export interface Need {
   readonly protected: boolean;
   /** Where its disks are, if not on its hosts. */
   readonly datastore?: DatastoreId | undefined;
+  /** Its address may be another one's: no host may connect it. */
+  readonly isolated?: boolean | undefined;
 }
+
+/** Of the agents' protocol. */
+const isolatedSince = 4;
 
 export const freeMemory = (host: HostState): number => host.memoryBytes - host.load.memoryBytes;
 
@@ -57,6 +64,9 @@ export function obstacles(host: HostState, need: Need, limits: Limits): string[]
   if (host.maintenance) found.push(`${host.name} is in maintenance`);
   const storage = need.datastore && storageMissing(host, need.datastore);
   if (storage !== undefined) found.push(storage);
+  if (need.isolated && (host.protocol ?? isolatedSince) < isolatedSince) {
+    found.push(`${host.name} is of a release that would connect it to its network`);
+  }
   if (freeMemory(host) < need.memoryBytes) {
     found.push(`${host.name} has ${mebibytes(Math.max(0, freeMemory(host)))} of memory free`);
   }

@@ -97,6 +97,7 @@ export const needOf = (vm: Vm, countsAsProtected = isProtected(vm)): Need => ({
   cpus: vm.spec.cpus,
   protected: countsAsProtected,
   datastore: vm.spec.datastore,
+  isolated: vm.spec.isolated,
 });
 
 /** Nothing is live: power on, if that is wished. */

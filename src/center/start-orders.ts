@@ -7,7 +7,7 @@ import { UmbraError } from '../base/errors.ts';
 import type { ArbiterEntry, Ask, Reply } from '../lockstep/arbiter.ts';
 import type { Cluster } from './cluster.ts';
 import type { Daemon, Vm } from './inventory.ts';
-import { revertKind, revertTaskOf, rewindKind } from './vm-states.ts';
+import { revertKinds, revertTaskOf } from './vm-states.ts';
 
 /**
  * Becoming live without having been the eligible shadow is the center's order alone: to the host on
@@ -45,7 +45,8 @@ export function refuseUnorderedRevert(
   if (vm === undefined || record === undefined || record.claimId === claimId) return undefined;
   const task = cluster.tasks.find(revertTaskOf(operation.saved));
   const isOrdered =
-    (task?.kind === revertKind || task?.kind === rewindKind) &&
+    task !== undefined &&
+    revertKinds.includes(task.kind) &&
     task.state === 'running' &&
     task.vm === vm.spec.name &&
     task.host === host.name;

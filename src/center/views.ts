@@ -7,13 +7,15 @@ import { freeMemory } from './placement.ts';
 import { powerStateOf } from './status.ts';
 
 export function vmView(cluster: Cluster, vm: Vm): VmView {
-  const { id, name, number, image, imageDigest, cpus, memoryBytes, mac, vlan, disks } = vm.spec;
+  const { id, name, number, image, imageDigest, cpus, memoryBytes, mac, vlan, isolated, disks } =
+    vm.spec;
   const situation = cluster.situation(vm);
   return {
     ...{ id, name, number, image, imageDigest, cpus, memoryBytes, mac },
     version: versionOf(vm),
     disks: disks.map(({ bytes }) => ({ bytes })),
     ...(vlan !== undefined && { vlan }),
+    ...(isolated && { isolated }),
     state: powerStateOf(situation),
     host: vm.host === undefined ? null : cluster.nameOf(vm.host),
     datastore: vm.spec.datastore?.name ?? null,

@@ -162,9 +162,11 @@ export async function deleteSnapshot(cluster: Cluster, vm: Vm, name: string): Pr
   );
 }
 
-/** What a task of this kind (or `rewindKind`) orders, its host may ask of the arbiter while it runs (start-orders.ts). */
+/** What a task of one of these kinds orders, its host may ask of the arbiter while it runs (start-orders.ts). */
 export const revertKind = 'revert-to-snapshot';
 export const rewindKind = 'rewind-vm';
+export const goLiveKind = 'go-live';
+export const revertKinds: readonly string[] = [revertKind, rewindKind, goLiveKind];
 
 /** The saved state of a revert is named by its snapshot and its task. */
 export const revertTaskOf = (saved: string): string => saved.slice(saved.indexOf('-') + 1);
@@ -284,7 +286,8 @@ export function cloneVm(
 /** What was copied for a clone that never became a VM; its host has come, or says that it is done. */
 export function forgetLostClone(cluster: Cluster, host: string, task: TaskView | undefined): void {
   const id = task?.result?.['id'];
-  const isLost = task?.kind === cloneKind && task.state === 'failed';
+  const makes = task?.kind === cloneKind || task?.kind === goLiveKind;
+  const isLost = makes && task.state === 'failed';
   if (!isLost || task.host !== cluster.nameOf(host) || typeof id !== 'string') return;
   forgetDisks(cluster, host, id);
 }

@@ -1,8 +1,10 @@
-/** `umbra record start|stop|list|flight|keep|export|delete`: recordings of VMs of the cluster, as they run. */
+/** `umbra record start|stop|list|flight|keep|export|timeline|go-live|delete`: recordings of VMs of the cluster, as they run. */
 import type { Command } from 'commander';
 import type { Client } from '../api/client.ts';
 import type { RecordingView } from '../api/recording-endpoints.ts';
 import { UmbraError } from '../base/errors.ts';
+import { registerGoLive } from './record-go-live.ts';
+import { registerTimeline } from './record-timeline.ts';
 import { centerOptions, mebibytes, show, table, withCenter } from './session.ts';
 import { parseMemory } from './values.ts';
 import { fetchInto } from './vm-export.ts';
@@ -130,6 +132,9 @@ export function registerRecord(program: Command): void {
         () => `${name} is in ${to}: ${mebibytes(made.bytes)}. ${unpacking(to, name)}`,
       );
     });
+
+  registerTimeline(record);
+  registerGoLive(record);
 
   centerOptions(record.command('delete'))
     .description('delete a recording that has ended')

@@ -233,7 +233,7 @@ function details(vm: VmView): string {
     ['CPUs', vm.cpus],
     ['memory', mebibytes(vm.memoryBytes)],
     ['MAC', vm.mac],
-    ['VLAN', vm.vlan ?? 'none'],
+    ['VLAN', vm.isolated ? 'none: apart from every network' : (vm.vlan ?? 'none')],
     ['datastore', vm.datastore ?? 'none: its hosts have replicas'],
     ['HA', haWords(vm)],
     ['ports', vm.ports.map(port).join(' ') || 'none'],

@@ -24,6 +24,7 @@ import { type DatastorePath, Datastores } from './datastores.ts';
 import { ImageStore } from './image-store.ts';
 import { Member, type MemberOptions } from './member.ts';
 import { packageVersion } from './package-version.ts';
+import { RecordingLooks } from './recording-looks.ts';
 import { HostRecordings } from './recordings.ts';
 import type { Tier } from './tiers.ts';
 import { TapDevice } from './uplink/tap-device.ts';
@@ -59,6 +60,7 @@ export class HostDaemon {
   readonly #vms: VmProcesses;
   readonly #states: VmStates;
   readonly #recordings: HostRecordings;
+  readonly #looks: RecordingLooks;
   readonly #datastores: Datastores;
   readonly #images: ImageStore;
   /** To centers, by URL. */
@@ -99,6 +101,11 @@ export class HostDaemon {
       leaderUrl: () => member.leaderUrl,
       isUnderWay: (vm, id) => this.#vms.isRecording(vm, id),
       isUnderstood: () => member.connected && member.protocol >= 4,
+      tell: (message) => this.#tell(message),
+    });
+    this.#looks = new RecordingLooks({
+      vmsFolder: join(member.dataDirectory, 'vms'),
+      isUnderWay: (vm, id) => this.#vms.isRecording(vm, id),
       tell: (message) => this.#tell(message),
     });
   }
@@ -142,6 +149,7 @@ export class HostDaemon {
   async close(): Promise<void> {
     clearInterval(this.#clock);
     this.#abandonUploads();
+    this.#looks.close();
     await this.#vms.close();
     this.#uplink?.close();
     await this.#member.close();
@@ -301,7 +309,22 @@ export class HostDaemon {
         break;
       }
       case 'deleteRecording':
-        void this.#recordings.delete(message);
+        void this.#deleteRecording(message);
+        break;
+      case 'lookAtRecording':
+        void this.#looks.timeline(message);
+        break;
+      case 'replayRecording':
+        void this.#looks.replay(message);
+        break;
+      case 'goLive':
+        void this.#looks.goLive(message);
+        break;
+      case 'endReplay':
+        this.#looks.endReplay(message);
+        break;
+      case 'readRecordingConsole':
+        void this.#looks.console(message);
         break;
       case 'sendRecording':
         void this.#recordings.send(message);
@@ -373,12 +396,20 @@ export class HostDaemon {
     this.#member.log.info({ vm }, `order: ${message.kind}`);
   }
 
+  /** And what was found out about it. */
+  async #deleteRecording(message: Extract<CenterMessage, { kind: 'deleteRecording' }>) {
+    const { vm, id } = message;
+    if (idPattern.test(vm) && idPattern.test(id)) await this.#looks.forget(vm, id).catch(() => {});
+    await this.#recordings.delete(message);
+  }
+
   /** Disks included: the center has asked whoever deleted the VM. */
   async #forget(vm: string): Promise<void> {
     if (!idPattern.test(vm)) return;
     await this.#vms.forget(vm);
     await this.#states.idle(vm);
     try {
+      await this.#looks.forget(vm);
       await rm(this.#folderOf(vm), { recursive: true, force: true });
       await this.#datastores.remove(vm);
     } catch (error) {

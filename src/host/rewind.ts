@@ -29,15 +29,17 @@ export interface RewindWish {
   readonly secondsBefore: number;
   /** The name of the saved state. */
   readonly saved: string;
+  /** The folder of the VM that was recorded, if that is another one. */
+  readonly from?: string;
 }
 
 /** @param directory the VM's folder on this host */
 export async function prepareRewind(
   vm: VmSpec,
   directory: string,
-  { recording, to, secondsBefore, saved }: RewindWish,
+  { recording, to, secondsBefore, saved, from = directory }: RewindWish,
 ): Promise<SavedState> {
-  const source = recordingFolder(directory, recording);
+  const source = recordingFolder(from, recording);
   if ((await readRecording(source)) === undefined) throw unknown(recording);
   const folder = savedFolder(directory, saved);
   try {

@@ -19,7 +19,9 @@ import { SyntheticCluster } from './synthetic-cluster.fixture.ts';
 
 const pagesFolder = join(import.meta.dirname, '../../src/console/pages');
 /** What stands for a parameter of a path; the rest is optional. */
-const params: Readonly<Record<string, string>> = { ':host': 'host1', ':vm': 'web-1' };
+const params: Readonly<Record<string, string>> = {
+  ...{ ':host': 'host1', ':vm': 'web-1', ':recording': 'night' },
+};
 
 /** As the pages' own rows say. */
 const paths = globSync('*/page.ts', { cwd: pagesFolder })
@@ -40,6 +42,7 @@ const tabs = globSync('vm/tabs/*/tab.ts', { cwd: pagesFolder }).map(
 const ready: Readonly<Record<string, string | RegExp>> = {
   '/events': 'What happened',
   '/hosts/host1': /would move|could not be moved/,
+  '/vms/web-1/recordings/night': 'reads its log',
   '/users': '(you)',
   '/tokens': 'Revoke',
   '/audit': 'Outcome',

@@ -5,7 +5,12 @@
  */
 import { EventEmitter } from 'node:events';
 import type { WebSocket } from 'ws';
-import { agentProtocolVersion, type DaemonMessage, type VmStatus } from '../../src/api/agent.ts';
+import {
+  agentProtocolVersion,
+  type DaemonMessage,
+  type RecordingInfo,
+  type VmStatus,
+} from '../../src/api/agent.ts';
 import type { Cluster } from '../../src/center/cluster.ts';
 import { InProcessCenter } from '../../src/center/in-process.fixture.ts';
 import type { VmRecord } from '../../src/lockstep/arbiter.ts';
@@ -132,6 +137,7 @@ export class SyntheticCluster {
       ...{ wanted: isOff ? 'off' : 'on', ftWanted: !isBare, preferredHost: undefined },
       ...{ host: isOff ? undefined : primary.id, shadowHost: hasShadow ? shadow.id : undefined },
       ...{ acceptStale: false, seedGeneration: 1 },
+      ...(at === 0 && { recordings: [{ ...recorded(name), host: primary.id }] }),
     });
     const record: VmRecord = {
       ...{ epoch: this.#cluster.arbiter.epoch, generation: isOff ? 1 : 2, claimId: id },
@@ -192,6 +198,13 @@ export class SyntheticCluster {
     }
   }
 }
+
+/** One that has ended; its host, which hears nothing, never tells what is in it. */
+const recorded = (vm: string): RecordingInfo => ({
+  ...{ id: '0123456789abcdef', name: 'night', vm, startedAtMs: Date.now() - 7_200_000 },
+  ...{ endedAtMs: Date.now() - 3_600_000, seconds: 3_600, count: '5', bytes: 2 ** 28 },
+  ended: { kind: 'stopped' },
+});
 
 /** The same from both ends; such as 0.17. */
 const tripOf = (one: string, other: string): number =>

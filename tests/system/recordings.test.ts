@@ -10,6 +10,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { openConsole } from '../../src/api/console.ts';
 import type { RecordingView } from '../../src/api/recording-endpoints.ts';
+import type { RecordingTimelineView } from '../../src/api/timeline-endpoints.ts';
+import type { VmView } from '../../src/api/views.ts';
 import { emptyExt4 } from '../../src/images/ext4.ts';
 import { eventually as waitFor } from '../wait.fixture.ts';
 import { ProcessCluster } from './cluster.fixture.ts';
@@ -50,9 +52,9 @@ async function json<T>(cluster: ProcessCluster, ...args: string[]): Promise<T> {
 }
 
 /** A shell of the guest. */
-function shell(cluster: ProcessCluster) {
+function shell(cluster: ProcessCluster, vm = 'web') {
   let shown = '';
-  const console = openConsole(cluster.client, 'web', {
+  const console = openConsole(cluster.client, vm, {
     onOutput: (bytes) => {
       shown += Buffer.from(bytes).toString('latin1');
     },
@@ -144,6 +146,19 @@ test('a protected VM is recorded, and what was recorded replays to the bit', opt
     t.diagnostic(verified.stdout.trim());
     const console = await umbra(['replay', join(folder, 'walk')]);
     assert.match(console.stdout, /42 is it/);
+    const timeline = ['record', 'timeline', 'web', 'walk'];
+    const looked = await json<RecordingTimelineView>(cluster, ...timeline, '--replay');
+    assert.ok(looked.replayed!.consoleBytes > 0);
+    assert.equal(looked.instructions.length, looked.counts.length - 1);
+    assert.match((await command(cluster, ...timeline)).stdout, /^typed +22 bytes$/m);
+    // While the one that was recorded runs on, protected.
+    const place = ['--to', 'text:42 is it'];
+    const then = await json<VmView>(cluster, 'record', 'go-live', 'web', 'walk', 'then', ...place);
+    assert.equal(then.isolated, true);
+    const other = shell(cluster, 'then');
+    await other.type('echo $((7 * 7)) is elsewhere\n', '49 is elsewhere');
+    other.close();
+    await cluster.state('web', 'running');
     await json(cluster, 'record', 'delete', 'web', 'walk');
     assert.deepEqual(await json(cluster, 'record', 'list', 'web'), []);
     guest.close();

@@ -10,10 +10,11 @@ export function FormDialog(props: {
   readonly onClose: () => void;
   readonly children: ReactNode;
   readonly isDangerous?: boolean;
+  readonly size?: 'md' | 'lg';
 }) {
-  const { title, verb, form, onClose, children, isDangerous = false } = props;
+  const { title, verb, form, onClose, children, isDangerous = false, size = 'md' } = props;
   return (
-    <Modal opened onClose={onClose} title={title}>
+    <Modal opened onClose={onClose} title={title} size={size}>
       <form {...form.form} className="u-stack">
         {children}
         {form.problemView}

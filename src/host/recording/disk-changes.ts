@@ -17,7 +17,7 @@ import { ByteReader, ByteWriter, MalformedBytes } from '../../base/bytes.ts';
 import { block, readBlock, readMagic, writeMagic } from '../../lockstep/recording-blocks.ts';
 import type { Output } from '../../machine/effects.ts';
 import type { ReplayExport } from './exports.ts';
-import { type BlockPacker, zstd } from './zstd.ts';
+import { zstd } from './zstd.ts';
 
 const magic = 'UMBRADSK';
 const magicBytes = magic.length + 2;
@@ -45,14 +45,9 @@ export function encodeHeader({ number, anchor }: ChangesHeader): Uint8Array {
   return writer.raw(block(new ByteWriter(128).varint(number).text(anchor).finish(), zstd)).finish();
 }
 
-const contentOf = ({ disk, offset, bytes }: DiskChange): Uint8Array =>
+/** What a change's block holds. */
+export const contentOf = ({ disk, offset, bytes }: DiskChange): Uint8Array =>
   new ByteWriter(bytes.length + 16).varint(disk).varint(offset).raw(bytes).finish();
-
-/** @returns its block's parts, packed on another thread */
-export const encodeElsewhere = (
-  change: DiskChange,
-  packer: BlockPacker,
-): Promise<readonly Uint8Array[]> => packer.block(contentOf(change));
 
 // --- reading -------------------------------------------------------------------------------
 

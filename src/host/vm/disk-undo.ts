@@ -11,8 +11,9 @@
  *
  * A write waits until what it overwrites has been read, at most once for each block and moment, and
  * not until that has been written down: after a crash, be it of the process, which leaves no
- * `end.json`, or of the host, which is then another boot, nothing of this is believed. The oldest parts go where there are too many bytes. Invariant: whatever fails here costs
- * the guest nothing; then all of it goes, and its room with it.
+ * `end.json`, or of the host, which is then another boot, nothing of this is believed. The oldest
+ * parts go where there are too many bytes. Invariant: whatever fails here costs the guest nothing;
+ * then all of it goes, and its room with it.
  */
 import { existsSync } from 'node:fs';
 import {
@@ -28,7 +29,7 @@ import {
 } from 'node:fs/promises';
 import { uptime } from 'node:os';
 import { join } from 'node:path';
-import { encodeElsewhere, encodeHeader } from '../recording/disk-changes.ts';
+import { contentOf, encodeHeader } from '../recording/disk-changes.ts';
 import { writeParts } from '../recording/write-parts.ts';
 import { BlockPacker } from '../recording/zstd.ts';
 import { syncFolder } from './state-folder.ts';
@@ -110,12 +111,12 @@ export class DiskUndo {
   #parts: Part[] = [];
   #next = 0;
   #pendingBytes = 0;
+  #packer: BlockPacker | undefined;
   /** The folder is there, and holds nothing but what counts. */
   #ready: Promise<void> | undefined;
   /** All that was kept has been removed; until something is kept again. */
   #given: Promise<void> | undefined;
   #linger: NodeJS.Timeout | undefined;
-  #packer: BlockPacker | undefined;
 
   constructor(options: DiskUndoOptions) {
     this.#options = options;
@@ -282,10 +283,10 @@ export class DiskUndo {
     if (!this.#parts.includes(part)) return;
     this.#pendingBytes += bytes.length;
     this.#packer ??= new BlockPacker();
-    const packed = encodeElsewhere({ disk, offset, bytes }, this.#packer);
+    const packed = this.#packer.block(contentOf({ disk, offset, bytes }));
     part.written = Promise.all([packed, part.written])
-      .then(async ([encoded]) => {
-        if (this.#parts.includes(part)) await write(part, encoded);
+      .then(async ([block]) => {
+        if (this.#parts.includes(part)) await write(part, block);
       })
       .catch((error: Error) => this.#fail(error))
       .then(() => {
@@ -385,6 +386,6 @@ async function closeFile(part: Part): Promise<void> {
   await file?.close();
 }
 
-async function write(part: Part, encoded: readonly Uint8Array[]): Promise<void> {
-  part.bytes += await writeParts(part.file!, encoded);
+async function write(part: Part, block: readonly Uint8Array[]): Promise<void> {
+  part.bytes += await writeParts(part.file!, block);
 }

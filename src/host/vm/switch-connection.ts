@@ -11,7 +11,8 @@ import { formatIpv4 } from '../../network/wire.ts';
 import { type SwitchHello, switchControlBit } from './protocol.ts';
 
 export class SwitchConnection {
-  readonly #socket: Socket;
+  /** None: its card has no cable. */
+  readonly #socket: Socket | undefined;
   readonly #batch = new FrameBatch();
   readonly #learner = new AddressLearner();
   readonly #vmNumber: number;
@@ -25,22 +26,24 @@ export class SwitchConnection {
   /** @param ended the switch is gone, and with it the host's daemon */
   constructor(
     path: string,
-    { number, mac, vlan }: Pick<VmSpec, 'number' | 'mac' | 'vlan'>,
+    { number, mac, vlan, isolated }: Pick<VmSpec, 'number' | 'mac' | 'vlan' | 'isolated'>,
     onFrame: (frame: Uint8Array) => void,
     ended: () => void,
   ) {
     this.#vmNumber = number;
     this.#mac = mac;
     this.#vlan = vlan;
-    this.#socket = connect(path);
+    if (isolated) return;
+    const socket = connect(path);
+    this.#socket = socket;
     const decoder = new FrameDecoder();
-    this.#socket.on('data', (chunk: Buffer) => {
+    socket.on('data', (chunk: Buffer) => {
       // The chunk is ours, and what is not in it the decoder uses again.
       const own = (frame: Uint8Array): boolean => frame.buffer === chunk.buffer;
       decoder.push(chunk, (frame) => onFrame(own(frame) ? frame : frame.slice()));
     });
-    this.#socket.on('error', () => this.#socket.destroy());
-    this.#socket.on('close', ended);
+    socket.on('error', () => socket.destroy());
+    socket.on('close', ended);
   }
 
   /** A frame that a shadow computed: it teaches the guest's addresses, and goes nowhere. */
@@ -69,12 +72,13 @@ export class SwitchConnection {
     const message = Buffer.alloc(4 + body.length);
     message.writeUInt32BE((switchControlBit | body.length) >>> 0, 0);
     message.set(body, 4);
-    this.#socket.write(message);
+    this.#socket?.write(message);
   }
 
   /** Frames of one turn of the loop leave in one write. */
   send(frame: Uint8Array): void {
     this.#learner.observe(frame);
+    if (this.#socket === undefined) return;
     this.#batch.add(frame);
     if (this.#writeQueued) return;
     this.#writeQueued = true;
@@ -82,7 +86,7 @@ export class SwitchConnection {
   }
 
   close(): void {
-    this.#socket.destroy();
+    this.#socket?.destroy();
   }
 
   /** Also tells what the guest has let slip of its addresses: others announce them one day. */
@@ -92,6 +96,7 @@ export class SwitchConnection {
       this.announce(this.#live.epoch, this.#live.generation);
       return;
     }
-    if (this.#batch.length > 0 && !this.#socket.destroyed) this.#socket.write(this.#batch.take());
+    const socket = this.#socket;
+    if (this.#batch.length > 0 && !socket?.destroyed) socket?.write(this.#batch.take());
   }
 }

@@ -9,6 +9,7 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import type { Measured } from '../../../../../api/measurements.ts';
 import { Panel } from '../../../../parts/page.tsx';
+import { axisLook, colour, lineLook } from '../../../../parts/plot-look.ts';
 import type { Mark } from './marks.ts';
 import type { MeasurementState } from './use-measurements.ts';
 
@@ -35,18 +36,7 @@ export interface ChartProps {
 
 const heightPx = 150;
 const axisWidthPx = 74;
-const colours = ['--u-line-1', '--u-line-2'] as const;
 const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
-
-/** uPlot draws on a canvas, which knows no custom properties. */
-function colour(name: string, at: HTMLElement): string {
-  const probe = document.createElement('span');
-  probe.style.color = `var(${name})`;
-  at.append(probe);
-  const { color } = getComputedStyle(probe);
-  probe.remove();
-  return color;
-}
 
 export function Chart({ row, state, marks, seconds, index, onIndex }: ChartProps) {
   const frame = useRef<HTMLDivElement>(null);
@@ -137,13 +127,7 @@ function move(
 type Latest = { readonly current: Pick<ChartProps, 'marks' | 'onIndex'> };
 
 function optionsOf(row: ChartRow, at: HTMLElement, latest: Latest): Omit<uPlot.Options, 'width'> {
-  const [dim, line] = [colour('--u-dim', at), colour('--u-line', at)];
-  const axis = {
-    stroke: dim,
-    font: '11px "Inter Variable", sans-serif',
-    grid: { stroke: line, width: 1 },
-    ticks: { show: false },
-  };
+  const axis = axisLook(at);
   return {
     height: heightPx,
     legend: { show: false },
@@ -167,17 +151,7 @@ function optionsOf(row: ChartRow, at: HTMLElement, latest: Latest): Omit<uPlot.O
         values: (_, ticks) => ticks.map((tick) => row.show(tick)),
       },
     ],
-    series: [
-      {},
-      ...row.lines.map((_, index): uPlot.Series => {
-        const stroke = colour(colours[index]!, at);
-        return {
-          ...{ stroke, width: 1.5, points: { show: false } },
-          // Told apart without colours, too.
-          ...(index === 0 ? { fill: transparent(stroke) } : { dash: [5, 3] }),
-        };
-      }),
-    ],
+    series: [{}, ...row.lines.map((_, index) => lineLook(index, at))],
     hooks: {
       draw: [(plot) => drawMarks(plot, latest.current.marks, at)],
       setCursor: [
@@ -191,8 +165,6 @@ function optionsOf(row: ChartRow, at: HTMLElement, latest: Latest): Omit<uPlot.O
 }
 
 const timeOf = (seconds: number): string => clock.format(new Date(seconds * 1_000));
-const transparent = (colour: string): string =>
-  colour.replace('rgb(', 'rgba(').replace(')', ', 0.1)');
 
 /** A line from top to bottom with a head: full for another copy that went live, broken for a loss. */
 function drawMarks(plot: uPlot, marks: readonly Mark[], at: HTMLElement): void {

@@ -8,7 +8,20 @@ import type { TabProps } from '../../define-tab.ts';
 import { useVmEvents } from '../../use-vm-events.ts';
 
 export default function Summary({ vm }: TabProps) {
-  const { name, ft, cpus, memoryBytes, image, imageDigest, mac, vlan, ports, host, obstacle } = vm;
+  const {
+    name,
+    ft,
+    cpus,
+    memoryBytes,
+    image,
+    imageDigest,
+    mac,
+    vlan,
+    isolated,
+    ports,
+    host,
+    obstacle,
+  } = vm;
   const figures = useVmFigures(vm.id);
   const alarms = useList('alarms').filter((alarm) => alarm.vm === name);
   const { events } = useVmEvents(name);
@@ -86,6 +99,7 @@ export default function Summary({ vm }: TabProps) {
         <Facts
           facts={[
             ['MAC address', <code key="mac">{mac}</code>],
+            isolated && ['Cable', 'none: it goes on from a recording, apart from every network'],
             vlan !== undefined && ['VLAN', vlan],
             ...ports.map(
               ({ protocol, gatewayPort, guestPort }) =>
