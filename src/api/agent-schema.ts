@@ -121,7 +121,19 @@ const RecordingInfo = Type.Object({
   bytes: Count,
   endedAtMs: Type.Optional(Count),
   seconds: Type.Optional(Type.Number({ minimum: 0 })),
-  ended: Type.Optional(Type.Object({ kind: Name, text: Type.Optional(Type.String()) })),
+  ended: Type.Optional(
+    Type.Object({
+      kind: Name,
+      text: Type.Optional(Type.String()),
+      incident: Type.Optional(
+        Type.Object({
+          kind: Type.Enum(['panic', 'failure', 'watchdog']),
+          at: Type.Number({ minimum: 0 }),
+          forSeconds: Type.Number({ minimum: 0 }),
+        }),
+      ),
+    }),
+  ),
 });
 
 export const DaemonMessageSchema = Type.Union([

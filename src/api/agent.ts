@@ -238,6 +238,8 @@ export type CenterMessage =
       readonly recording: string;
       readonly to: string;
       readonly secondsBefore: number;
+      /** Where the recording does not reach so far: to its beginning, instead of a refusal. */
+      readonly orBegin?: boolean;
       readonly saved: string;
       readonly work: string;
     }
@@ -437,7 +439,20 @@ export interface RecordingInfo {
   /** Absent while it is under way, and where its process went without a word. */
   readonly endedAtMs?: number;
   readonly seconds?: number;
-  readonly ended?: { readonly kind: string; readonly text?: string };
+  readonly ended?: {
+    readonly kind: string;
+    readonly text?: string;
+    /** Of one that a flight recorder has kept because something has happened to the guest. */
+    readonly incident?: Incident;
+  };
+}
+
+/** What has happened to a guest, and when, on its own clock: seconds since power-on. */
+export interface Incident {
+  readonly kind: 'panic' | 'failure' | 'watchdog';
+  readonly at: number;
+  /** It had been wrong for so long when it was seen. */
+  readonly forSeconds: number;
 }
 
 /** A snapshot on a host's disk. */

@@ -63,6 +63,7 @@ export const problemCodes: Readonly<Record<string, readonly [status: number, mea
   'recording-not-read': [504, 'the host has not read the recording in time'],
   'flight-off': [409, 'the VM has no flight recorder, or it holds nothing yet'],
   'rewind-on-datastore': [409, 'a VM on a datastore cannot be put back to a place of a recording'],
+  'rewind-beyond-flight': [409, 'the flight recorder does not hold as much as is to be gone back'],
   'recording-not-deleted': [409, 'the host has not deleted the recording in time'],
   'host-too-old': [409, 'the release of the host does not know what is asked of it'],
   'snapshot-unknown': [404, 'the VM has no such snapshot'],

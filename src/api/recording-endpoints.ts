@@ -106,6 +106,12 @@ export const recordingEndpoints = {
         bytesMax: Type.Optional(
           Type.Integer({ minimum: 2 ** 26, description: 'on the disk, about; 1 GiB if not given' }),
         ),
+        rewindSeconds: Type.Optional(
+          Type.Union([Type.Number({ minimum: 0.1, maximum: 86_400 }), Type.Null()], {
+            description:
+              'after an incident the VM is put back by itself to so long before: what it has done since then is undone, acknowledged or not; null: never by itself; not given: as before',
+          }),
+        ),
       },
       strict,
     ),

@@ -135,7 +135,14 @@ export const VmView = Type.Object({
     }),
   ),
   /** What its flight recorder shall hold; null: it has none. */
-  flight: OrNull(Type.Object({ minutes: Type.Integer(), bytesMax: Type.Integer() })),
+  flight: OrNull(
+    Type.Object({
+      minutes: Type.Integer(),
+      bytesMax: Type.Integer(),
+      /** After an incident it is put back by itself, to so long before; null: never by itself. */
+      rewindSeconds: OrNull(Type.Number()),
+    }),
+  ),
   /** Why what is wished cannot be done now. */
   obstacle: OrNull(Type.String()),
   /** A migration under way. */

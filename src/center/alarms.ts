@@ -26,7 +26,8 @@ export type AlarmKind =
   | 'ha-guest-not-responding'
   | 'disk-failing'
   | 'recording-failed'
-  | 'guest-incident';
+  | 'guest-incident'
+  | 'rewind-failed';
 
 export type Severity = 'red' | 'yellow' | 'gray';
 

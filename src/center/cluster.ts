@@ -11,6 +11,7 @@
 import { randomBytes } from 'node:crypto';
 import type { CenterMessage, Peer, VmStatus } from '../api/agent.ts';
 import type { HelloMessage } from '../api/agent-link.ts';
+import type { AuditView } from '../api/people.ts';
 import type { EventView, FtStatusView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
 import type { Member, VmRecord } from '../lockstep/arbiter.ts';
@@ -19,15 +20,17 @@ import { conditionsOf, type Facts } from './alarm-conditions.ts';
 import { Alarms } from './alarms.ts';
 import { Arbiter } from './arbiter.ts';
 import { ArchivePassages } from './archive-passage.ts';
+import { Audit } from './audit.ts';
 import { shortage } from './capacity.ts';
 import type { ConsoleLog } from './console-log.ts';
 import type { TypingTarget } from './console-typing.ts';
 import { DaemonConnections } from './daemon-connections.ts';
 import { Events } from './events.ts';
-import { followFlight, incidentReported } from './flights.ts';
+import { followFlight } from './flights.ts';
 import { byPriority, defaultLeaseMs, Ha, haReported } from './ha.ts';
 import { HostWorks } from './host-works.ts';
 import { Images } from './images.ts';
+import { followIncident, incidentReported } from './incidents.ts';
 import { beginsOff, Inventory, type Vm } from './inventory.ts';
 import { LeaderMemory } from './leader-memory.ts';
 import { Maintenance } from './maintenance.ts';
@@ -48,7 +51,7 @@ import type { CopyRates } from './rates.ts';
 import { followRecording, keepRecordings, recordingReported } from './recordings.ts';
 import { askWhatIsKnown } from './recovery.ts';
 import { divergenceOf, wentLiveOf } from './report-words.ts';
-import { rewound, rewoundTo } from './rewinds.ts';
+import { rewound, rewoundTo, withoutShadows } from './rewinds.ts';
 import { isInvolved } from './start-orders.ts';
 import { ftStatusOf } from './status.ts';
 import type { Store } from './store/store.ts';
@@ -66,6 +69,7 @@ export interface ClusterOptions {
   /** Of VMs on datastores. */
   readonly haLeaseMs?: number | undefined;
   readonly onEvent?: (event: EventView) => void;
+  readonly onAudit?: ((record: AuditView) => void) | undefined;
 }
 
 const tickMs = 500;
@@ -82,6 +86,7 @@ export class Cluster implements AgentListener {
   readonly arbiter: Arbiter;
   readonly events: Events;
   readonly tasks: Tasks;
+  readonly audit: Audit;
   readonly images: Images;
   readonly agents: Agents;
   readonly daemonConnections: DaemonConnections;
@@ -105,6 +110,7 @@ export class Cluster implements AgentListener {
     this.data = options.data;
     this.inventory = new Inventory(store);
     this.events = new Events(store, options.onEvent);
+    this.audit = new Audit(store, options.onAudit);
     this.tasks = new Tasks(store, this.events);
     const hosts = () => this.inventory.daemons.filter(({ kind }) => kind === 'host');
     this.arbiter = new Arbiter(store.arbiter, () => hosts().map(({ id }) => id));
@@ -502,9 +508,10 @@ export class Cluster implements AgentListener {
     const vm = this.#tidied(this.ha.recalled(this.inventory.vm(id)!));
     const next = plan(this.situation(vm));
     this.#adopt(vm, next);
-    this.#order(next.commands);
+    this.#order(withoutShadows(this, vm, next.commands));
     followRecording(this, this.inventory.vm(id)!);
     followFlight(this, this.inventory.vm(id)!);
+    followIncident(this, this.inventory.vm(id)!);
     this.#noteState(this.inventory.vm(id)!);
   }
 

@@ -25,6 +25,7 @@ export type EventKind =
   | 'vm-snapshot-deleted'
   | 'vm-reverted'
   | 'vm-rewound'
+  | 'vm-rewind-failed'
   | 'vm-cloned'
   | 'vm-made-of-recording'
   | 'vm-exported'

@@ -1,8 +1,7 @@
 /**
- * Flight recorders (host/vm/flight-recorder.ts): a wish for each VM, told to whichever copy is live,
- * and the incidents that hosts have kept.
+ * Flight recorders (host/vm/flight-recorder.ts): a wish for each VM, told to whichever copy is live.
+ * What they have kept of incidents, and what is done about those, is in incidents.ts.
  */
-import type { DaemonMessage } from '../api/agent.ts';
 import type { Input } from '../api/endpoints.ts';
 import type { TaskView } from '../api/tasks.ts';
 import { UmbraError } from '../base/errors.ts';
@@ -12,19 +11,24 @@ import type { Vm } from './inventory.ts';
 import { liveOf } from './protection.ts';
 import { needProtocol } from './protocol-need.ts';
 import { liveConnection, refuseTakenRecording } from './recordings.ts';
+import { onDatastore } from './rewind-words.ts';
 import type { Task } from './tasks.ts';
 import { begin } from './vm-states.ts';
 
 export const defaultFlightBytes = 2 ** 30;
 
-/** `minutes` null: off, and what it holds is given up. */
-export function setFlight(
-  cluster: Cluster,
-  vm: Vm,
-  { minutes, bytesMax = vm.flight?.bytesMax ?? defaultFlightBytes }: Input<'setFlight'>['body'],
-): void {
+/**
+ * `minutes` null: off, and what it holds is given up. What is not said stays as it is.
+ * @throws UmbraError `rewind-beyond-flight`, `rewind-on-datastore`
+ */
+export function setFlight(cluster: Cluster, vm: Vm, wish: Input<'setFlight'>['body']): void {
   const { id, name } = vm.spec;
-  const flight = minutes === null ? undefined : { minutes, bytesMax };
+  const before = vm.flight;
+  const { minutes, bytesMax = before?.bytesMax ?? defaultFlightBytes } = wish;
+  const { rewindSeconds = before?.rewindSeconds ?? null } = wish;
+  if (minutes !== null && rewindSeconds !== null) refuseRewind(vm, rewindSeconds, minutes);
+  const policy = rewindSeconds !== null && { rewindSeconds };
+  const flight = minutes === null ? undefined : { minutes, bytesMax, ...policy };
   if (JSON.stringify(flight) === JSON.stringify(vm.flight)) return;
   const live = liveOf(cluster.situation(vm));
   const connection = live === undefined ? undefined : cluster.agents.get(live.member.host);
@@ -33,13 +37,30 @@ export function setFlight(
   }
   cluster.store.transaction(() => {
     cluster.inventory.putVm({ ...vm, flight });
-    const text =
-      flight === undefined
-        ? `the flight recorder of ${name} is off`
-        : `the flight recorder of ${name} holds the last ${minutes} minutes, ${bytesMax} bytes at most`;
-    cluster.events.add('vm-flight-set', text, { vm: name, minutes, bytesMax });
+    const holds = `holds the last ${minutes} minutes, ${bytesMax} bytes at most`;
+    const then =
+      rewindSeconds === null
+        ? 'what led to an incident is kept'
+        : `after an incident ${name} is put back by itself, to ${rewindSeconds} s before it`;
+    const is = flight === undefined ? 'is off' : `${holds}; ${then}`;
+    const data = { vm: name, minutes, bytesMax, rewindSeconds };
+    cluster.events.add('vm-flight-set', `the flight recorder of ${name} ${is}`, data);
   });
   cluster.evaluate(id);
+}
+
+function refuseRewind(
+  { spec: { name, disks, datastore } }: Vm,
+  seconds: number,
+  minutes: number,
+): void {
+  if (disks.length > 0 && datastore !== undefined) throw onDatastore(name);
+  if (seconds <= minutes * 60) return;
+  throw new UmbraError(
+    'rewind-beyond-flight',
+    `${name} cannot be put back ${seconds} s where its flight recorder holds ${minutes} minutes`,
+    `Hold more: umbra record flight ${name} --minutes ${Math.ceil(seconds / 60)}.`,
+  );
 }
 
 /** Tells the live copy what is wished. One of an older release has none: there the wish waits. */
@@ -88,28 +109,4 @@ export async function flightKept(
   const send = () => connection.send({ kind: 'keepFlight', ...wanted });
   const work = { id, command: 'keepFlight', vm, host: connection.daemonId, send } as const;
   return String((await cluster.works.perform(work, task))['recording']);
-}
-
-/** @returns whether the report is of an incident */
-export function incidentReported(
-  cluster: Cluster,
-  daemonId: string,
-  { vm: vmId, report }: DaemonMessage & { kind: 'report' },
-): boolean {
-  if (report['kind'] !== 'incident') return false;
-  const vm = cluster.inventory.vm(vmId);
-  if (vm === undefined) return true;
-  const { name } = vm.spec;
-  const host = cluster.nameOf(daemonId);
-  const { incident, text: what, name: recording } = report;
-  const kept =
-    recording === undefined
-      ? 'nothing of it is kept'
-      : `what led to it is kept as ${recording}: umbra record export ${name} ${recording}`;
-  const text = `the guest of ${name} has failed on ${host} (${what}); ${kept}`;
-  const data = { vm: name, host, incident, recording: recording ?? null, what };
-  cluster.events.add('vm-incident', text, data);
-  const common = { kind: 'guest-incident', subject: vmId, severity: 'red' } as const;
-  cluster.alarms.latch({ ...common, text, vm: name, host });
-  return true;
 }

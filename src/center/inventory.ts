@@ -13,6 +13,7 @@ import type {
 import { UmbraError } from '../base/errors.ts';
 import type { VmRecord } from '../lockstep/arbiter.ts';
 import type { HaWish } from './ha.ts';
+import type { VmIncident } from './rewind-words.ts';
 import type { Store } from './store/store.ts';
 
 /** A member of the cluster, with what its last hello said. */
@@ -87,7 +88,18 @@ export interface Vm {
   /** It is to be recorded, until somebody ends it or the VM is off (recordings.ts). */
   readonly recording?: RecordingWish | undefined;
   /** What its flight recorder shall hold; undefined: it has none. */
-  readonly flight?: { readonly minutes: number; readonly bytesMax: number } | undefined;
+  readonly flight?:
+    | {
+        readonly minutes: number;
+        readonly bytesMax: number;
+        /** After an incident it is put back by itself, to so long before; undefined: never. */
+        readonly rewindSeconds?: number;
+      }
+    | undefined;
+  /** The last one of which a recording was kept, while something may follow from it. */
+  readonly incident?: VmIncident | undefined;
+  /** When it was put back by its policy lately, Unix milliseconds. */
+  readonly rewoundAtMs?: readonly number[];
   /** Oldest first. */
   readonly recordings?: readonly KeptRecording[];
   /** The generation at the arbiter for which the power-on inputs in `spec` were made. */

@@ -152,13 +152,15 @@ export function stopVm(
 ): void {
   const { id, name } = vm.spec;
   const live = liveOf(cluster.situation(vm));
+  // Somebody has decided what becomes of it: the policy has nothing to add.
+  if (vm.incident !== undefined) cluster.inventory.putVm({ ...vm, incident: undefined });
   if (how !== 'power-off') {
     // A request to the guest or to its host, once; what comes of it is told by the arbiter.
     if (live?.copy === undefined) throw notRunning(name);
     cluster.agents.get(live.member.host)?.send({ kind: 'stop', vm: id, how });
     return;
   }
-  cluster.inventory.putVm({ ...vm, wanted: 'off' });
+  cluster.inventory.putVm({ ...vm, incident: undefined, wanted: 'off' });
   cluster.evaluate(id);
 }
 

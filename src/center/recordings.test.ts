@@ -236,7 +236,7 @@ describe('of a VM that runs', () => {
     await assert.rejects(none, code('flight-off'));
     const body = { minutes: 10, bytesMax: 2 ** 27 };
     const { flight } = await client.call('setFlight', { params, body });
-    assert.deepEqual(flight, body);
+    assert.deepEqual(flight, { ...body, rewindSeconds: null });
     const { seconds, bytesMax } = await b.order('flight');
     assert.deepEqual([seconds, bytesMax], [600, 2 ** 27]);
     live(b, { flight: { seconds: 600, bytesMax: 2 ** 27, held: 5, bytes: 9, bytesPerSecond: 2 } });

@@ -16,6 +16,7 @@ import type { TaskView } from '../api/tasks.ts';
 import { UmbraError } from '../base/errors.ts';
 import { passOn } from './archive-task.ts';
 import type { Cluster } from './cluster.ts';
+import { incidentsKept } from './incidents.ts';
 import type { KeptRecording, RecordingWish, Vm } from './inventory.ts';
 import { liveOf } from './protection.ts';
 import { needProtocol } from './protocol-need.ts';
@@ -40,6 +41,9 @@ export function keepRecordings(
   all.sort((a, b) => a.startedAtMs - b.startedAtMs);
   if (JSON.stringify(all) === JSON.stringify(vm.recordings ?? [])) return;
   cluster.inventory.putVm({ ...vm, recordings: all });
+  const known = new Map(vm.recordings?.map((one) => [one.id, one.ended]));
+  const fresh = all.filter((one) => one.host === host && known.get(one.id)?.incident === undefined);
+  incidentsKept(cluster, id, host, fresh);
 }
 
 /** Of a recording that nobody waits for any more: it has ended, or its next part came to nothing. */

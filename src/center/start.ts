@@ -16,7 +16,6 @@ import {
 import type { AuditView } from '../api/people.ts';
 import type { EventView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
-import { Audit } from './audit.ts';
 import { keepCenterCertificate } from './center-certificate.ts';
 import { Authority } from './certificates.ts';
 import { Cluster } from './cluster.ts';
@@ -95,6 +94,7 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
     data,
     limits: options.limits ?? defaultLimits,
     haLeaseMs: options.haLeaseMs,
+    onAudit: options.onAudit,
     ...(options.onEvent && { onEvent: options.onEvent }),
   });
   try {
@@ -103,7 +103,7 @@ export async function startCenter(options: CenterOptions): Promise<Center> {
     cluster.daemonConnections.trust(authority.certificatePem);
     const context: Context = {
       ...{ cluster, authority, people, version: packageVersion() },
-      audit: new Audit(store, options.onAudit),
+      audit: cluster.audit,
       idempotency: new Idempotency(store),
       forwarding: new Forwarding(authority.secrets.key),
     };

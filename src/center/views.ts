@@ -21,7 +21,7 @@ export function vmView(cluster: Cluster, vm: Vm): VmView {
     datastore: vm.spec.datastore?.name ?? null,
     ha: haView(cluster, vm),
     ports: vm.ports.map((port) => ({ ...port })),
-    flight: vm.flight ?? null,
+    flight: vm.flight === undefined ? null : { rewindSeconds: null, ...vm.flight },
     migration: cluster.migrations.get(id) ?? null,
     obstacle: cluster.obstacleOf(id) ?? null,
     ft: cluster.ftStatus(vm),

@@ -29,6 +29,7 @@ const usageErrors = new Set([
   'no-port',
   'trace-without-symbols',
   'duration-malformed',
+  'policy-unknown',
   'fingerprint-malformed',
   'tier-unknown',
   'tiers-too-many',

@@ -1,10 +1,11 @@
-/** `umbra image build|import|list|show|remove`. */
+/** `umbra image build|import|list|show|symbols|remove`. */
 import type { Command } from 'commander';
 import { umbraHome } from '../api/credentials.ts';
 import { buildImage } from '../images/build.ts';
 import { type ImageDescription, listImages, loadImage, removeImage } from '../images/image.ts';
 import { megabytes } from '../images/progress.ts';
 import { builtinRecipes, loadRecipe } from '../images/recipe.ts';
+import { registerImageSymbols } from './image-symbols.ts';
 import { diskOption, importOwn } from './own-files.ts';
 import { ProgressLine } from './progress-line.ts';
 import { show, table } from './session.ts';
@@ -83,6 +84,8 @@ export function registerImage(program: Command): void {
     .action(async (name: string) => {
       console.log(JSON.stringify(await loadImage(umbraHome(), name), null, 2));
     });
+
+  registerImageSymbols(image);
 
   image
     .command('remove')

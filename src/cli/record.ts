@@ -2,7 +2,9 @@
 import type { Command } from 'commander';
 import type { Client } from '../api/client.ts';
 import type { RecordingView } from '../api/recording-endpoints.ts';
+import type { VmView } from '../api/views.ts';
 import { UmbraError } from '../base/errors.ts';
+import { parseDuration } from './duration.ts';
 import { registerGoLive } from './record-go-live.ts';
 import { registerTimeline } from './record-timeline.ts';
 import { centerOptions, mebibytes, show, table, withCenter } from './session.ts';
@@ -79,19 +81,27 @@ export function registerRecord(program: Command): void {
     .argument('<vm>')
     .option('--minutes <n>', 'how many, 1 to 1440', wholeNumber)
     .option('--limit <size>', 'what they may take on the disk; by default 1G')
+    .option(
+      '--on-incident <what>',
+      'keep what led to it, and no more; or rewind:10s: the VM is also put back by itself to so long before, at most three times an hour, and what it has done since is undone, acknowledged or not; by default keep, later as before',
+    )
     .option('--off', 'no more; what it holds is given up')
     .option('--json', 'print the VM as JSON')
-    .action(async (vm: string, { json, minutes, limit, off, ...options }) => {
+    .action(async (vm: string, { json, minutes, limit, off, onIncident, ...options }) => {
       if ((minutes === undefined) === (off === undefined)) throw flightUnsaid(vm);
       const bytesMax = limit === undefined ? undefined : parseMemory(limit, 2 ** 26, 2 ** 50);
-      const body = { minutes: minutes ?? null, ...(bytesMax !== undefined && { bytesMax }) };
+      const body = {
+        minutes: minutes ?? null,
+        ...(bytesMax !== undefined && { bytesMax }),
+        ...(onIncident !== undefined && { rewindSeconds: rewindSecondsOf(onIncident) }),
+      };
       const set = await withCenter(options, (client) =>
         client.call('setFlight', { params: { vm }, body }),
       );
       show(json, set, () =>
         off
           ? `The flight recorder of ${vm} is off.`
-          : `The last ${minutes} minutes of ${vm} are at hand while it runs.`,
+          : `The last ${minutes} minutes of ${vm} are at hand while it runs. ${afterIncident(set)}`,
       );
     });
 
@@ -146,6 +156,24 @@ export function registerRecord(program: Command): void {
       await withCenter(options, (client) => client.call('deleteRecording', asked));
       show(json, { deleted: name }, () => `The recording ${name} of ${vm} has been deleted.`);
     });
+}
+
+/** `keep`, or `rewind:` and a length of time. @returns seconds; null: it is not put back by itself */
+function rewindSecondsOf(text: string): number | null {
+  if (text === 'keep') return null;
+  const length = /^rewind:(.+)$/.exec(text)?.[1];
+  if (length !== undefined) return parseDuration(length);
+  throw new UmbraError(
+    'policy-unknown',
+    `--on-incident takes keep or rewind:TIME, not "${text}"`,
+    'Write it such as rewind:10s.',
+  );
+}
+
+function afterIncident({ name, flight }: VmView): string {
+  const seconds = flight?.rewindSeconds ?? null;
+  if (seconds === null) return 'After an incident they are kept, and it stays as it is.';
+  return `After an incident they are kept, and ${name} is put back by itself to ${seconds} s before it: what it has done since is undone, acknowledged or not.`;
 }
 
 const flightUnsaid = (vm: string): UmbraError =>

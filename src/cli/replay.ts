@@ -5,6 +5,7 @@ import {
   type OpenedRecording,
   openRecording,
   type Replayed,
+  type ReplayOptions,
   replayRecording,
 } from '../host/local/replay.ts';
 import { loadSymbols } from '../host/local/symbols.ts';
@@ -18,7 +19,7 @@ import { countOfPlace } from '../host/recording/place.ts';
 import { traceFunctions } from '../host/recording/trace.ts';
 import { type Tier, tiers } from '../host/tiers.ts';
 import { debugReplay } from './replay-debug.ts';
-import { ReplayKeys } from './replay-keys.ts';
+import { keysInWords, ReplayKeys } from './replay-keys.ts';
 import { goLive } from './replay-live.ts';
 import { verdictInWords, verify } from './replay-verify.ts';
 
@@ -42,7 +43,8 @@ export interface ReplayCommandOptions {
 }
 
 const collect = (value: string, all: readonly string[]): string[] => [...all, value];
-const place = 'a count, time:SECONDS, event:N, text:TEXT, begin or end';
+const place =
+  'a count, time:SECONDS, text:TEXT, event:N (an entry of the log), frame:N, disk:N, input:N or control:N (the Nth of a kind), incident, begin or end';
 
 export function registerReplay(program: Command): void {
   program
@@ -72,6 +74,7 @@ export function registerReplay(program: Command): void {
       new Option('--tier <tier>', 'how instructions are executed').choices(tiers).default('auto'),
     )
     .option('--json', 'print { ok, instructions, entries, fingerprintsCompared, seconds }')
+    .addHelpText('after', `\nKeys, on a terminal:\n  ${keysInWords.join('\n  ')}`)
     .action((folder: string, options: ReplayCommandOptions) => replay(folder, options));
 }
 
@@ -100,12 +103,14 @@ async function replay(folder: string, options: ReplayCommandOptions): Promise<vo
   const exports = exportsOf(options, opened.configuration.macs.length);
   const trace =
     options.trace === undefined ? undefined : traceFunctions(options.trace, symbols(options));
-  const keys = new ReplayKeys(!options.json);
+  const canGo = exports.length === 0 && trace === undefined;
+  const keys = new ReplayKeys(!options.json, { speed: speedOf(options), canGo });
   try {
-    const result = await replayRecording(opened, {
+    const result = await replayGoing(opened, keys, {
       from,
       until,
-      speed: speedOf(options),
+      speed: () => keys.speed,
+      isPressed: () => keys.isPressed,
       exports: trace ? [...exports, trace] : exports,
       traps: trace?.traps,
       console: (bytes) => {
@@ -128,6 +133,35 @@ async function replay(folder: string, options: ReplayCommandOptions): Promise<vo
     trace?.close();
     keys.close();
   }
+}
+
+/** As `replayRecording`, and anew from wherever somebody wants it to be. */
+async function replayGoing(
+  opened: OpenedRecording,
+  keys: ReplayKeys,
+  options: ReplayOptions,
+): Promise<Replayed> {
+  const { recording } = opened;
+  for (let { from } = options; ; ) {
+    const replayed = await replayRecording(opened, { ...options, from });
+    const goal = keys.takeGoal();
+    if (goal === undefined || replayed.divergence !== undefined) return replayed;
+    const { count } = replayed.machine;
+    from = count;
+    try {
+      from = await countOfPlace(recording, relative(goal, count), count);
+    } catch (error) {
+      if (!(error instanceof UmbraError)) throw error;
+      keys.say(`${error.message} ${error.remedy}`);
+    }
+  }
+}
+
+/** `+N` and `-N` are counted from here. */
+function relative(goal: string, count: bigint): string {
+  if (!/^[+-]\d+$/.test(goal)) return goal;
+  const there = count + BigInt(goal);
+  return String(there < 0n ? 0n : there);
 }
 
 function warnOfTail({ recording }: OpenedRecording): void {

@@ -54,6 +54,27 @@ export function countOfEntry(log: Log, position: number): bigint {
   return entry.count;
 }
 
+/**
+ * The count of the `number`th entry of a kind, from 1.
+ * @param position where the log begins
+ */
+export function countOfKind(
+  log: Log,
+  kind: Entry['event']['kind'],
+  number: number,
+  position: number,
+): bigint {
+  let found = 0;
+  for (const { entry } of entriesFrom(log, position)) {
+    if (entry.event.kind === kind && ++found === number) return entry.count;
+  }
+  throw new UmbraError(
+    'outside-recording',
+    `There is no entry ${number} of that kind in this recording; it has ${found}.`,
+    'They are numbered from 1.',
+  );
+}
+
 const pieceCounts = 4_000_000n;
 
 /**

@@ -27,18 +27,22 @@ export interface RewindWish {
   readonly recording: string;
   readonly to: string;
   readonly secondsBefore: number;
+  readonly orBegin?: boolean;
   /** The name of the saved state. */
   readonly saved: string;
   /** The folder of the VM that was recorded, if that is another one. */
   readonly from?: string;
 }
 
-/** @param directory the VM's folder on this host */
+/**
+ * @param directory the VM's folder on this host
+ * @returns with how many seconds before the place it is
+ */
 export async function prepareRewind(
   vm: VmSpec,
   directory: string,
-  { recording, to, secondsBefore, saved, from = directory }: RewindWish,
-): Promise<SavedState> {
+  { recording, to, secondsBefore, orBegin = false, saved, from = directory }: RewindWish,
+): Promise<SavedState & { readonly secondsBefore: number }> {
   const source = recordingFolder(from, recording);
   if ((await readRecording(source)) === undefined) throw unknown(recording);
   const folder = savedFolder(directory, saved);
@@ -48,7 +52,7 @@ export async function prepareRewind(
     const disks = vm.disks.map(({ bytes }) => bytes);
     const hasDisks = disks.length > 0;
     const made = await replay({
-      ...{ folder: source, to, secondsBefore, path: machinePath(begun) },
+      ...{ folder: source, to, secondsBefore, orBegin, path: machinePath(begun) },
       hardware: { cpus, memoryBytes, disks },
       disks: hasDisks
         ? { recording, undo: undoFolder(directory), redo: redoPath(begun) }
@@ -59,11 +63,12 @@ export async function prepareRewind(
     if (epochOffset !== vm.epochOffset || randomSeed !== vm.randomSeed) throw otherPowerOn(vm.name);
     // What the host's clock said when the guest's said that: the guest's goes on by the host's.
     const unixNanoseconds = BigInt(epochOffset) + BigInt(ticks) * nanosecondsPerTick;
-    return await finishFolder(folder, {
+    const state = await finishFolder(folder, {
       ...{ id: saved, vm, configuration, position, count, ticks },
       ...{ savedAtMs: Number(unixNanoseconds / 1_000_000n), hasDisks },
       ...(undoFrom !== undefined && { undoFrom }),
     });
+    return { ...state, secondsBefore: made.secondsBefore };
   } catch (error) {
     await abandonFolder(folder).catch(() => {});
     throw error;

@@ -240,3 +240,65 @@ test('a program under Linux on two CPUs, and the kernel below it', { skip: noIma
     folder.remove();
   }
 });
+
+test("the kernel's functions by the names that it carries: to one of them, and back from it", {
+  skip: noImage,
+}, async (t) => {
+  const folder = temporaryFolder();
+  const recording = join(folder.path, 'recording');
+  const elf = join(folder.path, 'kernel.elf');
+  try {
+    const ran = await umbra(
+      ['run', '--image', 'tiny', '--record', recording],
+      [
+        { after: 'umbra: tiny ready', input: 'grep " do_exit$" /proc/kallsyms; echo off\n' },
+        { after: 'T do_exit', input: 'poweroff\n' },
+      ],
+    );
+    assert.equal(ran.code, 0, ran.stderr);
+    const [, running] = /([0-9a-f]{16}) T do_exit/.exec(ran.stdout) ?? [];
+    const made = await umbra(['image', 'symbols', 'tiny', '--to', elf, '--json']);
+    assert.equal(made.code, 0, made.stderr);
+    assert.ok((JSON.parse(made.stdout) as { symbols: number }).symbols > 50_000);
+    // From the recording alone, too: the kernel is in it.
+    const own = join(folder.path, 'own.elf');
+    const same = await umbra(['image', 'symbols', join(recording, 'kernel'), '--to', own]);
+    assert.equal(same.code, 0, same.stderr);
+    assert.deepEqual(readFileSync(own), readFileSync(elf));
+    const none = await umbra(['image', 'symbols', elf, '--to', join(folder.path, 'none')]);
+    assert.match(none.stderr, /gives no symbols/);
+    await withDebugger(
+      ['replay', recording, '--gdb', '0', '--from', 'text:T do_exit'],
+      async (port) => {
+        const text = await debugWith(elf, port, [
+          'break do_exit',
+          'continue',
+          'info symbol $pc',
+          'print/x $pc',
+          'print $priv',
+          'reverse-continue',
+          'continue',
+          'info symbol $pc',
+          'backtrace 1',
+          'reverse-stepi',
+          'info symbol $pc',
+          'detach',
+        ]);
+        t.diagnostic(text);
+        // There, back to the one before it, and there again.
+        assert.equal(text.match(/Breakpoint 1, 0x[0-9a-f]+ in do_exit \(\)/g)?.length, 3);
+        assert.match(text, /do_exit(\s\+ \d+)? in section \.text/);
+        assert.match(text, /#0 +0x[0-9a-f]+ in do_exit \(\)/);
+        // Not where the guest has forbidden to tell.
+        if (!/^0*$/.test(running ?? '')) {
+          const at = /\$1 = 0x([0-9a-f]+)/.exec(text)?.[1];
+          const distance = BigInt(`0x${at}`) - BigInt(`0x${running}`);
+          // GDB stops behind what a function begins with.
+          assert.ok(distance >= 0n && distance < 64n, `${at}, ${running}`);
+        }
+      },
+    );
+  } finally {
+    folder.remove();
+  }
+});

@@ -63,7 +63,15 @@ test(
       const whole = await replayed(recording, '--verify');
       assert.ok(whole.fingerprintsCompared > 0);
       // The same end, from each snapshot: every one of them is the machine that it says.
-      const places = ['time:1', 'time:2.5', 'text:tiny ready', 'event:100', 'text:hello', 'end'];
+      const places = [
+        'time:1',
+        'time:2.5',
+        'text:tiny ready',
+        'event:100',
+        'text:hello',
+        'frame:1',
+      ];
+      places.push('input:2', 'end');
       for (const place of places) {
         const { instructions } = await replayed(recording, '--until', place);
         const rest = await replayed(recording, '--from', String(instructions), '--verify');
@@ -102,6 +110,8 @@ test(
         [['--until', '999999999999999'], /The recording reaches from count 0 to \d+/],
         [['--until', 'text:no such text'], /does not appear/],
         [['--until', 'nowhere'], /is no place/],
+        [['--until', 'frame:9999999'], /no entry 9999999 of that kind .* it has \d+/],
+        [['--until', 'incident'], /not kept for an incident/],
         [['--from', 'end', '--until', '5'], /comes before/],
         [['--speed', '0'], /not "0"/],
       ] as const) {

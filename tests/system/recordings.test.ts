@@ -31,6 +31,8 @@ const eventually = <T>(
   look: () => T | false | undefined | Promise<T | false | undefined>,
 ) => waitFor(what, 60_000, look);
 
+const pass = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
 /** The command, as somebody at this cluster. */
 function command(cluster: ProcessCluster, ...args: string[]): Promise<Finished> {
   const env = { ...process.env, UMBRA_HOME: cluster.folderOf('home') };
@@ -166,7 +168,7 @@ test('a protected VM is recorded, and what was recorded replays to the bit', opt
 });
 
 test(
-  'a guest that panics is kept, replayed to its panic, and put back to before it',
+  'a guest that panics is kept, replayed to its panic, and put back to before it, by hand and by itself',
   options,
   async (t) => {
     await withVm(async (cluster, folder) => {
@@ -179,12 +181,11 @@ test(
         return code === 0;
       });
       // The next one begins at once.
-      await new Promise((done) => setTimeout(done, 1_000));
-      await guest.type('echo $((6 * 7)) is before\n', '42 is before');
-      await eventually(
-        'some seconds pass',
-        () => new Promise<true>((done) => setTimeout(() => done(true), 3_000)),
-      );
+      await pass(1_000);
+      await guest.type('echo $((6 * 7)) is before; x=early\n', '42 is before');
+      await pass(14_000);
+      await guest.type('x=late; echo $((6 * 7)) is late\n', '42 is late');
+      await pass(2_000);
       await guest.type('echo c > /proc/sysrq-trigger\n', 'Kernel panic - not syncing');
       const alarm = await eventually('the alarm', async () =>
         (await cluster.client.call('listAlarms')).find(({ kind }) => kind === 'guest-incident'),
@@ -199,6 +200,9 @@ test(
       t.diagnostic(verified.stdout.trim());
       const console = await umbra(['replay', recording]);
       assert.match(console.stdout, /42 is before.*Kernel panic - not syncing/s);
+      const sign = await umbra(['replay', recording, '--until', 'incident']);
+      assert.match(sign.stdout, /Kernel panic - not syncing/);
+      assert.ok(sign.stdout.length < console.stdout.length + 1);
       const place = ['--recording', incident.name, '--to', 'text:Kernel panic'];
       const unsaid = await command(cluster, 'vm', 'rewind', 'web', ...place);
       assert.match(unsaid.stderr, /whatever it has told anybody/);
@@ -206,14 +210,90 @@ test(
       const nowhere = await command(cluster, 'vm', 'rewind', 'web', ...absent);
       assert.match(nowhere.stderr, /"no such thing" does not appear/);
       guest.close();
-      await json(cluster, 'vm', 'rewind', 'web', ...place, '--seconds-before', '2', '--yes');
+      await json(cluster, 'vm', 'rewind', 'web', ...place, '--seconds-before', '10', '--yes');
       const again = shell(cluster);
-      await again.type('echo $((6 * 8)) is behind\n', '48 is behind');
+      // Ten seconds before the panic, to the second.
+      await again.type('echo $((6 * 8)) is $x\n', '48 is early');
       await cluster.state('web', 'running');
-      const happened = await cluster.client.call('listEvents', { query: { vm: 'web' } });
-      const event = happened.find(({ kind }) => kind === 'vm-rewound');
+      const happened = async () => {
+        const events = await cluster.client.call('listEvents', { query: { vm: 'web' } });
+        return events.filter(({ kind }) => kind === 'vm-rewound');
+      };
+      const [event] = await happened();
       assert.match(event!.text, /what it has done since then is undone, acknowledged or not/);
+      await cluster.client.call('acknowledgeAlarm', { params: { alarm: alarm.id } });
+
+      // Once more, and this time nobody but the policy is there.
+      const policy = ['--minutes', '5', '--on-incident', 'rewind:10s'];
+      const set = await json<VmView>(cluster, 'record', 'flight', 'web', ...policy);
+      assert.equal(set.flight?.rewindSeconds, 10);
+      await again.type('y=early; echo $((6 * 9)) is it\n', '54 is it');
+      await pass(14_000);
+      await again.type('y=late; echo $((6 * 9)) is late\n', '54 is late');
+      await pass(2_000);
+      await again.type('echo c > /proc/sysrq-trigger\n', 'Kernel panic - not syncing');
+      const byItself = await eventually('the policy', async () => (await happened())[1]);
       again.close();
+      assert.match(byItself.text, /back by its policy, to 1[0-2]\.\d s before its guest failed:/);
+      assert.match(byItself.text, /is undone, acknowledged or not/);
+      const serving = shell(cluster);
+      await serving.type('echo $((6 * 10)) is $x $y\n', '60 is early early');
+      serving.close();
+      await cluster.state('web', 'running');
+      const raised = (await cluster.client.call('listAlarms')).filter(({ vm }) => vm === 'web');
+      assert.deepEqual(
+        raised.map(({ kind }) => kind),
+        ['guest-incident'],
+      );
+      assert.match(raised[0]!.text, /put back by its policy/);
+      const audit = await cluster.client.call('listAudit', { query: { vm: 'web', who: 'policy' } });
+      assert.deepEqual(
+        audit.map(({ action, outcome }) => [action, outcome]),
+        [['rewindVm', 'done']],
+      );
+    });
+  },
+);
+
+test(
+  'a recording goes on where the VM has failed over to, and both parts replay to the bit',
+  options,
+  async (t) => {
+    await withVm(async (cluster, folder) => {
+      const guest = shell(cluster);
+      await guest.shows('umbra: tiny ready');
+      await cluster.state('web', 'running');
+      await json(cluster, 'record', 'start', 'web', 'trip');
+      await guest.type('echo $((6 * 7)) is here\n', '42 is here');
+      guest.close();
+      await pass(1_000);
+      await cluster.killHost('host1');
+      await eventually('its next part', async () => {
+        const all = await json<RecordingView[]>(cluster, 'record', 'list', 'web');
+        return all.find(({ name, host, state }) => {
+          return name === 'trip-2' && host === 'host2' && state === 'recording';
+        });
+      });
+      const there = shell(cluster);
+      await there.type('echo $((6 * 8)) is there\n', '48 is there');
+      there.close();
+      const ended = await json<RecordingView>(cluster, 'record', 'stop', 'web');
+      assert.deepEqual([ended.name, ended.end], ['trip-2', 'stopped']);
+      await cluster.daemon('host', 'host1');
+      await eventually('the first part', async () => {
+        const all = await json<RecordingView[]>(cluster, 'record', 'list', 'web');
+        return all.find(({ name, end }) => name === 'trip' && end === 'process-lost');
+      });
+      for (const [name, said] of [
+        ['trip', '42 is here'],
+        ['trip-2', '48 is there'],
+      ] as const) {
+        const recording = await fetched(cluster, name, folder);
+        const verified = await umbra(['replay', recording, '--verify', '--json']);
+        assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+        t.diagnostic(`${name}: ${verified.stdout.trim()}`);
+        assert.ok((await umbra(['replay', recording])).stdout.includes(said));
+      }
     });
   },
 );

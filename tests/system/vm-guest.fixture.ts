@@ -4,10 +4,12 @@
  * writes to do. All that it says is known beforehand: a byte by its offset, a frame by its number,
  * the disk by the number of writes.
  */
+import { finisher } from '../../src/devices/syscon.ts';
 import { Assembler, x } from '../machine/assembler.ts';
 import { register } from '../trips/guest.fixture.ts';
 
 const ram = 0x8000_0000;
+const sysconBase = 0x10_0000;
 const uart = 0x1000_0000;
 const card = 0x1000_1000;
 const disk = 0x1000_2000;
@@ -41,6 +43,8 @@ export interface VmGuest {
   readonly resumes?: boolean;
   /** Behind so many ticks it spins with interrupts disabled, its timer armed; 0: never. */
   readonly hangsAfter?: number;
+  /** Behind so many ticks it switches itself off for a failure; 0: never. */
+  readonly failsAfter?: number;
 }
 
 export const defaultGuest: VmGuest = {
@@ -118,6 +122,7 @@ function program(guest: VmGuest): Uint8Array {
     touchedBytes,
     resumes = false,
     hangsAfter = 0,
+    failsAfter = 0,
   } = guest;
   const code = new Assembler(ram);
   device(code, card, 1, transmitAt, 1 << 5);
@@ -141,6 +146,7 @@ function program(guest: VmGuest): Uint8Array {
   code.li(x.t0, tickMicros * 10).op('add', { rd: s.wake, rs1: s.wake, rs2: x.t0 });
   code.csr('csrrw', csr.stimecmp, { rd: 0, rs1: s.wake });
   if (hangsAfter > 0) code.li(x.t0, hangsAfter).to('beq', 'hang', { rs1: s.tick, rs2: x.t0 });
+  if (failsAfter > 0) code.li(x.t0, failsAfter).to('beq', 'fail', { rs1: s.tick, rs2: x.t0 });
   code.label('asleep').op('wfi').csr('csrrs', csr.time, { rd: x.t0, rs1: 0 });
   code.to('bltu', 'asleep', { rs1: x.t0, rs2: s.wake });
   // One byte to the console.
@@ -165,6 +171,8 @@ function program(guest: VmGuest): Uint8Array {
   if (writes > 0) write(code, writes, resumes);
   code.to('jal', 'tick', { rd: 0 });
   code.label('hang').to('jal', 'hang', { rd: 0 });
+  code.label('fail').li(x.t0, sysconBase).li(x.t1, finisher.fail);
+  code.op('sw', { rs1: x.t0, rs2: x.t1, imm: 0 }).to('jal', 'hang', { rd: 0 });
   return code.finish();
 }
 

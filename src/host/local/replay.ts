@@ -20,8 +20,10 @@ export interface ReplayOptions {
   readonly from?: bigint | undefined;
   /** Behind every input of this count; the end of the recording otherwise. */
   readonly until?: bigint | undefined;
-  /** Guest seconds for a second; as fast as possible otherwise. */
-  readonly speed?: number | undefined;
+  /** Guest seconds for a second, asked again and again; undefined: as fast as possible. */
+  readonly speed?: () => number | undefined;
+  /** `allow` is to be asked now, though the guest's clock is ahead. */
+  readonly isPressed?: () => boolean;
   readonly exports?: readonly ReplayExport[];
   /** What is watched from `from` on. */
   readonly traps?: Traps | undefined;
@@ -75,6 +77,16 @@ const stride = 20_000_000n;
 /** The same where somebody wants to see it move. */
 const smallStride = 1_000_000n;
 const ticksPerSecond = 1e7;
+/** Keys are looked at so often while it waits. */
+const waitMsMax = 50;
+const standingMicros = 100_000;
+
+/** Since when it has gone at a speed: where both clocks were then. */
+interface Pace {
+  readonly speed: number;
+  readonly guest: bigint;
+  readonly host: number;
+}
 
 export async function replayRecording(
   { recording, configuration }: OpenedRecording,
@@ -117,10 +129,13 @@ class Replay {
       while (end === undefined) end = await this.#step(from, stride);
     }
     this.#begin();
-    const pace = this.#pace();
+    let paced: Pace | undefined;
     while (end?.kind !== 'diverged') {
+      const asked = nowUs();
       const allowed = await this.#options.allow?.(this.#machine);
       if (allowed === 0n) break;
+      // It stood: what it has missed it need not catch up with.
+      if (allowed !== undefined || nowUs() - asked > standingMicros) paced = undefined;
       if (allowed !== undefined) {
         const bound = this.#machine.count + allowed;
         end = this.#replay.step(until !== undefined && until < bound ? until : bound);
@@ -128,12 +143,14 @@ class Replay {
         if (end?.kind === 'end' || end?.kind === 'diverged') break;
         continue;
       }
-      end = await this.#step(
-        until,
-        pace === undefined ? stride : smallStride,
-        pace ? 1 : undefined,
-      );
-      await pace?.();
+      const speed = this.#options.speed?.();
+      if (paced?.speed !== speed) paced = undefined;
+      if (speed !== undefined) {
+        paced ??= { speed, guest: this.#machine.time, host: nowUs() };
+      }
+      const isPaced = speed !== undefined;
+      end = await this.#step(until, isPaced ? smallStride : stride, isPaced ? 1 : undefined);
+      if (paced !== undefined) await this.#wait(paced);
       if (end?.kind === 'end' || end?.kind === 'diverged') break;
       if (until !== undefined && this.#machine.count >= until && end?.kind === 'until') break;
       progress(this.#replay.nextPosition - 1, total);
@@ -202,14 +219,12 @@ class Replay {
   }
 
   /** Waits where the guest's clock is ahead of what it should be. */
-  #pace(): (() => Promise<void>) | undefined {
-    const { speed } = this.#options;
-    if (speed === undefined) return undefined;
-    const [guest, host] = [Number(this.#machine.time), nowUs()];
-    return async () => {
-      const due = host + (Number(this.#machine.time) - guest) / 10 / speed;
+  async #wait({ speed, guest, host }: Pace): Promise<void> {
+    const due = host + Number(this.#machine.time - guest) / 10 / speed;
+    for (;;) {
       const wait = (due - nowUs()) / 1000;
-      if (wait > 1) await new Promise((resolve) => setTimeout(resolve, wait));
-    };
+      if (wait <= 1 || this.#options.isPressed?.() || this.#options.speed?.() !== speed) return;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(wait, waitMsMax)));
+    }
   }
 }

@@ -86,6 +86,8 @@ export class RecordingFolder {
   #nextSnapshot = 0;
   #wholeWanted = true;
   #workedMicros = 0;
+  /** When a ring that is kept by time has to go on by a whole one, on the guest's clock. */
+  #wholeDueAt: bigint | undefined;
   /** Snapshots in a row that could not be written. */
   #failures = 0;
   #making: Promise<void> | undefined;
@@ -174,12 +176,19 @@ export class RecordingFolder {
     this.#workedMicros += micros;
     // Where there is no room it is tried ever more rarely.
     const bound = (this.#options.snapshotMicros ?? defaultSnapshotMicros) * 2 ** this.#failures;
-    if (this.#workedMicros < bound || this.#making !== undefined) return;
+    if (this.#making !== undefined) return;
+    if (this.#workedMicros < bound && !this.#isOverdue()) return;
     if (primary.ended !== undefined) return;
     this.#workedMicros = 0;
     this.#making = this.#makeSnapshot(primary).finally(() => {
       this.#making = undefined;
     });
+  }
+
+  /** What a guest that hardly works has behind it goes, too, when it is older than is wanted. */
+  #isOverdue(): boolean {
+    const due = this.#wholeDueAt;
+    return due !== undefined && this.#failures === 0 && this.#options.machine.time >= due;
   }
 
   /** Resolves when it is whole, or given up. */
@@ -202,6 +211,11 @@ export class RecordingFolder {
       if (bytes === undefined) return;
       this.#snapshots.push({ number, base, begins: at, bytes });
       this.#failures = 0;
+      const { secondsMax } = this.#options;
+      if (whole && secondsMax !== undefined) {
+        const ticks = Math.round((secondsMax * ticksPerSecond) / wholesPerRing);
+        this.#wholeDueAt = at.time + BigInt(ticks);
+      }
       // No part of the log is removed that is still on its way.
       await this.#log.settled();
       this.#retire();
@@ -219,7 +233,7 @@ export class RecordingFolder {
   #wholeDue(): boolean {
     if (this.#wholeWanted) return true;
     const { base } = this.#snapshots.at(-1)!;
-    if (this.#age(this.#snapshots.find(({ number }) => number === base)!) > 1 / wholesPerRing) {
+    if (this.#age(this.#snapshots.find(({ number }) => number === base)!) >= 1 / wholesPerRing) {
       return true;
     }
     const chain = this.#snapshots.filter((each) => each.base === base);

@@ -10,7 +10,7 @@
  * an hour: a guest that fails again and again is not better known by more of the same.
  */
 import { randomBytes } from 'node:crypto';
-import type { FlightStatus } from '../../api/agent.ts';
+import type { FlightStatus, Incident } from '../../api/agent.ts';
 import type { Primary } from '../../lockstep/primary.ts';
 import type { Output } from '../../machine/effects.ts';
 import type { VmRecordings } from './vm-recordings.ts';
@@ -22,7 +22,7 @@ const incidentsWithinMs = 3_600_000;
 /** What Linux says on every console that it has. */
 const panicText = 'Kernel panic - not syncing';
 
-export type IncidentKind = 'panic' | 'failure' | 'watchdog';
+const ticksPerSecond = 1e7;
 
 export interface FlightWish {
   readonly seconds: number;
@@ -38,7 +38,7 @@ export class FlightRecorder {
   /** When a ring that is not there may be tried again, milliseconds of the monotonic clock. */
   #notBefore = 0;
   #tail = '';
-  #incident: { readonly kind: IncidentKind; readonly text: string } | undefined;
+  #incident: (Incident & { readonly text: string }) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #incidents: number[] = [];
 
@@ -101,8 +101,11 @@ export class FlightRecorder {
     this.#tail = text.slice(1 - panicText.length);
   }
 
-  /** @param text what has been seen, for people */
-  happened(kind: IncidentKind, text: string): void {
+  /**
+   * @param text what has been seen, for people
+   * @param forSeconds how long it had been so by then
+   */
+  happened(kind: Incident['kind'], text: string, forSeconds = 0): void {
     if (this.#wish === undefined || this.#incident !== undefined) return;
     const now = performance.now();
     this.#incidents = this.#incidents.filter((at) => now - at < incidentsWithinMs);
@@ -111,7 +114,8 @@ export class FlightRecorder {
       return;
     }
     this.#incidents.push(now);
-    this.#incident = { kind, text };
+    const at = Number(this.#primary?.machine.time ?? 0n) / ticksPerSecond;
+    this.#incident = { kind, text, at, forSeconds };
     this.#timer = setTimeout(() => void this.#keepIncident(), settleMs);
   }
 
@@ -133,12 +137,13 @@ export class FlightRecorder {
   }
 
   async #keepIncident(): Promise<void> {
-    const { kind, text } = this.#incident!;
+    const { text, ...incident } = this.#incident!;
+    const { kind } = incident;
     clearTimeout(this.#timer);
     const id = this.#ring;
     const time = new Date().toISOString().slice(0, 19).replace('T', '-').replaceAll(':', '');
     const name = `${kind}-${time}`;
-    const isKept = await this.#keepRing(name, text);
+    const isKept = await this.#keepRing(name, text, incident);
     this.#incident = undefined;
     this.#report({
       ...{ kind: 'incident', incident: kind, text, recording: isKept ? id : null },
@@ -146,10 +151,11 @@ export class FlightRecorder {
     });
   }
 
-  async #keepRing(name: string, why: string): Promise<boolean> {
+  async #keepRing(name: string, why: string, incident?: Incident): Promise<boolean> {
     const id = this.#ring;
-    if (id === undefined) return false;
-    const kept = this.#recordings.keep(id, name, why);
+    // One that is about to begin goes on doing so.
+    if (id === undefined || this.#recordings.figuresOf(id) === undefined) return false;
+    const kept = this.#recordings.keep(id, { name, why, ...(incident && { incident }) });
     this.#ring = undefined;
     this.#notBefore = 0;
     this.look(this.#primary);

@@ -24,6 +24,8 @@ export interface RewindOrder {
   /** A place in it (recording/place.ts), and so many seconds of the guest's time before that. */
   readonly to: string;
   readonly secondsBefore: number;
+  /** Where the recording does not reach so far: to its beginning, instead of a refusal. */
+  readonly orBegin: boolean;
   /** Where the machine goes. */
   readonly path: string;
   readonly hardware: RewindHardware;
@@ -50,6 +52,8 @@ export type RewindReply =
   | {
       readonly ok: true;
       readonly count: string;
+      /** Before the place, of the guest's time. */
+      readonly secondsBefore: number;
       /** The last entry that it has had. */
       readonly position: number;
       readonly ticks: string;
@@ -70,18 +74,26 @@ export type RewindReply =
 const ticksPerSecond = 1e7;
 
 async function rewind(order: RewindOrder): Promise<RewindReply> {
-  const { folder, to, secondsBefore, path, hardware, disks } = order;
+  const { folder, to, secondsBefore, orBegin, path, hardware, disks } = order;
   const opened = openRecording(folder);
   const { recording, configuration } = opened;
   expectHardware(hardware, configuration);
   const silent = { console: () => {}, progress: () => {} };
   let count = await countOfPlace(recording, to);
+  let placeTime: bigint | undefined;
   if (secondsBefore > 0) {
     const { machine } = await replayRecording(opened, { from: count, until: count, ...silent });
-    const ticks = machine.time - BigInt(Math.round(secondsBefore * ticksPerSecond));
+    placeTime = machine.time;
+    const ticks = placeTime - BigInt(Math.round(secondsBefore * ticksPerSecond));
     const { time } = recording.begin().machine;
-    if (ticks < time) throw tooFar(secondsBefore, Number(machine.time - time) / ticksPerSecond);
-    count = countAtTime(recording, ticks, recording.positionBefore(ticks));
+    const isThere = ticks >= time;
+    if (!isThere && !orBegin) {
+      throw tooFar(secondsBefore, Number(placeTime - time) / ticksPerSecond);
+    }
+    // A guest that sleeps has no count at that time: rather earlier than less far back.
+    count = isThere
+      ? countAtTime(recording, ticks, recording.positionBefore(ticks)) - 1n
+      : recording.firstCount;
   }
   const until = entryBefore(recording, count);
   const beginning = disks && (await momentBefore(recording, until, disks));
@@ -97,6 +109,7 @@ async function rewind(order: RewindOrder): Promise<RewindReply> {
   return {
     ok: true,
     count: String(machine.count),
+    secondsBefore: Number((placeTime ?? machine.time) - machine.time) / ticksPerSecond,
     position: nextPosition - 1,
     ticks: String(machine.time),
     configuration: Buffer.from(recording.maker.configuration).toString('hex'),

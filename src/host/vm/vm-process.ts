@@ -511,7 +511,8 @@ export class VmProcess {
     const { seconds } = this.#watchdog;
     const kind = verdict === 'reset' ? 'guest-reset' : 'guest-not-responding';
     this.#tell({ kind: 'report', report: { kind, seconds } });
-    this.#flight?.happened('watchdog', `the guest has not served its own timer for ${seconds} s`);
+    const what = `the guest has not served its own timer for ${seconds} s`;
+    this.#flight?.happened('watchdog', what, seconds);
     if (verdict !== 'reset') return;
     primary.control('reset');
     this.#wake();

@@ -10,7 +10,7 @@
  * VM nothing.
  */
 import { rm } from 'node:fs/promises';
-import type { RecordingStatus, VmSpec } from '../../api/agent.ts';
+import type { Incident, RecordingStatus, VmSpec } from '../../api/agent.ts';
 import { UmbraError } from '../../base/errors.ts';
 import type { VirtShape } from '../../board/virt.ts';
 import type { Primary } from '../../lockstep/primary.ts';
@@ -51,6 +51,13 @@ export interface VmRecordingsOptions {
 }
 
 type Report = Readonly<Record<string, unknown>>;
+
+interface Kept {
+  readonly name: string;
+  /** For people. */
+  readonly why: string;
+  readonly incident?: Incident;
+}
 
 interface Running {
   order: RecordOrder;
@@ -103,11 +110,14 @@ export class VmRecordings {
    * A flight recorder's ring becomes a recording like any other, from here on by this name.
    * @returns when it is whole; false: there is none
    */
-  async keep(id: string, name: string, why: string): Promise<boolean> {
+  async keep(id: string, { name, why, incident }: Kept): Promise<boolean> {
     const running = this.#running.get(id);
     if (!running?.hasBegun) return false;
     running.order = { id, name };
-    const ended = this.#end(running, 'kept', undefined, why);
+    const ended = this.#end(running, 'kept', undefined, {
+      text: why,
+      ...(incident && { incident }),
+    });
     this.#track(id, ended);
     await ended;
     return true;
@@ -181,13 +191,15 @@ export class VmRecordings {
   async #begin(primary: Primary, order: RecordOrder): Promise<void> {
     const { directory, configuration, bootFiles, report, note, changed } = this.#options;
     const path = recordingFolder(directory, order.id);
+    let files: RecordingFolder | undefined;
     try {
       const room = await roomIn(directory);
       if (room < roomBytesMin) throw noRoom(room);
       await placeRecording(path, configuration, await packageVersion(), bootFiles);
       if (primary.ended !== undefined || this.#isOver) throw refusal();
       const running = this.#open(primary, order, path);
-      const pauseMicros = await running.files.begin(primary);
+      files = running.files;
+      const pauseMicros = await files.begin(primary);
       if (pauseMicros === undefined || !this.#running.has(order.id)) throw notBegun(running);
       await writeRecordingFile(path, this.#describe(running));
       running.hasBegun = true;
@@ -199,6 +211,7 @@ export class VmRecordings {
       else if (this.#isOver) this.discard(order.id);
     } catch (error) {
       this.#leave(order.id);
+      await files?.close();
       await rm(path, { recursive: true, force: true }).catch(() => {});
       this.#failed(order, error);
     }
@@ -259,7 +272,7 @@ export class VmRecordings {
     running: Running,
     how: 'stopped' | 'vm-ended' | 'failed' | 'kept',
     error?: UmbraError,
-    text?: string,
+    about: { readonly text?: string; readonly incident?: Incident } = {},
   ): Promise<void> {
     const { order, files, path } = running;
     const { id, name } = order;
@@ -272,8 +285,9 @@ export class VmRecordings {
     const { seconds } = files.status;
     const failure = (await files.close()) ?? error;
     const kind = failure === undefined ? how : 'failed';
-    const why = failure?.message ?? text;
-    const ended = { kind, ...(why !== undefined && { text: why }) };
+    const why = failure?.message ?? about.text;
+    const { incident } = about;
+    const ended = { kind, ...(why !== undefined && { text: why }), ...(incident && { incident }) };
     const file = { ...this.#describe(running), endedAtMs: Date.now(), seconds, ended };
     await writeRecordingFile(path, file).catch(({ message }: Error) => {
       this.#options.note(`the end of recording ${id} is not written down: ${message}`);

@@ -86,7 +86,9 @@ export function SetFlight({ vm, onClose }: OfVm) {
   const { client } = useCluster();
   const [minutes, setMinutes] = useState<number | string>(vm.flight?.minutes ?? 10);
   const [limit, setLimit] = useState<number | string>((vm.flight?.bytesMax ?? 2 ** 30) / mebibyte);
-  const body = { minutes: Number(minutes), ...bytesOf(limit) };
+  const [back, setBack] = useState<number | string>(vm.flight?.rewindSeconds ?? '');
+  const rewindSeconds = back === '' ? null : Number(back);
+  const body = { minutes: Number(minutes), ...bytesOf(limit), rewindSeconds };
   const form = useApiForm('setFlight', body, async (asked) => {
     await client.call('setFlight', { params: { vm: vm.name }, body: asked });
     toastDone(`The last ${minutes} minutes of ${vm.name} are at hand while it runs.`);
@@ -113,6 +115,15 @@ export function SetFlight({ vm, onClose }: OfVm) {
         value={limit}
         onChange={setLimit}
         {...form.field('bytesMax')}
+      />
+      <NumberInput
+        label="Put back by itself after that, to so many seconds before"
+        description={`Empty: never. What ${vm.name} has done since is undone, acknowledged or not; three times an hour at most.`}
+        min={0.1}
+        max={86_400}
+        value={back}
+        onChange={setBack}
+        {...form.field('rewindSeconds')}
       />
     </FormDialog>
   );

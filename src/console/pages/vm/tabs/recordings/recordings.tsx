@@ -248,6 +248,12 @@ function StartButton({
   );
 }
 
+function byItself({ name, flight }: VmView): string {
+  const seconds = flight?.rewindSeconds ?? null;
+  if (seconds === null) return '';
+  return ` Then ${name} is put back by itself, to ${seconds} s before: what it has done since is undone, acknowledged or not.`;
+}
+
 function Flight({ vm }: { readonly vm: VmView }) {
   const { client } = useCluster();
   const { name, flight } = vm;
@@ -259,7 +265,7 @@ function Flight({ vm }: { readonly vm: VmView }) {
       <p className="u-note">
         {flight === null
           ? `Off. A flight recorder has the last minutes of ${name} at hand, and keeps them when its guest panics, fails, or is reset by the watchdog.`
-          : `Holds the last ${plural(flight.minutes, 'minute')} of ${name}, ${bytes(flight.bytesMax)} at most, while it runs; kept when its guest panics, fails, or is reset by the watchdog.`}
+          : `Holds the last ${plural(flight.minutes, 'minute')} of ${name}, ${bytes(flight.bytesMax)} at most, while it runs; kept when its guest panics, fails, or is reset by the watchdog.${byItself(vm)}`}
       </p>
       <Group gap={6}>
         <Asking
