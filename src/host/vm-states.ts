@@ -18,7 +18,7 @@ import type { Datastores } from './datastores.ts';
 import { prepareRewind } from './rewind.ts';
 import { Trust } from './trust.ts';
 import { ArbiterClient } from './vm/arbiter-client.ts';
-import { takeUndo } from './vm/disk-rewind.ts';
+import { placeDisks, takeUndo } from './vm/disk-rewind.ts';
 import { KnowledgeFile } from './vm/knowledge-file.ts';
 import type { Credentials } from './vm/protocol.ts';
 import { beginClone, disksFolder } from './vm/shared-disks.ts';
@@ -27,7 +27,6 @@ import {
   disownFolder,
   listSavedStates,
   listSnapshots,
-  placeDisks,
   removeFolder,
   savedFolder,
   snapshotFolder,

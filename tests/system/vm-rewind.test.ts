@@ -10,10 +10,10 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { openRecording, replayRecording } from '../../src/host/local/replay.ts';
 import { prepareRewind } from '../../src/host/rewind.ts';
-import { takeUndo } from '../../src/host/vm/disk-rewind.ts';
+import { placeDisks, takeUndo } from '../../src/host/vm/disk-rewind.ts';
 import { undoFolder } from '../../src/host/vm/disk-undo.ts';
 import { recordingFolder } from '../../src/host/vm/recording-folder.ts';
-import { placeDisks, savedFolder } from '../../src/host/vm/state-folder.ts';
+import { savedFolder } from '../../src/host/vm/state-folder.ts';
 import { decide } from '../../src/lockstep/arbiter.ts';
 import { diskAfter, frameNumber, requestsIn } from './vm-guest.fixture.ts';
 import {

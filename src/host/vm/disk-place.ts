@@ -4,8 +4,9 @@
  */
 import type { VmSpec } from '../../api/agent.ts';
 import type { VmRecord } from '../../lockstep/arbiter.ts';
+import { placeDisks } from './disk-rewind.ts';
 import type { DiskFile } from './file-disk.ts';
-import { diskPath, placeDisks } from './state-folder.ts';
+import { diskPath } from './state-folder.ts';
 
 /** Disks that a copy may open. */
 export interface PlacedDisks {

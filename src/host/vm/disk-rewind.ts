@@ -9,7 +9,7 @@
  * then all that is written to them is whole and durable with it. Who is interrupted begins again.
  */
 import { existsSync } from 'node:fs';
-import { copyFile, type FileHandle, link, open, readdir, rm, stat } from 'node:fs/promises';
+import { copyFile, type FileHandle, link, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MalformedBytes } from '../../base/bytes.ts';
 import { UmbraError } from '../../base/errors.ts';
@@ -88,12 +88,21 @@ async function expectWhole(path: string, number: number, bytes: number): Promise
   }
 }
 
-/** The record says that it is so: the disks of the VM become those of the saved state. */
-export async function carryOutChanges(
-  folder: string,
-  vmFolder: string,
-  disks: number,
-): Promise<void> {
+/**
+ * Disks that came with a saved state become the VM's disks. The arbiter's record says that they are;
+ * where a crash has interrupted this, what is still here is moved, and the rest is there already.
+ */
+export async function placeDisks(folder: string, vmFolder: string, disks: number): Promise<void> {
+  for (let disk = 0; disk < disks; disk++) {
+    const path = diskPath(folder, disk);
+    if (existsSync(path)) await rename(path, diskPath(vmFolder, disk));
+  }
+  await carryOutChanges(folder, vmFolder, disks);
+  await syncFolder(vmFolder);
+  await syncFolder(folder);
+}
+
+async function carryOutChanges(folder: string, vmFolder: string, disks: number): Promise<void> {
   const names = await readdir(folder);
   const undone = names
     .filter((name) => undoPattern.test(name))

@@ -24,10 +24,10 @@ import fc from 'fast-check';
 import type { VmSpec } from '../../api/agent.ts';
 import type { DiskRequest } from '../../machine/effects.ts';
 import { RedoExport } from '../recording/disk-changes.ts';
-import { findMoment, redoPath, takeUndo } from './disk-rewind.ts';
+import { findMoment, placeDisks, redoPath, takeUndo } from './disk-rewind.ts';
 import { DiskUndo, undoEnd, undoFolder, undoName } from './disk-undo.ts';
 import { FileDisks } from './file-disk.ts';
-import { beginFolder, diskPath, finishFolder, placeDisks, savedFolder } from './state-folder.ts';
+import { beginFolder, diskPath, finishFolder, savedFolder } from './state-folder.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'umbra-undo-'));
 after(() => rmSync(parent, { recursive: true, force: true }));

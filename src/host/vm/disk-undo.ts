@@ -280,6 +280,7 @@ export class DiskUndo {
   }
 
   #append(part: Part, disk: number, offset: number, bytes: Uint8Array): void {
+    if (!this.#parts.includes(part)) return;
     this.#pendingBytes += bytes.length;
     this.#packer ??= new BlockPacker();
     const packed = this.#packer.block(contentOf({ disk, offset, bytes }));
@@ -321,8 +322,11 @@ export class DiskUndo {
     if (!this.isOn) return this.#given;
     const parts = this.#parts;
     this.#parts = [];
+    const packer = this.#packer;
+    this.#packer = undefined;
     // Reads that are under way are not waited for: they may wait for whom this is done for.
     const removed = Promise.all(parts.map(closeFile))
+      .finally(() => packer?.close())
       .then(() => this.clear())
       .catch(() => {});
     this.#given = removed;
@@ -356,6 +360,7 @@ export class DiskUndo {
     try {
       const parts = [...this.#parts];
       await Promise.all(parts.map((part) => this.#close(part)));
+      this.#packer?.close();
       // A failure meanwhile has removed them.
       if (!this.isOn) return void (await this.#given);
       const end: UndoEnd = {

@@ -15,7 +15,6 @@ import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promis
 import { dirname, join } from 'node:path';
 import type { VmSpec } from '../../api/agent.ts';
 import { UmbraError } from '../../base/errors.ts';
-import { carryOutChanges } from './disk-rewind.ts';
 
 const folderFormat = 1;
 export const unfinished = '.unfinished';
@@ -160,20 +159,6 @@ export async function tidyFolders(vmFolder: string, named: string | undefined): 
   for (const name of await readdir(parent)) {
     if (name.endsWith(unfinished)) await rm(join(parent, name), { recursive: true, force: true });
   }
-}
-
-/**
- * Disks that came with a saved state become the VM's disks. The arbiter's record says that they are;
- * where a crash has interrupted this, what is still here is moved, and the rest is there already.
- */
-export async function placeDisks(folder: string, vmFolder: string, disks: number): Promise<void> {
-  for (let disk = 0; disk < disks; disk++) {
-    const path = diskPath(folder, disk);
-    if (existsSync(path)) await rename(path, diskPath(vmFolder, disk));
-  }
-  await carryOutChanges(folder, vmFolder, disks);
-  await syncFolder(vmFolder);
-  await syncFolder(folder);
 }
 
 export async function syncFolder(path: string): Promise<void> {

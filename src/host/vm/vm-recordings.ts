@@ -191,13 +191,15 @@ export class VmRecordings {
   async #begin(primary: Primary, order: RecordOrder): Promise<void> {
     const { directory, configuration, bootFiles, report, note, changed } = this.#options;
     const path = recordingFolder(directory, order.id);
+    let files: RecordingFolder | undefined;
     try {
       const room = await roomIn(directory);
       if (room < roomBytesMin) throw noRoom(room);
       await placeRecording(path, configuration, await packageVersion(), bootFiles);
       if (primary.ended !== undefined || this.#isOver) throw refusal();
       const running = this.#open(primary, order, path);
-      const pauseMicros = await running.files.begin(primary);
+      files = running.files;
+      const pauseMicros = await files.begin(primary);
       if (pauseMicros === undefined || !this.#running.has(order.id)) throw notBegun(running);
       await writeRecordingFile(path, this.#describe(running));
       running.hasBegun = true;
@@ -209,6 +211,7 @@ export class VmRecordings {
       else if (this.#isOver) this.discard(order.id);
     } catch (error) {
       this.#leave(order.id);
+      await files?.close();
       await rm(path, { recursive: true, force: true }).catch(() => {});
       this.#failed(order, error);
     }
