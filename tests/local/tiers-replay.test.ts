@@ -9,7 +9,7 @@ import test from 'node:test';
 import { CounterClient } from '../../src/cli/demo/counter-client.ts';
 import { answersPing, freePort } from '../../src/cli/demo/ports.ts';
 import type { Tier } from '../../src/host/tiers.ts';
-import { imagesMissing, start, temporaryFolder, umbra } from './umbra.fixture.ts';
+import { imagesMissing, start, temporaryFolder, umbra } from '../system/umbra.fixture.ts';
 
 const countingMs = 3_000;
 

@@ -6,7 +6,7 @@ import test from 'node:test';
 import { elfFile } from '../../src/host/local/elf.fixture.ts';
 import type { SpeedscopeDocument } from '../../src/host/local/profile-file.ts';
 import { Assembler, x } from '../machine/assembler.ts';
-import { imagesMissing, start, temporaryFolder, umbra } from './umbra.fixture.ts';
+import { imagesMissing, start, temporaryFolder, umbra } from '../system/umbra.fixture.ts';
 
 /** Checks what the format's schema and its reader ask for. @returns microseconds by stack */
 function stacksIn(path: string): Map<string, number> {

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'node:test';
 import { answersPing, freePort } from '../../src/cli/demo/ports.ts';
-import { imagesMissing, start, temporaryFolder, umbra } from './umbra.fixture.ts';
+import { imagesMissing, start, temporaryFolder, umbra } from '../system/umbra.fixture.ts';
 
 const missing = await imagesMissing('tiny');
 const options = missing ? { skip: missing } : {};
