@@ -236,6 +236,8 @@ test(
       again.close();
       assert.match(byItself.text, /back by its policy, to 1[0-2]\.\d s before its guest failed:/);
       assert.match(byItself.text, /is undone, acknowledged or not/);
+      // What is typed while it is off is typed to nobody.
+      await cluster.state('web', 'running');
       const serving = shell(cluster);
       await serving.type('echo $((6 * 10)) is $x $y\n', '60 is early early');
       serving.close();
