@@ -14,6 +14,7 @@ import type { CenterMessage, DaemonMessage, VmSpec } from '../api/agent.ts';
 import { UmbraError } from '../base/errors.ts';
 import { lookFolder, readConsolePage, readLook, removeLooks } from './recording/look-files.ts';
 import type { LookOrder, LookReply } from './recording/look-main.ts';
+import { recordingUnderWay, unknownRecording } from './recordings.ts';
 import { prepareRewind } from './rewind.ts';
 import { giveWay } from './vm/priority.ts';
 import { readRecording, recordingFolder } from './vm/recording-folder.ts';
@@ -121,8 +122,8 @@ export class RecordingLooks {
     if (!isId(vm) || !isId(id)) throw new Error('malformed names');
     const vmFolder = join(this.#options.vmsFolder, vm);
     const recording = recordingFolder(vmFolder, id);
-    if ((await readRecording(recording)) === undefined) throw unknown(id);
-    if (this.#options.isUnderWay(vm, id)) throw underWay();
+    if ((await readRecording(recording)) === undefined) throw unknownRecording(id);
+    if (this.#options.isUnderWay(vm, id)) throw recordingUnderWay();
     return { recording, folder: lookFolder(vmFolder, id) };
   }
 
@@ -181,18 +182,4 @@ const notReplayed = (): UmbraError =>
     'recording-not-replayed',
     'The recording has not been replayed on its host yet, so nobody knows what its guest said.',
     'Have it replayed: umbra record timeline VM RECORDING --replay.',
-  );
-
-const underWay = (): UmbraError =>
-  new UmbraError(
-    'recording-under-way',
-    'The recording is under way.',
-    'End it first: umbra record stop VM.',
-  );
-
-const unknown = (id: string): UmbraError =>
-  new UmbraError(
-    'recording-unknown',
-    `There is no recording ${id} of this VM on this host.`,
-    'See umbra record list VM.',
   );

@@ -68,7 +68,7 @@ export class HostRecordings {
   async delete({ vm, id }: Order<'deleteRecording'>): Promise<void> {
     try {
       if (!isId(vm) || !isId(id)) throw new Error('malformed names');
-      if (this.#options.isUnderWay(vm, id)) throw underWay();
+      if (this.#options.isUnderWay(vm, id)) throw recordingUnderWay();
       await removeRecording(join(this.#options.vmsFolder, vm), id);
     } catch (error) {
       const { code, message, remedy } = failureOf(error);
@@ -103,8 +103,8 @@ export class HostRecordings {
     if (!isId(vm) || !isId(id)) throw new Error('malformed names');
     const folder = recordingFolder(join(vmsFolder, vm), id);
     const info = await readRecording(folder);
-    if (info === undefined) throw unknown(id);
-    if (isUnderWay(vm, id)) throw underWay();
+    if (info === undefined) throw unknownRecording(id);
+    if (isUnderWay(vm, id)) throw recordingUnderWay();
     const url = leaderUrl();
     if (url === undefined) throw new Error('the center is away');
     const upload = new ArchiveUpload(url, work, credentials);
@@ -137,14 +137,14 @@ export class HostRecordings {
   }
 }
 
-const underWay = (): UmbraError =>
+export const recordingUnderWay = (): UmbraError =>
   new UmbraError(
     'recording-under-way',
     'The recording is under way.',
     'End it first: umbra record stop VM.',
   );
 
-const unknown = (id: string): UmbraError =>
+export const unknownRecording = (id: string): UmbraError =>
   new UmbraError(
     'recording-unknown',
     `There is no recording ${id} of this VM on this host.`,

@@ -8,7 +8,7 @@ import type { EndpointName } from '../../../../../api/endpoints.ts';
 import type { VmView } from '../../../../../api/views.ts';
 import { useCluster, useList } from '../../../../live/hooks.ts';
 import { Action } from '../../../../parts/action.tsx';
-import { isUnderWay, Task } from '../../../../shell/tasks-drawer.tsx';
+import { TasksUnderWay } from '../../tasks-under-way.tsx';
 import { usePrechecks } from './prechecks.tsx';
 
 interface Operation {
@@ -21,17 +21,10 @@ interface Operation {
 }
 
 export function FtActions({ vm }: { readonly vm: VmView }) {
-  const running = useList('tasks').filter((task) => task.vm === vm.name && isUnderWay(task));
   const isOn = vm.ft.state !== 'notConfigured';
   return (
     <>
-      {running.length > 0 && (
-        <ul className="u-tasks">
-          {running.map((task) => (
-            <Task key={task.id} task={task} />
-          ))}
-        </ul>
-      )}
+      <TasksUnderWay vm={vm.name} />
       {isOn ? <Configured vm={vm} /> : <TurnOn vm={vm} />}
     </>
   );

@@ -7,7 +7,7 @@ import type { RecordingView } from '../../../../../api/recording-endpoints.ts';
 import type { VmView } from '../../../../../api/views.ts';
 import { useCluster } from '../../../../live/hooks.ts';
 import { type CommandText, CopyCommand } from '../../../../parts/commands.tsx';
-import { useApiForm } from '../../../../parts/form.tsx';
+import { type ApiForm, useApiForm } from '../../../../parts/form.tsx';
 import { FormDialog } from '../../../../parts/form-dialog.tsx';
 import { toastDone } from '../../../../parts/toast.tsx';
 import { mebibyte } from '../../../../parts/units.ts';
@@ -17,10 +17,29 @@ interface OfVm {
   readonly onClose: () => void;
 }
 
-const nameHint = 'Lower-case letters, digits and inner hyphens';
 /** As the API wants it; nothing typed: not given. */
 const bytesOf = (mebibytes: number | string) =>
   mebibytes === '' ? {} : { bytesMax: Math.round(Number(mebibytes) * mebibyte) };
+
+interface NameFieldProps {
+  readonly label: string;
+  readonly name: string;
+  readonly setName: (name: string) => void;
+  readonly form: ApiForm;
+}
+
+function NameField({ label, name, setName, form }: NameFieldProps) {
+  return (
+    <TextInput
+      label={label}
+      description="Lower-case letters, digits and inner hyphens"
+      data-autofocus
+      value={name}
+      onChange={(event) => setName(event.currentTarget.value)}
+      {...form.field('name')}
+    />
+  );
+}
 
 export function StartRecording({ vm, onClose }: OfVm) {
   const { client } = useCluster();
@@ -36,14 +55,7 @@ export function StartRecording({ vm, onClose }: OfVm) {
         From now on, on the disk of {vm.ft.primary?.host ?? 'its host'}. {vm.name} runs on; if it
         goes live on another host, the recording goes on there.
       </p>
-      <TextInput
-        label="Name"
-        description={nameHint}
-        data-autofocus
-        value={name}
-        onChange={(event) => setName(event.currentTarget.value)}
-        {...form.field('name')}
-      />
+      <NameField label="Name" {...{ name, setName, form }} />
       <NumberInput
         label="Size limit (MiB)"
         description="About; the newest part is kept. Without one it grows until it is ended."
@@ -70,14 +82,7 @@ export function KeepFlight({ vm, onClose }: OfVm) {
         What the flight recorder of {vm.name} holds now becomes a recording. It goes on with the
         next minutes.
       </p>
-      <TextInput
-        label="Name"
-        description={nameHint}
-        data-autofocus
-        value={name}
-        onChange={(event) => setName(event.currentTarget.value)}
-        {...form.field('name')}
-      />
+      <NameField label="Name" {...{ name, setName, form }} />
     </FormDialog>
   );
 }
@@ -158,14 +163,7 @@ export function GoLive({
         one has its memory and its addresses of then, so its network card has no cable: nobody hears
         it.
       </p>
-      <TextInput
-        label="Name of the new VM"
-        description={nameHint}
-        data-autofocus
-        value={name}
-        onChange={(event) => setName(event.currentTarget.value)}
-        {...form.field('name')}
-      />
+      <NameField label="Name of the new VM" {...{ name, setName, form }} />
       <section aria-label="In a terminal">
         <div className="u-panel-head">
           <h2>Or in a terminal, of this machine alone</h2>

@@ -10,7 +10,7 @@ import { apiPrefix } from '../../../../../api/calls.ts';
 import type { EndpointName } from '../../../../../api/endpoints.ts';
 import type { RecordingView } from '../../../../../api/recording-endpoints.ts';
 import type { VmView } from '../../../../../api/views.ts';
-import { useCluster, useList, useMissingRole } from '../../../../live/hooks.ts';
+import { useCluster, useMissingRole } from '../../../../live/hooks.ts';
 import { Action, Dimmed } from '../../../../parts/action.tsx';
 import { CommandsDialog } from '../../../../parts/commands.tsx';
 import { Empty } from '../../../../parts/empty.tsx';
@@ -21,8 +21,8 @@ import { Problem } from '../../../../parts/problem.tsx';
 import { Status } from '../../../../parts/status.tsx';
 import { Time } from '../../../../parts/time.tsx';
 import { bytes, duration, megabits, plural } from '../../../../parts/units.ts';
-import { isUnderWay as isTaskUnderWay, Task } from '../../../../shell/tasks-drawer.tsx';
 import type { TabProps } from '../../define-tab.ts';
+import { TasksUnderWayPanel } from '../../tasks-under-way.tsx';
 import { commandsOf } from './commands.ts';
 import { KeepFlight, RewindVm, SetFlight, StartRecording } from './recording-forms.tsx';
 import { awayText, recordingStatus } from './recording-status.ts';
@@ -33,19 +33,10 @@ const heads = ['Name', 'State', 'Host', 'Begun', 'Length', 'Size', 'Rate', ''];
 
 export default function Recordings({ vm }: TabProps) {
   const { data, error } = useRecordings(vm);
-  const tasks = useList('tasks').filter((task) => task.vm === vm.name && isTaskUnderWay(task));
   const start = <StartButton vm={vm} present={data?.find(isUnderWay)} />;
   return (
     <div className="u-columns">
-      {tasks.length > 0 && (
-        <Panel title="Under way" className="u-wide">
-          <ul className="u-tasks">
-            {tasks.map((task) => (
-              <Task key={task.id} task={task} />
-            ))}
-          </ul>
-        </Panel>
-      )}
+      <TasksUnderWayPanel vm={vm.name} />
       {error !== null && <Problem error={error} />}
       {data?.length === 0 && (
         <div className="u-wide">

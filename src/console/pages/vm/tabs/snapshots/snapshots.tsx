@@ -16,8 +16,8 @@ import { Problem } from '../../../../parts/problem.tsx';
 import { Status } from '../../../../parts/status.tsx';
 import { Time } from '../../../../parts/time.tsx';
 import { bytes, count } from '../../../../parts/units.ts';
-import { isUnderWay, Task } from '../../../../shell/tasks-drawer.tsx';
 import type { TabProps } from '../../define-tab.ts';
+import { TasksUnderWayPanel } from '../../tasks-under-way.tsx';
 import { useVmEvents } from '../../use-vm-events.ts';
 import { CloneSnapshot, RevertToSnapshot, TakeSnapshot } from './snapshot-forms.tsx';
 import '../vm-tabs.css';
@@ -41,7 +41,6 @@ function useSnapshots({ id, name }: VmView) {
 
 export default function Snapshots({ vm }: TabProps) {
   const { data, error } = useSnapshots(vm);
-  const running = useList('tasks').filter((task) => task.vm === vm.name && isUnderWay(task));
   const [isTaking, setTaking] = useState(false);
   const missing = useMissingRole('takeSnapshot');
   const why =
@@ -61,15 +60,7 @@ export default function Snapshots({ vm }: TabProps) {
   );
   return (
     <div className="u-columns">
-      {running.length > 0 && (
-        <Panel title="Under way" className="u-wide">
-          <ul className="u-tasks">
-            {running.map((task) => (
-              <Task key={task.id} task={task} />
-            ))}
-          </ul>
-        </Panel>
-      )}
+      <TasksUnderWayPanel vm={vm.name} />
       {error !== null && <Problem error={error} />}
       {data?.length === 0 && (
         <div className="u-wide">
