@@ -322,7 +322,9 @@ export class Primary implements Guarded {
 
   #flushDue(now: Micros): boolean {
     if (!this.recorder.listening || !this.recorder.behind) return false;
-    if (this.gate.unsealed > 0 || this.recorder.pendingBytes >= this.#batchBytesMax) return true;
+    if (this.recorder.pendingBytes >= this.#batchBytesMax) return true;
+    // A machine that waits has said what it had to say; of one that goes on there is more to come.
+    if (this.gate.unsealed > 0 && this.#stop !== 'budget') return true;
     return now >= this.#flushBy();
   }
 
@@ -331,8 +333,9 @@ export class Primary implements Guarded {
     return this.#flushBy();
   }
 
-  /** A shadow should not wait long for what it may execute; a file does not mind. */
+  /** The world waits least, a shadow not long for what it may execute; a file does not mind. */
   #flushBy(): Micros {
+    if (this.gate.unsealed > 0) return this.#flushedAt + timing.sealMicros;
     return this.#flushedAt + (this.#isFollowed ? timing.batchMicros : timing.recordingMicros);
   }
 

@@ -18,6 +18,8 @@ export const timing = {
   doubtMicros: 30_000,
   /** A copy that has not begun its work within this gives up. */
   greetingMicros: 5_000_000,
+  /** Held outputs of a machine that goes on are sealed so often at most: each costs a message. */
+  sealMicros: 500,
   /** Entries without a held output wait at most this long for company. */
   batchMicros: 5_000,
   /** The same where only a recording listens. */
