@@ -1,11 +1,11 @@
 /**
- * `npm test`: the check, then every *.test.ts with Node's own runner, two files at a time; those
+ * `npm test`: the check, and every *.test.ts with Node's own runner, two files at a time; those
  * that start whole clusters come last, one at a time.
  *
  * Arguments: file paths narrow the run; `--no-check` skips the check. Ends with one line
  * `N passed, N failed`, before it the names of what was skipped. Exit 1 if anything failed.
  */
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { run } from 'node:test';
@@ -21,15 +21,6 @@ let passed = 0;
 let failed = 0;
 const skipped: string[] = [];
 
-if (!args.includes('--no-check')) {
-  const check = spawnSync(process.execPath, [resolve(root, 'scripts/check.ts')], {
-    cwd: root,
-    stdio: 'inherit',
-  });
-  if (check.status === 0) passed += 1;
-  else failed += 1;
-}
-
 installTestPackages();
 
 const files =
@@ -39,7 +30,7 @@ const files =
         .sort()
         .map((file) => resolve(root, file));
 
-if (files.some((file) => file.includes('/tests/console/'))) await buildConsole();
+if (files.some((file) => file.includes('/console/'))) await buildConsole();
 
 /** Runs test files, some at a time, and counts. A suite is a heading, not a test: only leaves count. */
 function runFiles(chosen: readonly string[], concurrency: number): Promise<void> {
@@ -57,12 +48,29 @@ function runFiles(chosen: readonly string[], concurrency: number): Promise<void>
   return new Promise((resolve) => stream.on('end', () => setImmediate(resolve)));
 }
 
-// Whole clusters of processes, whose delays are measured, and browsers have the machine to themselves.
-const isSystem = (file: string): boolean => /\/tests\/(system|console)\//.test(file);
+/** @returns what it said, and whether all is well */
+function check(): Promise<{ readonly text: string; readonly ok: boolean }> {
+  const script = resolve(root, 'scripts/check.ts');
+  return new Promise((done) => {
+    execFile(process.execPath, [script], { cwd: root }, (error, stdout, stderr) =>
+      done({ text: stdout + stderr, ok: error === null }),
+    );
+  });
+}
+
+const checked = args.includes('--no-check') ? undefined : check();
+// Whole clusters of processes, whose delays are measured, have the machine to themselves.
+const isSystem = (file: string): boolean => file.includes('/tests/system/');
 await runFiles(
   files.filter((file) => !isSystem(file)),
   2,
 );
+if (checked !== undefined) {
+  const { text, ok } = await checked;
+  console.log(text);
+  if (ok) passed += 1;
+  else failed += 1;
+}
 await runFiles(files.filter(isSystem), 1);
 
 for (const name of skipped) console.log(`skipped: ${name}`);

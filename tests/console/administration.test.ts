@@ -138,7 +138,7 @@ describe('the pages', { skip: noBrowser }, () => {
         assert.ok(one === undefined || known.has(one), `${path} leads to ${link}`);
         if (seen.has(shapeOf(link))) continue;
         seen.add(shapeOf(link));
-        // Comes from a host, which here says nothing; tests/console/recordings.test.ts fetches one.
+        // Comes from a host, which here says nothing; tests/system/console/recordings.test.ts fetches one.
         if (/^\/api\/v1\/vms\/web-1\/recordings\/night\/archive$/.test(link)) continue;
         if (link.startsWith('#')) assert.equal(await page.locator(link).count(), 1, link);
         else if (link.startsWith('/api/')) {

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Browser } from 'playwright-core';
-import { eventually, type GuestCluster, guestCluster } from '../system/guest-cluster.fixture.ts';
 import {
   assertAccessibleInBoth,
   launch,
@@ -10,7 +9,8 @@ import {
   noBrowser,
   open,
   type Watched,
-} from './browser.fixture.ts';
+} from '../../console/browser.fixture.ts';
+import { eventually, type GuestCluster, guestCluster } from '../guest-cluster.fixture.ts';
 
 const password = 'correct horse battery';
 

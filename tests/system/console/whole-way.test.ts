@@ -6,11 +6,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
-import { type Console, openConsole } from '../../src/api/console.ts';
-import { ProcessCluster } from '../system/cluster.fixture.ts';
-import { imagesMissing } from '../system/umbra.fixture.ts';
-import { eventually } from '../wait.fixture.ts';
-import { launch, logIn, noBrowser, open, type Watched } from './browser.fixture.ts';
+import { type Console, openConsole } from '../../../src/api/console.ts';
+import { launch, logIn, noBrowser, open, type Watched } from '../../console/browser.fixture.ts';
+import { eventually } from '../../wait.fixture.ts';
+import { ProcessCluster } from '../cluster.fixture.ts';
+import { imagesMissing } from '../umbra.fixture.ts';
 
 const password = 'correct horse battery';
 const bootMsMax = 60_000;

@@ -8,10 +8,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
-import { type Console, openConsole } from '../../src/api/console.ts';
-import { ProcessCluster } from '../system/cluster.fixture.ts';
-import { imagesMissing } from '../system/umbra.fixture.ts';
-import { eventually } from '../wait.fixture.ts';
+import { type Console, openConsole } from '../../../src/api/console.ts';
 import {
   assertAccessible,
   assertAccessibleInBoth,
@@ -20,7 +17,10 @@ import {
   noBrowser,
   open,
   type Watched,
-} from './browser.fixture.ts';
+} from '../../console/browser.fixture.ts';
+import { eventually } from '../../wait.fixture.ts';
+import { ProcessCluster } from '../cluster.fixture.ts';
+import { imagesMissing } from '../umbra.fixture.ts';
 
 const password = 'correct horse battery';
 const vm = 'web';

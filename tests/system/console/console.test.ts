@@ -6,8 +6,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Browser } from 'playwright-core';
-import { eventually, type GuestCluster, guestCluster } from '../system/guest-cluster.fixture.ts';
-import { consoleByteAt } from '../system/vm-guest.fixture.ts';
 import {
   assertAccessible,
   assertAccessibleInBoth,
@@ -16,7 +14,9 @@ import {
   noBrowser,
   open,
   type Watched,
-} from './browser.fixture.ts';
+} from '../../console/browser.fixture.ts';
+import { eventually, type GuestCluster, guestCluster } from '../guest-cluster.fixture.ts';
+import { consoleByteAt } from '../vm-guest.fixture.ts';
 
 const password = 'correct horse battery';
 

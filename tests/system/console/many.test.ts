@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser } from 'playwright-core';
-import { firstLoad, firstLoadBytesMax } from '../../scripts/console.ts';
+import { firstLoad, firstLoadBytesMax } from '../../../scripts/console.ts';
 import {
   assertAccessible,
   launch,
@@ -14,8 +14,8 @@ import {
   noBrowser,
   open,
   type Watched,
-} from './browser.fixture.ts';
-import { SyntheticCluster } from './synthetic-cluster.fixture.ts';
+} from '../../console/browser.fixture.ts';
+import { SyntheticCluster } from '../../console/synthetic-cluster.fixture.ts';
 
 /** The goal is a second on an idle machine; tests have company. */
 const usefulMsMax = 4_000;
