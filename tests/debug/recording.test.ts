@@ -63,15 +63,7 @@ test(
       const whole = await replayed(recording, '--verify');
       assert.ok(whole.fingerprintsCompared > 0);
       // The same end, from each snapshot: every one of them is the machine that it says.
-      const places = [
-        'time:1',
-        'time:2.5',
-        'text:tiny ready',
-        'event:100',
-        'text:hello',
-        'frame:1',
-      ];
-      places.push('input:2', 'end');
+      const places = ['time:1', 'text:tiny ready', 'event:100', 'frame:1', 'input:2', 'end'];
       for (const place of places) {
         const { instructions } = await replayed(recording, '--until', place);
         const rest = await replayed(recording, '--from', String(instructions), '--verify');

@@ -43,17 +43,16 @@ async function demo(t: TestContext, ...options: string[]): Promise<DemoReport | 
   return report;
 }
 
-for (const cpus of [1, 2]) {
-  test(`umbra demo --cpus ${cpus}`, async (t) => {
-    const report = await demo(t, '--cpus', String(cpus));
-    if (report === undefined) return;
-    assert.equal(report.cpus, cpus);
-    for (const { gapMs, kind } of report.failovers) {
-      assert.ok(gapMs <= gapMsMax[kind], `${kind}: ${gapMs} ms`);
-    }
-    assert.ok(report.log.idleMbitPerSecond <= 0.05, `idle ${report.log.idleMbitPerSecond}`);
-  });
-}
+// With one CPU: below, and by `npm run bench -- failover` (tests/bench/cluster.test.ts).
+test('umbra demo --cpus 2', async (t) => {
+  const report = await demo(t, '--cpus', '2');
+  if (report === undefined) return;
+  assert.equal(report.cpus, 2);
+  for (const { gapMs, kind } of report.failovers) {
+    assert.ok(gapMs <= gapMsMax[kind], `${kind}: ${gapMs} ms`);
+  }
+  assert.ok(report.log.idleMbitPerSecond <= 0.05, `idle ${report.log.idleMbitPerSecond}`);
+});
 
 /**
  * The VM goes from the first host to the second and on to the third, while the shadow is made on
