@@ -1,6 +1,6 @@
 /**
  * `npm test`: the check, and every *.test.ts with Node's own runner, two files at a time; those
- * that start whole clusters, or measure delays, come last, one at a time.
+ * that start whole clusters come later, and those that measure delays last, one at a time.
  *
  * Arguments: file paths narrow the run; `--no-check` skips the check. Ends with one line
  * `N passed, N failed`, before it the names of what was skipped. Exit 1 if anything failed.
@@ -59,10 +59,11 @@ function check(): Promise<{ readonly text: string; readonly ok: boolean }> {
 }
 
 const checked = args.includes('--no-check') ? undefined : check();
-// Whole clusters of processes, whose delays are measured, have the machine to themselves; the copies
-// of one small VM share it with those of another one, but not with what computes all the time.
+/** What starts processes that wait for each other, and leaves room beside it. */
 const isSystem = (file: string): boolean => file.includes('/tests/system/');
-const isOneVm = (file: string): boolean => file.includes('/tests/system/vm-');
+/** What holds delays to floors has the machine to itself. */
+const measures =
+  /\/tests\/system\/(demo|failovers|ha|outcomes|pair|partition|soak|unlike-processors|uplink|console\/many)[.]test[.]ts$/;
 await runFiles(
   files.filter((file) => !isSystem(file)),
   2,
@@ -73,9 +74,12 @@ if (checked !== undefined) {
   if (ok) passed += 1;
   else failed += 1;
 }
-await runFiles(files.filter(isOneVm), 2);
 await runFiles(
-  files.filter((file) => isSystem(file) && !isOneVm(file)),
+  files.filter((file) => isSystem(file) && !measures.test(file)),
+  2,
+);
+await runFiles(
+  files.filter((file) => measures.test(file)),
   1,
 );
 

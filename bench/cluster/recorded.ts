@@ -20,14 +20,19 @@ export const recordedLoads = ['compute', 'small', 'receive'] as const;
 export type RecordedLoad = (typeof recordedLoads)[number];
 type Way = 'plain' | 'recording' | 'flight';
 
-/** How much is done at a time: about a second. */
+/**
+ * How much is done at a time: five seconds of work and more, so that a recording's next snapshot, and
+ * the first stores into pages behind it, have their share in it.
+ */
 const loads: Readonly<Record<RecordedLoad, (port: number) => Promise<unknown>>> = {
-  compute: (port) => compute(port, 40_000),
-  small: (port) => redisBenchmark(port, { test: 'incr', clients: 1, pipeline: 1, requests: 1_500 }),
+  compute: async (port) => {
+    for (let time = 0; time < 10; time++) await compute(port, 40_000);
+  },
+  small: (port) => redisBenchmark(port, { test: 'incr', clients: 1, pipeline: 1, requests: 5_000 }),
   receive: (port) =>
-    redisBenchmark(port, { test: 'set', clients: 1, pipeline: 4, requests: 400, bytes: 100_000 }),
+    redisBenchmark(port, { test: 'set', clients: 1, pipeline: 4, requests: 1_600, bytes: 100_000 }),
 };
-const warmUps = 6;
+const warmUps = 2;
 const flightMinutes = 1;
 /** Its snapshot is behind it then. */
 const settleMs = 1_500;
