@@ -29,7 +29,7 @@ export interface LogFileOwner {
 
 export class LogFile {
   readonly #owner: LogFileOwner;
-  readonly #packer = new BlockPacker();
+  readonly #packer = new BlockPacker({ sparing: true });
   #waiting: Written[] = [];
   #waitingBytes = 0;
   #file: { readonly handle: FileHandle; bytes: number } | undefined;

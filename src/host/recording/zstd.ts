@@ -21,6 +21,11 @@ const pieceBytes = 1 << 18;
 /** A window of 128 KiB. Beyond it blocks repeat little, and every packer keeps as much. */
 const windowLog = 17;
 
+/** Content that does not become so much smaller is not worth the time, where time counts. */
+const worthShare = 2 / 3;
+/** Behind such a block so many are not tried. */
+const untriedMax = 15;
+
 /**
  * Makes blocks of a file (lockstep/recording-blocks.ts), one after the other, on another thread. One
  * context serves all of them: to make one costs as much as to pack a hundred kilobytes.
@@ -32,8 +37,12 @@ export class BlockPacker {
   });
   #pieces: Uint8Array[] = [];
   #last: Promise<unknown> = Promise.resolve();
+  readonly #isSparing: boolean;
+  #untried = 0;
 
-  constructor() {
+  /** @param sparing of what hardly packs, such as frames of encrypted data, only samples are tried */
+  constructor({ sparing = false } = {}) {
+    this.#isSparing = sparing;
     this.#stream.on('data', (piece: Uint8Array) => this.#pieces.push(piece));
     // Whoever waits for a block hears of it.
     this.#stream.on('error', () => {});
@@ -41,9 +50,22 @@ export class BlockPacker {
 
   /** @returns the block's parts, to be written behind each other */
   block(content: Uint8Array): Promise<readonly Uint8Array[]> {
-    const block = this.#last.then(async () => blockParts(content, await this.#pack(content), crc));
+    const block = this.#last.then(async () =>
+      blockParts(content, await this.#packed(content), crc),
+    );
     this.#last = block.catch(() => {});
     return block;
+  }
+
+  async #packed(content: Uint8Array): Promise<readonly Uint8Array[]> {
+    if (this.#untried > 0) {
+      this.#untried--;
+      return [content];
+    }
+    const packed = await this.#pack(content);
+    const length = packed.reduce((sum, piece) => sum + piece.length, 0);
+    if (this.#isSparing && length > worthShare * content.length) this.#untried = untriedMax;
+    return packed;
   }
 
   close(): void {
