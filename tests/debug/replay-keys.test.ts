@@ -77,8 +77,9 @@ test('a replay is paused, stepped, moved about in and sped up by keys', { skip }
     assert.equal(await count('g-1000\r'), ready - 1000n);
     assert.equal(await count('g+5\r'), ready - 995n);
     assert.ok((await count('ginput:1\r')) > ready);
-    const [, , seconds] = await keys.press('gtime:1.x\x7f5\r', at);
-    assert.ok(Math.abs(Number(seconds) - 1.5) < 0.01, seconds);
+    // Long before the guest is ready, however fast this machine boots it.
+    const [, , seconds] = await keys.press('gtime:0.x\x7f2\r', at);
+    assert.ok(Math.abs(Number(seconds) - 0.2) < 0.01, seconds);
     const refused = await keys.press('gnowhere\r', /"nowhere" is no place.*count (\d+)/s);
     const here = refused[1];
     assert.equal((await keys.press('gnever\x1b', at))[1], here);
@@ -87,7 +88,7 @@ test('a replay is paused, stepped, moved about in and sped up by keys', { skip }
     await keys.press('-', /1 times real time/);
     await keys.press('?', /q {6}end/);
     await keys.press('f', /full speed/);
-    // From 1.5 seconds to the end, at once.
+    // From there to the end, at once.
     await keys.press(' ', /tiny ready/);
     assert.equal(await keys.ended(), 0);
 
