@@ -1,7 +1,7 @@
 /**
  * The daemon's part in looking at recordings: what their logs say, replays for what their guests said,
- * pages of that, and machines of new VMs. Each is done by a process apart (recording/look-main.ts), once: what it finds
- * stays beside the recordings.
+ * pages of that, and machines of new VMs. Each is done by a process apart (recording/look-main.ts),
+ * once: what it finds stays beside the recordings.
  *
  * From: orders of the center. To: reports named by the work: `work-progress`, `work-done`,
  * `work-failed`. Invariant: one replay at a time on this host, which gives way to its VMs.

@@ -27,7 +27,7 @@ export const notPacked: Packing = {
 /** What a block holds at most, unpacked; longer ones are not believed. */
 const blockBytesMax = 80 * 1024 * 1024;
 /** Shorter ones are not worth the time. */
-const packedBytesMin = 256;
+export const packedBytesMin = 256;
 const form = { plain: 0, packed: 1 } as const;
 
 export function writeMagic(writer: ByteWriter, magic: string): void {
@@ -52,11 +52,14 @@ export function block(content: Uint8Array, packing: Packing): Uint8Array {
     content.length < packedBytesMin
       ? framed(form.plain, [content], crc32)
       : blockParts(content, [packing.pack(content)], crc32);
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const writer = new ByteWriter(length);
+  const writer = new ByteWriter(lengthOf(parts));
   for (const part of parts) writer.raw(part);
   return writer.close();
 }
+
+/** Of all parts together. */
+export const lengthOf = (parts: readonly Uint8Array[]): number =>
+  parts.reduce((sum, part) => sum + part.length, 0);
 
 /** Goes on from the checksum of what came before; from 0 at the beginning. */
 type Checksum = (bytes: Uint8Array, previous: number) => number;
@@ -71,17 +74,15 @@ export function blockParts(
   packed: readonly Uint8Array[],
   checksum: Checksum,
 ): Uint8Array[] {
-  const length = packed.reduce((sum, part) => sum + part.length, 0);
-  if (length >= content.length) return framed(form.plain, [content], checksum);
+  if (lengthOf(packed) >= content.length) return framed(form.plain, [content], checksum);
   const announced = new ByteWriter(8).varint(content.length).finish();
   return framed(form.packed, [announced, ...packed], checksum);
 }
 
 function framed(how: number, stored: readonly Uint8Array[], checksum: Checksum): Uint8Array[] {
   const body = [Uint8Array.of(how), ...stored];
-  const length = body.reduce((sum, part) => sum + part.length, 0);
   const crc = body.reduce((sum, part) => checksum(part, sum), 0);
-  return [new ByteWriter(8).u32(length).u32(crc).finish(), ...body];
+  return [new ByteWriter(8).u32(lengthOf(body)).u32(crc).finish(), ...body];
 }
 
 /** @returns undefined where no whole block follows; the reader is behind the last whole one */

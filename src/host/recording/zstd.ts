@@ -6,7 +6,12 @@ import {
   zstdCompressSync,
   zstdDecompressSync,
 } from 'node:zlib';
-import { blockParts, type Packing } from '../../lockstep/recording-blocks.ts';
+import {
+  blockParts,
+  lengthOf,
+  type Packing,
+  packedBytesMin,
+} from '../../lockstep/recording-blocks.ts';
 
 const level = { [constants.ZSTD_c_compressionLevel]: 1 };
 
@@ -58,13 +63,14 @@ export class BlockPacker {
   }
 
   async #packed(content: Uint8Array): Promise<readonly Uint8Array[]> {
+    if (content.length < packedBytesMin) return [content];
     if (this.#untried > 0) {
       this.#untried--;
       return [content];
     }
     const packed = await this.#pack(content);
-    const length = packed.reduce((sum, piece) => sum + piece.length, 0);
-    if (this.#isSparing && length > worthShare * content.length) this.#untried = untriedMax;
+    const isWorth = lengthOf(packed) <= worthShare * content.length;
+    if (this.#isSparing && !isWorth) this.#untried = untriedMax;
     return packed;
   }
 
