@@ -10,15 +10,29 @@ import { VmView } from './views.ts';
 const OrNull = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 const strict = { additionalProperties: false } as const;
 const Vm = Type.Object({ vm: Type.String({ minLength: 1 }) });
-const Recording = Type.Object({
+export const Recording = Type.Object({
   vm: Type.String({ minLength: 1 }),
   /** Its name or id. */
   recording: Type.String({ minLength: 1 }),
 });
-const Name = Type.String({
+export const Name = Type.String({
   pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$',
   description: 'lower-case letters, digits and inner hyphens, at most 63',
 });
+
+/** A place of a recording, and how long before it. */
+export const place = {
+  to: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 200,
+      description: 'a place: COUNT, time:SECONDS, event:N, text:TEXT, begin, end; by default end',
+    }),
+  ),
+  secondsBefore: Type.Optional(
+    Type.Number({ minimum: 0, maximum: 86_400, description: "of the guest's time" }),
+  ),
+};
 
 export const RecordingView = Type.Object({
   id: Type.String(),
@@ -141,17 +155,7 @@ export const recordingEndpoints = {
             description: 'its name or id; without one what the flight recorder holds now',
           }),
         ),
-        to: Type.Optional(
-          Type.String({
-            minLength: 1,
-            maxLength: 200,
-            description:
-              'a place: COUNT, time:SECONDS, event:N, text:TEXT, begin, end; by default end',
-          }),
-        ),
-        secondsBefore: Type.Optional(
-          Type.Number({ minimum: 0, maximum: 86_400, description: "of the guest's time" }),
-        ),
+        ...place,
       },
       strict,
     ),

@@ -4,14 +4,10 @@
  * host does once.
  */
 import Type, { type Static } from 'typebox';
+import { Name, place, Recording } from './recording-endpoints.ts';
 import { TaskView } from './tasks.ts';
 
 const OrNull = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-const Recording = Type.Object({
-  vm: Type.String({ minLength: 1 }),
-  /** Its name or id. */
-  recording: Type.String({ minLength: 1 }),
-});
 const Numbers = Type.Array(Type.Number());
 
 /** A place in a recording. */
@@ -112,21 +108,8 @@ export const timelineEndpoints = {
     params: Recording,
     body: Type.Object(
       {
-        name: Type.String({
-          pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$',
-          description: 'lower-case letters, digits and inner hyphens, at most 63',
-        }),
-        to: Type.Optional(
-          Type.String({
-            minLength: 1,
-            maxLength: 200,
-            description:
-              'a place: COUNT, time:SECONDS, event:N, text:TEXT, begin, end; by default end',
-          }),
-        ),
-        secondsBefore: Type.Optional(
-          Type.Number({ minimum: 0, maximum: 86_400, description: "of the guest's time" }),
-        ),
+        name: Name,
+        ...place,
       },
       { additionalProperties: false },
     ),
