@@ -331,7 +331,7 @@ class VirtPeripherals implements Peripherals {
   apply(input: Exclude<Input, { kind: 'clock' }>): void {
     switch (input.kind) {
       case 'frame':
-        return this.#ports[input.port]?.deliver(input.frame);
+        return this.#ports[input.port]?.deliver(input.frame, input.segmentBytes);
       case 'disk':
         return this.#disks[input.disk]?.complete(input);
       case 'console':
@@ -342,6 +342,10 @@ class VirtPeripherals implements Peripherals {
         // The board has no power button that an unmodified kernel listens to.
         return;
     }
+  }
+
+  takesSegments(port: number): boolean {
+    return this.#ports[port]?.takesSegments === true;
   }
 
   pendingDiskRequests() {

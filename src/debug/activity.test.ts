@@ -10,7 +10,7 @@ const rate = 2 ** 24;
 
 const entries: readonly Entry[] = [
   { count: 100n, event: { kind: 'clock', time: 1_000n, rate, span: 1_000_000 } },
-  { count: 150n, event: { kind: 'frame', port: 0, frame: bytes(60) } },
+  { count: 150n, event: { kind: 'frame', port: 0, frame: bytes(60), segmentBytes: 0 } },
   { count: 300n, event: { kind: 'console', bytes: bytes(3) } },
   // It waited from 1,300 to 3,000.
   { count: 400n, event: { kind: 'clock', time: 3_000n, rate, span: 1_000_000 } },

@@ -42,8 +42,13 @@ export class Copy {
   }
 
   /** A shadow has no network: what its switch delivers is dropped. */
-  frame(port: number, frame: Uint8Array): void {
-    this.primary?.frame(port, frame);
+  frame(port: number, frame: Uint8Array, segmentBytes = 0): void {
+    this.primary?.frame(port, frame, segmentBytes);
+  }
+
+  /** Whether `frame` may be given segments of TCP that were joined. */
+  takesSegments(port: number): boolean {
+    return this.primary?.machine.takesSegments(port) === true;
   }
 
   console(bytes: Uint8Array): void {

@@ -18,6 +18,7 @@ const event: fc.Arbitrary<LogEvent> = fc.oneof(
     kind: fc.constant('frame' as const),
     port: fc.integer({ min: 0, max: 255 }),
     frame: bytes,
+    segmentBytes: fc.integer({ min: 0, max: 0xffff }),
   }),
   fc.record({
     kind: fc.constant('disk' as const),
@@ -106,7 +107,7 @@ test('a length is never trusted', () => {
 test('the numbers and the form of entries never change', () => {
   const entries: Entry[] = [
     { count: 5n, event: { kind: 'clock', time: 1000n, rate: 300, span: 7 } },
-    { count: 5n, event: { kind: 'frame', port: 1, frame: Uint8Array.of(9, 8) } },
+    { count: 5n, event: { kind: 'frame', port: 1, frame: Uint8Array.of(9, 8), segmentBytes: 0 } },
     { count: 200n, event: { kind: 'disk', disk: 2, request: 3, ok: true, data: undefined } },
     {
       count: 200n,
@@ -118,6 +119,7 @@ test('the numbers and the form of entries never change', () => {
     { count: 202n, event: { kind: 'progress' } },
     { count: 202n, event: { kind: 'fingerprint', value: 0x0102030405060708n } },
     { count: 202n, event: { kind: 'checkpoint', id: 6 } },
+    { count: 203n, event: { kind: 'frame', port: 1, frame: Uint8Array.of(7), segmentBytes: 1460 } },
   ];
   const text = [...encodeEntries(entries)].map((byte) => byte.toString(16)).join(' ');
   const expected = [
@@ -131,6 +133,7 @@ test('the numbers and the form of entries never change', () => {
     '1 7',
     '0 8 8 7 6 5 4 3 2 1',
     '0 9 6',
+    '1 2 81 e8 16 1 7',
   ];
   assert.equal(text, expected.join(' '));
   assert.equal(entryText(12, entries[2]!), '#12 @200 disk disk 2 request 3 ok, from the replica');

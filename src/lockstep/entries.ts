@@ -74,6 +74,8 @@ interface Row<K extends Kind> {
 
 /** Longest frame: 64 KiB of a segmented send and its headers. */
 export const frameBytesMax = 66_000;
+const portsMax = 256;
+const segmentBytesMax = 0xffff;
 const dataBytesMax = 64 * 1024 * 1024;
 const controlActions = ['power-button', 'reset', 'power-off'] as const;
 
@@ -101,13 +103,17 @@ const rows: { readonly [K in Kind]: Row<K> } = {
   },
   frame: {
     number: 2,
-    encode: (writer, event) => writer.varint(event.port).bytes(event.frame),
-    decode: (reader): FrameInput => ({
-      kind: 'frame',
-      port: bounded(reader, 'port', 255),
-      frame: boundedBytes(reader, 'frame length', frameBytesMax),
-    }),
-    text: (event) => `port ${event.port}, ${event.frame.length} bytes`,
+    // One number for port and segments: nearly always a single byte.
+    encode: (writer, { port, segmentBytes, frame }) =>
+      writer.varint(port + portsMax * segmentBytes).bytes(frame),
+    decode: (reader): FrameInput => {
+      const both = bounded(reader, 'port and segments', portsMax * (segmentBytesMax + 1) - 1);
+      const segmentBytes = Math.floor(both / portsMax);
+      const frame = boundedBytes(reader, 'frame length', frameBytesMax);
+      return { kind: 'frame', port: both % portsMax, frame, segmentBytes };
+    },
+    text: ({ port, segmentBytes, frame }) =>
+      `port ${port}, ${frame.length} bytes${segmentBytes > 0 ? ` in segments of ${segmentBytes}` : ''}`,
   },
   disk: {
     number: 3,

@@ -155,10 +155,11 @@ export class Primary implements Guarded {
 
   // --- inputs --------------------------------------------------------------------------------
 
-  frame(port: number, frame: Uint8Array): void {
+  /** @param segmentBytes above 0 only where the machine `takesSegments` */
+  frame(port: number, frame: Uint8Array, segmentBytes = 0): void {
     if (this.#framesWaiting >= framesWaitingMax) return;
-    this.#framesWaiting++;
-    this.#inputs.push({ kind: 'frame', port, frame });
+    this.#framesWaiting += segmentBytes > 0 ? Math.ceil(frame.length / segmentBytes) : 1;
+    this.#inputs.push({ kind: 'frame', port, frame, segmentBytes });
   }
 
   /** @param at the place of the first byte in all that is typed, where whoever types counts */

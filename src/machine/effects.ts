@@ -26,6 +26,11 @@ export interface FrameInput {
   readonly kind: 'frame';
   readonly port: number;
   readonly frame: Uint8Array;
+  /**
+   * Above 0 where several TCP segments over IPv4 were joined to this frame: bytes of data in each
+   * but the last, 1 to 65,535. Its TCP checksum is then the sum of the pseudo-header alone.
+   */
+  readonly segmentBytes: number;
 }
 
 /** The end of a disk request. A successful read carries its data. */

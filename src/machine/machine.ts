@@ -50,6 +50,9 @@ export interface Machine {
   /** Applies an input at the present count. Only between runs. */
   apply(input: Input): void;
 
+  /** Whether the guest takes TCP segments that were joined (`FrameInput.segmentBytes`) on a port. */
+  takesSegments(port: number): boolean;
+
   /** The outputs since the last call, in the order in which the guest produced them. */
   takeOutputs(): Output[];
 

@@ -34,6 +34,7 @@ function parts(words: readonly number[], makeEngine: EngineMaker = makeWasmEngin
         return true;
       },
       apply: () => {},
+      takesSegments: () => false,
       pendingDiskRequests: () => [],
       wakeTime: () => undefined,
       tick: () => {},

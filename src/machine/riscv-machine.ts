@@ -35,6 +35,7 @@ export interface Peripherals {
   read(physical: bigint, bytes: number): bigint | undefined;
   write(physical: bigint, bytes: number, value: bigint): boolean;
   apply(input: Exclude<Input, { kind: 'clock' }>): void;
+  takesSegments(port: number): boolean;
   pendingDiskRequests(): DiskRequest[];
   /** The guest's time at which `tick` is wanted. */
   wakeTime(): Ticks | undefined;
@@ -445,6 +446,10 @@ export class RiscvMachine implements Machine {
     const outputs = this.#outputs;
     this.#outputs = [];
     return outputs;
+  }
+
+  takesSegments(port: number): boolean {
+    return this.#peripherals.takesSegments(port);
   }
 
   pendingDiskRequests(): DiskRequest[] {

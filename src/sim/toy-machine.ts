@@ -195,6 +195,10 @@ export class ToyMachine implements Machine {
     return outputs;
   }
 
+  takesSegments(): boolean {
+    return false;
+  }
+
   pendingDiskRequests(): DiskRequest[] {
     return [...this.#pending];
   }

@@ -18,7 +18,7 @@ test('a frame is logged at its count, applied, and applied again by the shadow a
   primary.run(100_000n);
   const before = primary.fingerprint();
   const frame = ethernetFrame(guestMac, somebody, 'and hello to you');
-  recorder.input({ kind: 'frame', port: 0, frame }, false);
+  recorder.input({ kind: 'frame', port: 0, frame, segmentBytes: 0 }, false);
   assert.notEqual(primary.fingerprint(), before);
   primary.run(primary.count + 1_000n);
   recorder.note({ kind: 'fingerprint', value: primary.fingerprint() });
@@ -49,13 +49,13 @@ test('a frame applied at another count is another history, and the fingerprint s
   const primary = maker.powerOn();
   primary.run(100_000n);
   const frame = ethernetFrame(guestMac, somebody, 'and hello to you');
-  primary.apply({ kind: 'frame', port: 0, frame });
+  primary.apply({ kind: 'frame', port: 0, frame, segmentBytes: 0 });
   const value = primary.fingerprint();
 
   // Ten instructions after power-on the card has no driver yet and drops the frame.
   const replayer = new Replayer(maker.powerOn(), 1);
   replayer.push(1, [
-    { count: 10n, event: { kind: 'frame', port: 0, frame } },
+    { count: 10n, event: { kind: 'frame', port: 0, frame, segmentBytes: 0 } },
     { count: primary.count, event: { kind: 'fingerprint', value } },
   ]);
   assert.equal(replayer.advance(1_000_000n).kind, 'entry');

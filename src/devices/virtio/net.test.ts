@@ -67,6 +67,51 @@ test('a frame in fills one buffer, or as many as it needs', () => {
   );
 });
 
+/** As Linux asks for: with checksums (1) and segments of IPv4 (7) that the host may leave to it. */
+const offloads = [1, ...features.slice(0, 1), 7, ...features.slice(1)];
+
+/** Headers of IPv4 and TCP with this many words of TCP options, and some data. */
+function joined(dataBytes: number, options = 0): Uint8Array {
+  const made = frame(54 + 4 * options + dataBytes);
+  made[14] = 0x45;
+  made[46] = (5 + options) << 4;
+  return made;
+}
+
+test('joined segments come with how to take them apart, and a frame behind them without', () => {
+  const { net, driver } = make(offloads);
+  assert.ok(net.takesSegments);
+  for (let index = 0; index < 4; index++) driver.offer(RECEIVE, { writable: [4_000] });
+  net.deliver(joined(3_000, 3), 1448);
+  net.deliver(frame(60));
+  const [first, second] = driver.collect(RECEIVE).map(({ bytes }) => [...bytes.slice(0, 12)]);
+  // NEEDS_CSUM, TCPV4, headers of 14 + 20 + 32 bytes, segments of 1448, checksum at 34 + 16.
+  assert.deepEqual(first, [1, 1, 66, 0, 1448 & 255, 1448 >> 8, 34, 0, 16, 0, 1, 0]);
+  assert.deepEqual(second, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+});
+
+test('a driver without offloads, or with half of them, gets no joined segments', () => {
+  for (const chosen of [features, [1, ...features], [7, ...features]]) {
+    const { net, driver } = make(chosen);
+    assert.equal(net.takesSegments, false);
+    driver.offer(RECEIVE, { writable: [4_000] });
+    net.deliver(joined(3_000), 1448);
+    assert.deepEqual(driver.collect(RECEIVE), []);
+  }
+});
+
+test('joined segments wait as such, and restore', () => {
+  const { net, driver, machine } = make(offloads);
+  net.deliver(joined(3_000), 1448);
+  const fresh = new VirtioNet({ port: 3, mac }, machine);
+  restoreInto(fresh, saved(net));
+  driver.device = fresh;
+  driver.offer(RECEIVE, { writable: [4_000] });
+  driver.kick(RECEIVE);
+  const [one] = driver.collect(RECEIVE);
+  assert.deepEqual([...one!.bytes.slice(0, 6)], [1, 1, 54, 0, 1448 & 255, 1448 >> 8]);
+});
+
 test('a frame that finds too few buffers leaves them for when there are enough', () => {
   const { net, driver } = make();
   driver.offer(RECEIVE, { writable: [50] });
@@ -160,7 +205,7 @@ test('a restored network device cannot be told from the original', () => {
           make: (machine) => new VirtioNet({ port: 0, mac }, machine),
           prepare: (net, machine) => {
             const driver = new MockDriver(net, machine.memory);
-            driver.start(2, features);
+            driver.start(2, offloads);
             return driver;
           },
           act: (net, random, _machine, driver) => {
@@ -169,7 +214,7 @@ test('a restored network device cannot be told from the original', () => {
             switch (random.below(6)) {
               case 0:
               case 1:
-                return net.deliver(random.bytes(random.between(10, 300)));
+                return net.deliver(random.bytes(random.between(10, 300)), random.below(2) * 100);
               case 2: {
                 if (!driver.hasRoom(queue, 2)) return 'full';
                 const lengths = [random.between(12, 90), random.between(1, 90)];

@@ -1,12 +1,13 @@
 /**
- * Network device (virtio 1.2, section 5.1): one pair of queues, no offloads.
+ * Network device (virtio 1.2, section 5.1): one pair of queues, offloads of what is received.
  *
  * A packet out: the guest's kick -> `#transmit` -> frame output. A packet in: `deliver` (a frame
  * input) -> the receive queue, or a backlog until the guest offers buffers again, which it is then
  * asked to tell by a kick. The backlog is state; frames beyond it are dropped, on both sides alike.
  *
- * Offloads would come in here: the header that precedes every frame is the seam. As none is
- * negotiated, it is all zeros on transmit and carries only the number of buffers on receive.
+ * The header that precedes every frame is the seam of offloads. On receive it carries the number of
+ * buffers, and of TCP segments that the host has joined how they are to be taken apart again
+ * (GUEST_TSO4). On transmit none is negotiated, and it is all zeros.
  */
 import { assert } from '../../base/assert.ts';
 import type { ByteReader, ByteWriter } from '../../base/bytes.ts';
@@ -16,7 +17,9 @@ import { VirtioMmio } from './mmio.ts';
 import type { Queue } from './queue.ts';
 
 export const VIRTIO_ID_NET = 1;
+export const VIRTIO_NET_F_GUEST_CSUM = 1;
 export const VIRTIO_NET_F_MAC = 5;
+export const VIRTIO_NET_F_GUEST_TSO4 = 7;
 export const VIRTIO_NET_F_MRG_RXBUF = 15;
 export const VIRTIO_NET_F_STATUS = 16;
 const VIRTIO_NET_S_LINK_UP = 1;
@@ -25,13 +28,30 @@ const RECEIVE = 0;
 const TRANSMIT = 1;
 const queueSize = 256;
 
-/** struct virtio_net_hdr; `num_buffers` is its last field. */
+/** struct virtio_net_hdr: where its fields lie, little-endian. */
 const headerBytes = 12;
-const numBuffersAt = 10;
+const header = {
+  flags: 0,
+  gsoType: 1,
+  hdrLen: 2,
+  gsoSize: 4,
+  csumStart: 6,
+  csumOffset: 8,
+  numBuffers: 10,
+} as const;
+const VIRTIO_NET_HDR_F_NEEDS_CSUM = 1;
+const VIRTIO_NET_HDR_GSO_TCPV4 = 1;
+/** Offsets in a frame of joined segments, which has no VLAN tag. */
+const ipv4At = 14;
+const tcpDataOffset = 12;
+const tcpChecksum = 16;
+const tcpHeaderBytesMin = 20;
 
 const frameBytesMin = 14;
 /** The longest frame passed on in either direction: a jumbo frame with a VLAN tag. */
 export const frameBytesMax = 9_018;
+/** The longest frame of joined segments: the longest IPv4 packet. */
+const joinedBytesMax = ipv4At + 0xffff;
 /** Bytes of frames that wait for receive buffers at most. */
 export const netBacklogBytesMax = 2 ** 20;
 
@@ -41,14 +61,21 @@ export interface NetConfiguration {
   readonly mac: Uint8Array;
 }
 
+/** A frame input, as `FrameInput` has it. */
+interface Arrival {
+  readonly frame: Uint8Array;
+  readonly segmentBytes: number;
+}
+
 export class VirtioNet extends VirtioMmio {
   readonly #port: number;
   readonly #receiveQueue: Queue;
   readonly #transmitQueue: Queue;
-  #backlog: Uint8Array[] = [];
+  #backlog: Arrival[] = [];
   #backlogBytes = 0;
   /** A frame behind its header, while it is copied into the guest. */
-  readonly #packet = new Uint8Array(headerBytes + frameBytesMax);
+  readonly #packet = new Uint8Array(headerBytes + joinedBytesMax);
+  readonly #header = new DataView(this.#packet.buffer, 0, headerBytes);
 
   constructor(configuration: NetConfiguration, context: DeviceContext) {
     const { mac, port } = configuration;
@@ -56,7 +83,13 @@ export class VirtioNet extends VirtioMmio {
     super(
       {
         deviceId: VIRTIO_ID_NET,
-        features: [VIRTIO_NET_F_MAC, VIRTIO_NET_F_MRG_RXBUF, VIRTIO_NET_F_STATUS],
+        features: [
+          VIRTIO_NET_F_GUEST_CSUM,
+          VIRTIO_NET_F_MAC,
+          VIRTIO_NET_F_GUEST_TSO4,
+          VIRTIO_NET_F_MRG_RXBUF,
+          VIRTIO_NET_F_STATUS,
+        ],
         queueSizes: [queueSize, queueSize],
         configuration: Uint8Array.of(...mac, VIRTIO_NET_S_LINK_UP, 0),
       },
@@ -66,13 +99,20 @@ export class VirtioNet extends VirtioMmio {
     [this.#receiveQueue, this.#transmitQueue] = this.queues as [Queue, Queue];
   }
 
+  /** Whether the driver takes joined segments now. */
+  get takesSegments(): boolean {
+    const negotiated = [VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_GUEST_TSO4] as const;
+    return this.live && negotiated.every((feature) => this.negotiated(feature));
+  }
+
   /** A frame input. */
-  deliver(frame: Uint8Array): void {
-    if (!this.live || frame.length < frameBytesMin || frame.length > frameBytesMax) return;
-    if (this.#backlog.length === 0 && this.#receive(frame)) {
+  deliver(frame: Uint8Array, segmentBytes = 0): void {
+    if (!this.live || !this.#fits(frame, segmentBytes)) return;
+    const arrival = { frame, segmentBytes };
+    if (this.#backlog.length === 0 && this.#receive(arrival)) {
       this.signal(this.#receiveQueue);
     } else if (this.#backlogBytes + frame.length <= netBacklogBytesMax) {
-      this.#backlog.push(frame.slice());
+      this.#backlog.push({ frame: frame.slice(), segmentBytes });
       this.#backlogBytes += frame.length;
       this.#receiveQueue.wantKicks(true);
     }
@@ -90,12 +130,15 @@ export class VirtioNet extends VirtioMmio {
 
   protected override saveDevice(writer: ByteWriter): void {
     writer.varint(this.#backlog.length);
-    for (const frame of this.#backlog) writer.bytes(frame);
+    for (const { frame, segmentBytes } of this.#backlog) writer.u16(segmentBytes).bytes(frame);
   }
 
   protected override restoreDevice(reader: ByteReader): void {
-    this.#backlog = reader.list(() => reader.bytes().slice());
-    this.#backlogBytes = this.#backlog.reduce((sum, frame) => sum + frame.length, 0);
+    this.#backlog = reader.list(() => {
+      const segmentBytes = reader.u16();
+      return { segmentBytes, frame: reader.bytes().slice() };
+    });
+    this.#backlogBytes = this.#backlog.reduce((sum, { frame }) => sum + frame.length, 0);
   }
 
   #transmit(): void {
@@ -117,7 +160,7 @@ export class VirtioNet extends VirtioMmio {
   #drainBacklog(): void {
     let delivered = 0;
     while (delivered < this.#backlog.length && this.#receive(this.#backlog[delivered]!)) {
-      this.#backlogBytes -= this.#backlog[delivered]!.length;
+      this.#backlogBytes -= this.#backlog[delivered]!.frame.length;
       delivered++;
     }
     this.#backlog.splice(0, delivered);
@@ -125,13 +168,21 @@ export class VirtioNet extends VirtioMmio {
     this.signal(this.#receiveQueue);
   }
 
+  /** A driver that has been reset since the segments were joined lets them go. */
+  #fits(frame: Uint8Array, segmentBytes: number): boolean {
+    if (segmentBytes === 0) return frame.length >= frameBytesMin && frame.length <= frameBytesMax;
+    const bytesMin = ipv4At + 2 * tcpHeaderBytesMin;
+    return this.takesSegments && frame.length > bytesMin && frame.length <= joinedBytesMax;
+  }
+
   /** Writes a frame into receive buffers. @returns false if the guest must first offer more */
-  #receive(frame: Uint8Array): boolean {
+  #receive({ frame, segmentBytes }: Arrival): boolean {
     const chains = this.#takeBuffers(headerBytes + frame.length);
     if (chains === undefined) return false;
     const packet = this.#packet.subarray(0, headerBytes + frame.length);
-    packet[numBuffersAt] = chains.length & 0xff;
-    packet[numBuffersAt + 1] = chains.length >>> 8;
+    packet.fill(0, 0, headerBytes);
+    if (segmentBytes > 0) this.#sayJoined(frame, segmentBytes);
+    this.#header.setUint16(header.numBuffers, chains.length, true);
     packet.set(frame, headerBytes);
     let at = 0;
     for (const chain of chains) {
@@ -141,6 +192,18 @@ export class VirtioNet extends VirtioMmio {
       at += part.length;
     }
     return true;
+  }
+
+  /** Section 5.1.6.4.1: how large the segments were, and where the checksum would have to be. */
+  #sayJoined(frame: Uint8Array, segmentBytes: number): void {
+    const tcpAt = ipv4At + (frame[ipv4At]! & 15) * 4;
+    const tcpHeaderBytes = (frame[tcpAt + tcpDataOffset]! >> 4) * 4;
+    this.#header.setUint8(header.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+    this.#header.setUint8(header.gsoType, VIRTIO_NET_HDR_GSO_TCPV4);
+    this.#header.setUint16(header.hdrLen, tcpAt + tcpHeaderBytes, true);
+    this.#header.setUint16(header.gsoSize, segmentBytes, true);
+    this.#header.setUint16(header.csumStart, tcpAt, true);
+    this.#header.setUint16(header.csumOffset, tcpChecksum, true);
   }
 
   /**

@@ -11,6 +11,7 @@ import { Primary } from '../../lockstep/primary.ts';
 import type { Output } from '../../machine/effects.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { RiscvMachine } from '../../machine/riscv-machine.ts';
+import { ReceiveOffload } from '../../network/receive-offload.ts';
 import { nowUs } from '../clock.ts';
 import { hostEngine } from '../engine.ts';
 import type { Tier } from '../tiers.ts';
@@ -142,8 +143,12 @@ export class LocalVm {
     vm = new LocalVm(options, disks, machine, powered, copy, clock, sink);
     const started = vm;
     if (options.network) {
+      const offload = new ReceiveOffload((frame, segments) => copy.frame(0, frame, segments));
       options.network.onFrame = (frame) => {
-        copy.frame(0, frame.slice());
+        if (copy.takesSegments(0)) offload.push(frame.slice());
+        else copy.frame(0, frame.slice());
+        // Behind all that the gateway sends in this turn, and before the next slice.
+        queueMicrotask(() => offload.flush());
         started.#driver.wake();
       };
     }

@@ -23,6 +23,9 @@ export abstract class WrappedMachine<Inner extends Machine = Machine> implements
   get unservedTimer() {
     return this.machine.unservedTimer;
   }
+  takesSegments(port: number): boolean {
+    return this.machine.takesSegments(port);
+  }
   apply(input: Input): void {
     this.machine.apply(input);
   }

@@ -7,6 +7,7 @@ import { connect, type Socket } from 'node:net';
 import type { VmSpec } from '../../api/agent.ts';
 import { AddressLearner } from '../../network/announcements.ts';
 import { FrameBatch, FrameDecoder } from '../../network/framing.ts';
+import { ReceiveOffload, type TakeFrame } from '../../network/receive-offload.ts';
 import { formatIpv4 } from '../../network/wire.ts';
 import { type SwitchHello, switchControlBit } from './protocol.ts';
 
@@ -23,11 +24,15 @@ export class SwitchConnection {
   #live: { readonly epoch: number; readonly generation: number } | undefined;
   #discoveriesTold = 0;
 
-  /** @param ended the switch is gone, and with it the host's daemon */
+  /**
+   * @param onFrame segments of TCP are joined while `joins` says so
+   * @param ended the switch is gone, and with it the host's daemon
+   */
   constructor(
     path: string,
     { number, mac, vlan, isolated }: Pick<VmSpec, 'number' | 'mac' | 'vlan' | 'isolated'>,
-    onFrame: (frame: Uint8Array) => void,
+    onFrame: TakeFrame,
+    joins: () => boolean,
     ended: () => void,
   ) {
     this.#vmNumber = number;
@@ -37,10 +42,16 @@ export class SwitchConnection {
     const socket = connect(path);
     this.#socket = socket;
     const decoder = new FrameDecoder();
+    const offload = new ReceiveOffload(onFrame);
     socket.on('data', (chunk: Buffer) => {
-      // The chunk is ours, and what is not in it the decoder uses again.
-      const own = (frame: Uint8Array): boolean => frame.buffer === chunk.buffer;
-      decoder.push(chunk, (frame) => onFrame(own(frame) ? frame : frame.slice()));
+      const joining = joins();
+      decoder.push(chunk, (message) => {
+        // The chunk is ours, and what is not in it the decoder uses again.
+        const frame = message.buffer === chunk.buffer ? message : message.slice();
+        if (joining) offload.push(frame);
+        else onFrame(frame, 0);
+      });
+      offload.flush();
     });
     socket.on('error', () => socket.destroy());
     socket.on('close', ended);

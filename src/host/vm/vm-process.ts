@@ -282,13 +282,14 @@ export class VmProcess {
       this.#copy?.arbiterRecovers(epoch);
       this.#wake();
     });
-    const onFrame = (frame: Uint8Array): void => {
-      this.#copy?.frame(0, frame);
+    const onFrame = (frame: Uint8Array, segmentBytes: number): void => {
+      this.#copy?.frame(0, frame, segmentBytes);
       if (this.#copy?.primary !== undefined) this.#traffic.received(frame);
       this.#wake();
     };
     const ended = (): void => this.abandon();
-    this.#switch = new SwitchConnection(switchSocket, vm, onFrame, ended);
+    const joins = (): boolean => this.#copy?.takesSegments(0) === true;
+    this.#switch = new SwitchConnection(switchSocket, vm, onFrame, joins, ended);
   }
 
   #openLog(): LogChannel {
