@@ -5,7 +5,13 @@ import type { Output } from '../machine/effects.ts';
 import { OutputGate } from './output-gate.ts';
 
 function frame(count: number, length = 10): Output {
-  return { kind: 'frame', port: 0, frame: new Uint8Array(length), count: BigInt(count) };
+  return {
+    kind: 'frame',
+    port: 0,
+    segmentBytes: 0,
+    frame: new Uint8Array(length),
+    count: BigInt(count),
+  };
 }
 
 function line(count: number, length: number): Output {

@@ -68,10 +68,12 @@ export type Input =
   | EntropyInput
   | ControlInput;
 
+/** A frame of the guest's; `segmentBytes` as in `FrameInput`: who passes it on makes the segments. */
 export interface FrameOutput {
   readonly kind: 'frame';
   readonly port: number;
   readonly frame: Uint8Array;
+  readonly segmentBytes: number;
 }
 
 /** Bytes written by the guest to its console; `offset` counts them since power-on. */

@@ -330,7 +330,7 @@ export class ToyMachine implements Machine {
 
   #answer(client: number, sequence: number, verdict: Answer['verdict'], history: bigint): void {
     const frame = encodeAnswer({ client, sequence, verdict, history });
-    this.#output({ kind: 'frame', port: 0, frame });
+    this.#output({ kind: 'frame', port: 0, frame, segmentBytes: 0 });
   }
 
   #print(text: string): void {

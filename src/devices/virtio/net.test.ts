@@ -36,7 +36,7 @@ test('a packet out is a frame output inside the kick, without its header', () =>
   driver.offer(TRANSMIT, { readable: [Uint8Array.of(...header, ...sent)], indirect: true });
   assert.deepEqual(machine.outputs, []);
   driver.kick(TRANSMIT);
-  const output = { kind: 'frame', port: 3, frame: sent };
+  const output = { kind: 'frame', port: 3, frame: sent, segmentBytes: 0 };
   assert.deepEqual(machine.outputs, [output, output]);
   assert.equal(driver.collect(TRANSMIT).length, 2);
 });
@@ -67,8 +67,8 @@ test('a frame in fills one buffer, or as many as it needs', () => {
   );
 });
 
-/** As Linux asks for: with checksums (1) and segments of IPv4 (7) that the host may leave to it. */
-const offloads = [1, ...features.slice(0, 1), 7, ...features.slice(1)];
+/** As Linux asks for: checksums (0, 1) and segments over IPv4 (11, 7) left to the other side. */
+const offloads = [0, 1, 7, 11, ...features];
 
 /** Headers of IPv4 and TCP with this many words of TCP options, and some data. */
 function joined(dataBytes: number, options = 0): Uint8Array {
@@ -88,6 +88,55 @@ test('joined segments come with how to take them apart, and a frame behind them 
   // NEEDS_CSUM, TCPV4, headers of 14 + 20 + 32 bytes, segments of 1448, checksum at 34 + 16.
   assert.deepEqual(first, [1, 1, 66, 0, 1448 & 255, 1448 >> 8, 34, 0, 16, 0, 1, 0]);
   assert.deepEqual(second, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+});
+
+/** A header with NEEDS_CSUM: a checksum over all from 34 on, at 34 + `offset`. */
+const unsummed = (offset: number, gsoType = 0, segmentBytes = 0): Uint8Array =>
+  Uint8Array.of(1, gsoType, 54, 0, segmentBytes & 255, segmentBytes >> 8, 34, 0, offset, 0, 0, 0);
+
+test('a checksum that the driver leaves out is put in', () => {
+  const { machine, driver } = make(offloads);
+  const sent = frame(60, 0);
+  sent.set([0x12, 0x34, 0xff, 0xff], 34);
+  // 0x1234 + 0xffff + 0x0005, the sum of the pseudo-header that is there already: 0x1239, inverted.
+  sent[34 + 17] = 5;
+  driver.offer(TRANSMIT, { readable: [unsummed(16), sent] });
+  // Of all zeros the checksum is not 0, which in UDP would mean that there is none.
+  sent.fill(0, 34);
+  driver.offer(TRANSMIT, {
+    readable: [unsummed(6), Uint8Array.of(...sent.with(40, 0xff).with(41, 0xff))],
+  });
+  driver.kick(TRANSMIT);
+  const frames = machine.outputs.map((output) => (output.kind === 'frame' ? output.frame : header));
+  assert.deepEqual([...frames[0]!.subarray(50, 52)], [0xed, 0xc6]);
+  assert.deepEqual([...frames[1]!.subarray(40, 42)], [0xff, 0xff]);
+});
+
+test('data that the driver leaves in one piece leaves with the length of its segments', () => {
+  const { machine, driver } = make(offloads);
+  const sent = joined(9_000);
+  driver.offer(TRANSMIT, { readable: [unsummed(16, 1, 1448), sent] });
+  driver.kick(TRANSMIT);
+  assert.deepEqual(machine.outputs, [{ kind: 'frame', port: 3, frame: sent, segmentBytes: 1448 }]);
+});
+
+test('offloads that nobody has offered, or that make no sense, are dropped', () => {
+  const bad: [string, number[], Uint8Array, Uint8Array][] = [
+    ['no checksums', features, unsummed(16), frame(60)],
+    ['no segments', [0, ...features], unsummed(16, 1, 1448), joined(3_000)],
+    ['segments without their checksum', offloads, unsummed(16, 1, 1448).with(0, 0), joined(3_000)],
+    ['segments of nothing', offloads, unsummed(16, 1, 0), joined(3_000)],
+    ['segments of UDP', offloads, unsummed(16, 3, 1448), joined(3_000)],
+    ['a checksum outside the frame', offloads, unsummed(25), frame(60)],
+    ['a frame too long by itself', offloads, unsummed(16), frame(frameBytesMax + 1)],
+  ];
+  for (const [name, chosen, head, sent] of bad) {
+    const { machine, driver } = make(chosen);
+    driver.offer(TRANSMIT, { readable: [head, sent] });
+    driver.kick(TRANSMIT);
+    assert.deepEqual(machine.outputs, [], name);
+    assert.equal(driver.collect(TRANSMIT).length, 1, name);
+  }
 });
 
 test('a driver without offloads, or with half of them, gets no joined segments', () => {

@@ -1,25 +1,35 @@
 /**
- * Network device (virtio 1.2, section 5.1): one pair of queues, offloads of what is received.
+ * Network device (virtio 1.2, section 5.1): one pair of queues, offloads of checksums and of
+ * segments of TCP over IPv4.
  *
  * A packet out: the guest's kick -> `#transmit` -> frame output. A packet in: `deliver` (a frame
  * input) -> the receive queue, or a backlog until the guest offers buffers again, which it is then
  * asked to tell by a kick. The backlog is state; frames beyond it are dropped, on both sides alike.
  *
- * The header that precedes every frame is the seam of offloads. On receive it carries the number of
- * buffers, and of TCP segments that the host has joined how they are to be taken apart again
- * (GUEST_TSO4). On transmit none is negotiated, and it is all zeros.
+ * The header that precedes every frame is the seam of offloads (net-header.ts). Joined segments come
+ * as they are from the host; a guest's own leave as they are, with their length, and whoever passes
+ * them on makes segments of them. Checksums that the guest leaves out are put in here.
  */
 import { assert } from '../../base/assert.ts';
 import type { ByteReader, ByteWriter } from '../../base/bytes.ts';
 import type { DeviceContext } from '../../machine/device.ts';
 import { type Chain, gather, scatter } from './chain.ts';
 import { VirtioMmio } from './mmio.ts';
+import {
+  headerBytes,
+  joinedBytesMin,
+  leftToDevice,
+  putChecksum,
+  writeHeader,
+} from './net-header.ts';
 import type { Queue } from './queue.ts';
 
 export const VIRTIO_ID_NET = 1;
+export const VIRTIO_NET_F_CSUM = 0;
 export const VIRTIO_NET_F_GUEST_CSUM = 1;
 export const VIRTIO_NET_F_MAC = 5;
 export const VIRTIO_NET_F_GUEST_TSO4 = 7;
+export const VIRTIO_NET_F_HOST_TSO4 = 11;
 export const VIRTIO_NET_F_MRG_RXBUF = 15;
 export const VIRTIO_NET_F_STATUS = 16;
 const VIRTIO_NET_S_LINK_UP = 1;
@@ -28,30 +38,11 @@ const RECEIVE = 0;
 const TRANSMIT = 1;
 const queueSize = 256;
 
-/** struct virtio_net_hdr: where its fields lie, little-endian. */
-const headerBytes = 12;
-const header = {
-  flags: 0,
-  gsoType: 1,
-  hdrLen: 2,
-  gsoSize: 4,
-  csumStart: 6,
-  csumOffset: 8,
-  numBuffers: 10,
-} as const;
-const VIRTIO_NET_HDR_F_NEEDS_CSUM = 1;
-const VIRTIO_NET_HDR_GSO_TCPV4 = 1;
-/** Offsets in a frame of joined segments, which has no VLAN tag. */
-const ipv4At = 14;
-const tcpDataOffset = 12;
-const tcpChecksum = 16;
-const tcpHeaderBytesMin = 20;
-
 const frameBytesMin = 14;
 /** The longest frame passed on in either direction: a jumbo frame with a VLAN tag. */
 export const frameBytesMax = 9_018;
-/** The longest frame of joined segments: the longest IPv4 packet. */
-const joinedBytesMax = ipv4At + 0xffff;
+/** The longest frame of joined segments: the longest IPv4 packet, behind a VLAN tag. */
+const joinedBytesMax = 18 + 0xffff;
 /** Bytes of frames that wait for receive buffers at most. */
 export const netBacklogBytesMax = 2 ** 20;
 
@@ -84,9 +75,11 @@ export class VirtioNet extends VirtioMmio {
       {
         deviceId: VIRTIO_ID_NET,
         features: [
+          VIRTIO_NET_F_CSUM,
           VIRTIO_NET_F_GUEST_CSUM,
           VIRTIO_NET_F_MAC,
           VIRTIO_NET_F_GUEST_TSO4,
+          VIRTIO_NET_F_HOST_TSO4,
           VIRTIO_NET_F_MRG_RXBUF,
           VIRTIO_NET_F_STATUS,
         ],
@@ -147,13 +140,31 @@ export class VirtioNet extends VirtioMmio {
       const chain = this.#transmitQueue.pop();
       if (chain === undefined) break;
       const length = chain.readableBytes - headerBytes;
-      if (length >= frameBytesMin && length <= frameBytesMax) {
+      if (length >= frameBytesMin && length <= joinedBytesMax) {
+        const header = gather(memory, chain.readable, 0, headerBytes);
         const frame = gather(memory, chain.readable, headerBytes, length);
-        this.context.emit({ kind: 'frame', port: this.#port, frame });
+        this.#send(header, frame);
       }
       this.#transmitQueue.push(chain.head, 0);
     }
     this.signal(this.#transmitQueue);
+  }
+
+  /** What breaks the rules of offloads, or is longer than a frame may be, is dropped. */
+  #send(header: Uint8Array, frame: Uint8Array): void {
+    const leftOut = leftToDevice(header);
+    if (leftOut === undefined) return;
+    const { checksum, segmentBytes } = leftOut;
+    if (segmentBytes > 0 && (!this.#hostSegments || checksum === undefined)) return;
+    if (segmentBytes === 0 && frame.length > frameBytesMax) return;
+    if (segmentBytes === 0 && checksum !== undefined) {
+      if (!this.negotiated(VIRTIO_NET_F_CSUM) || !putChecksum(frame, checksum)) return;
+    }
+    this.context.emit({ kind: 'frame', port: this.#port, frame, segmentBytes });
+  }
+
+  get #hostSegments(): boolean {
+    return this.negotiated(VIRTIO_NET_F_CSUM) && this.negotiated(VIRTIO_NET_F_HOST_TSO4);
   }
 
   /** Receive buffers have come: hand over what waits, and ask for kicks only if some still does. */
@@ -171,8 +182,7 @@ export class VirtioNet extends VirtioMmio {
   /** A driver that has been reset since the segments were joined lets them go. */
   #fits(frame: Uint8Array, segmentBytes: number): boolean {
     if (segmentBytes === 0) return frame.length >= frameBytesMin && frame.length <= frameBytesMax;
-    const bytesMin = ipv4At + 2 * tcpHeaderBytesMin;
-    return this.takesSegments && frame.length > bytesMin && frame.length <= joinedBytesMax;
+    return this.takesSegments && frame.length >= joinedBytesMin && frame.length <= joinedBytesMax;
   }
 
   /** Writes a frame into receive buffers. @returns false if the guest must first offer more */
@@ -180,9 +190,7 @@ export class VirtioNet extends VirtioMmio {
     const chains = this.#takeBuffers(headerBytes + frame.length);
     if (chains === undefined) return false;
     const packet = this.#packet.subarray(0, headerBytes + frame.length);
-    packet.fill(0, 0, headerBytes);
-    if (segmentBytes > 0) this.#sayJoined(frame, segmentBytes);
-    this.#header.setUint16(header.numBuffers, chains.length, true);
+    writeHeader(this.#header, chains.length, frame, segmentBytes);
     packet.set(frame, headerBytes);
     let at = 0;
     for (const chain of chains) {
@@ -192,18 +200,6 @@ export class VirtioNet extends VirtioMmio {
       at += part.length;
     }
     return true;
-  }
-
-  /** Section 5.1.6.4.1: how large the segments were, and where the checksum would have to be. */
-  #sayJoined(frame: Uint8Array, segmentBytes: number): void {
-    const tcpAt = ipv4At + (frame[ipv4At]! & 15) * 4;
-    const tcpHeaderBytes = (frame[tcpAt + tcpDataOffset]! >> 4) * 4;
-    this.#header.setUint8(header.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
-    this.#header.setUint8(header.gsoType, VIRTIO_NET_HDR_GSO_TCPV4);
-    this.#header.setUint16(header.hdrLen, tcpAt + tcpHeaderBytes, true);
-    this.#header.setUint16(header.gsoSize, segmentBytes, true);
-    this.#header.setUint16(header.csumStart, tcpAt, true);
-    this.#header.setUint16(header.csumOffset, tcpChecksum, true);
   }
 
   /**

@@ -8,10 +8,11 @@ import { HostClock } from '../../lockstep/clock.ts';
 import { Copy } from '../../lockstep/copy.ts';
 import type { Ports } from '../../lockstep/ports.ts';
 import { Primary } from '../../lockstep/primary.ts';
-import type { Output } from '../../machine/effects.ts';
+import type { FrameOutput, Output } from '../../machine/effects.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { RiscvMachine } from '../../machine/riscv-machine.ts';
 import { ReceiveOffload } from '../../network/receive-offload.ts';
+import { sendSegments } from '../../network/send-offload.ts';
 import { nowUs } from '../clock.ts';
 import { hostEngine } from '../engine.ts';
 import type { Tier } from '../tiers.ts';
@@ -115,8 +116,13 @@ export class LocalVm {
     const limit = options.maxInstructions;
     const machine = limit === undefined ? real : new BoundedMachine(real, limit);
     const sink = options.log?.(maker.configuration, machine);
+    const sendOne = ({ frame, segmentBytes }: FrameOutput): void => {
+      const { network } = options;
+      if (segmentBytes === 0) network?.send(frame);
+      else sendSegments(frame, segmentBytes, (segment) => network?.send(segment));
+    };
     const send = (output: Output): void => {
-      if (output.kind === 'frame') options.network?.send(output.frame);
+      if (output.kind === 'frame') sendOne(output);
       else if (output.kind === 'console') options.console(output.bytes);
       else if (output.kind === 'power' && output.action === 'failed') vm!.#failed = true;
     };

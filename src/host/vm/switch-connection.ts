@@ -8,6 +8,7 @@ import type { VmSpec } from '../../api/agent.ts';
 import { AddressLearner } from '../../network/announcements.ts';
 import { FrameBatch, FrameDecoder } from '../../network/framing.ts';
 import { ReceiveOffload, type TakeFrame } from '../../network/receive-offload.ts';
+import { sendSegments } from '../../network/send-offload.ts';
 import { formatIpv4 } from '../../network/wire.ts';
 import { type SwitchHello, switchControlBit } from './protocol.ts';
 
@@ -86,11 +87,16 @@ export class SwitchConnection {
     this.#socket?.write(message);
   }
 
-  /** Frames of one turn of the loop leave in one write. */
-  send(frame: Uint8Array): void {
+  /**
+   * Frames of one turn of the loop leave in one write.
+   *
+   * @param segmentBytes as in `FrameOutput`
+   */
+  send(frame: Uint8Array, segmentBytes: number): void {
     this.#learner.observe(frame);
     if (this.#socket === undefined) return;
-    this.#batch.add(frame);
+    if (segmentBytes === 0) this.#batch.add(frame);
+    else sendSegments(frame, segmentBytes, (segment) => this.#batch.add(segment));
     if (this.#writeQueued) return;
     this.#writeQueued = true;
     queueMicrotask(() => this.#write());

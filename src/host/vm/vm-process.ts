@@ -472,7 +472,7 @@ export class VmProcess {
     this.#flight?.output(output);
     if (output.kind === 'frame') {
       this.#traffic.sent(output.frame);
-      this.#switch.send(output.frame);
+      this.#switch.send(output.frame, output.segmentBytes);
     } else if (output.kind === 'console') this.#console.write(output.offset, output.bytes);
   }
 
