@@ -27,6 +27,8 @@ import { TypedBytes } from './typed-bytes.ts';
 const never = Number.POSITIVE_INFINITY;
 /** Frames that wait for the machine; a network card's ring is not longer. */
 const framesWaitingMax = 1024;
+/** A longer one, joined or jumbo, takes the places of several. */
+const frameBytesUsual = 1_518;
 const batchBytesMax = { following: 64 * 1024, recording: 192 * 1024 } as const;
 /** Less would stop a guest for its shadow; with more, a slow one never comes near a busy guest. */
 const shareWhileStarting = 0.15;
@@ -158,7 +160,7 @@ export class Primary implements Guarded {
   /** @param segmentBytes above 0 only where the machine `takesSegments` */
   frame(port: number, frame: Uint8Array, segmentBytes = 0): void {
     if (this.#framesWaiting >= framesWaitingMax) return;
-    this.#framesWaiting += segmentBytes > 0 ? Math.ceil(frame.length / segmentBytes) : 1;
+    this.#framesWaiting += Math.ceil(frame.length / frameBytesUsual);
     this.#inputs.push({ kind: 'frame', port, frame, segmentBytes });
   }
 

@@ -103,6 +103,7 @@ test('what one host cuts another joins to the same data', () => {
 
 test('whatever a guest says is TCP and is not, goes nowhere; and nothing else happens', () => {
   const good = piece({ dataBytes: 100 });
+  const tag = [0x81, 0, 0, 0];
   const changes: [string, Uint8Array][] = [
     ['no IPv4', good.with(13, 1)],
     ['no version 4', good.with(14, 0x65)],
@@ -111,6 +112,10 @@ test('whatever a guest says is TCP and is not, goes nowhere; and nothing else ha
     ['a TCP header too short', good.with(46, 0x40)],
     ['a TCP header beyond the frame', good.subarray(0, 60).with(46, 0xf0)],
     ['no data', good.subarray(0, 54)],
+    [
+      'three tags',
+      Uint8Array.of(...good.subarray(0, 12), ...tag, ...tag, ...tag, ...good.subarray(12)),
+    ],
     ['cut short', good.subarray(0, 33)],
     ['a tag and nothing behind it', Uint8Array.of(...good.subarray(0, 12), 0x81, 0, 0, 0, 0x81, 0)],
   ];

@@ -21,6 +21,8 @@ import {
 
 const VLAN_TYPES: readonly number[] = [0x8100, 0x88a8];
 const VLAN_TAG_BYTES = 4;
+/** A customer's within a provider's (IEEE 802.1ad). */
+const VLAN_TAGS_MAX = 2;
 /** Congestion window reduced (RFC 3168): said once. */
 const CWR = 0x80;
 
@@ -71,8 +73,8 @@ export function sendSegments(
 
 function placesOf(frame: Uint8Array): Places | undefined {
   let ip = ETHERNET_HEADER_BYTES;
-  while (ip + IPV4_HEADER_BYTES <= frame.length && VLAN_TYPES.includes(read16(frame, ip - 2))) {
-    ip += VLAN_TAG_BYTES;
+  for (let tags = 0; tags < VLAN_TAGS_MAX && ip + IPV4_HEADER_BYTES <= frame.length; tags++) {
+    if (VLAN_TYPES.includes(read16(frame, ip - 2))) ip += VLAN_TAG_BYTES;
   }
   if (ip + IPV4_HEADER_BYTES > frame.length || read16(frame, ip - 2) !== ETHERTYPE_IPV4) return;
   const tcp = ip + (frame[ip]! & 15) * 4;

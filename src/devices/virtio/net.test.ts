@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
 import { assertRestoredRunsAlike, restoreInto, saved, TestMachine } from '../testing.ts';
-import { MockDriver } from './mock-driver.ts';
+import { MockDriver, queueSize } from './mock-driver.ts';
 import { frameBytesMax, netBacklogBytesMax, VirtioNet } from './net.ts';
 
 const mac = Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, 0x56);
@@ -126,6 +126,8 @@ test('offloads that nobody has offered, or that make no sense, are dropped', () 
     ['no segments', [0, ...features], unsummed(16, 1, 1448), joined(3_000)],
     ['segments without their checksum', offloads, unsummed(16, 1, 1448).with(0, 0), joined(3_000)],
     ['segments of nothing', offloads, unsummed(16, 1, 0), joined(3_000)],
+    ['segments of next to nothing', offloads, unsummed(16, 1, 47), joined(3_000)],
+    ['segments longer than a frame', offloads, unsummed(16, 1, 8_965), joined(9_000)],
     ['segments of UDP', offloads, unsummed(16, 3, 1448), joined(3_000)],
     ['a checksum outside the frame', offloads, unsummed(25), frame(60)],
     ['a frame too long by itself', offloads, unsummed(16), frame(frameBytesMax + 1)],
@@ -159,6 +161,15 @@ test('joined segments wait as such, and restore', () => {
   driver.kick(RECEIVE);
   const [one] = driver.collect(RECEIVE);
   assert.deepEqual([...one!.bytes.slice(0, 6)], [1, 1, 54, 0, 1448 & 255, 1448 >> 8]);
+});
+
+test('a frame longer than all buffers that the ring can hold is dropped, and none behind it', () => {
+  const { net, driver } = make(offloads);
+  while (driver.hasRoom(RECEIVE, 1)) driver.offer(RECEIVE, { writable: [20] });
+  net.deliver(joined(20 * queueSize), 1448);
+  assert.deepEqual(driver.collect(RECEIVE), []);
+  net.deliver(frame(20));
+  assert.equal(driver.collect(RECEIVE).length, 2);
 });
 
 test('a frame that finds too few buffers leaves them for when there are enough', () => {

@@ -43,6 +43,10 @@ const frameBytesMin = 14;
 export const frameBytesMax = 9_018;
 /** The longest frame of joined segments: the longest IPv4 packet, behind a VLAN tag. */
 const joinedBytesMax = 18 + 0xffff;
+/** No Linux sends less in a segment (`TCP_MIN_SND_MSS`); one byte in each would be many frames. */
+const segmentBytesMin = 48;
+/** So that a segment is a frame, too. */
+const segmentBytesMax = frameBytesMax + 1 - joinedBytesMin;
 /** Bytes of frames that wait for receive buffers at most. */
 export const netBacklogBytesMax = 2 ** 20;
 
@@ -155,10 +159,14 @@ export class VirtioNet extends VirtioMmio {
     const leftOut = leftToDevice(header);
     if (leftOut === undefined) return;
     const { checksum, segmentBytes } = leftOut;
-    if (segmentBytes > 0 && (!this.#hostSegments || checksum === undefined)) return;
-    if (segmentBytes === 0 && frame.length > frameBytesMax) return;
-    if (segmentBytes === 0 && checksum !== undefined) {
-      if (!this.negotiated(VIRTIO_NET_F_CSUM) || !putChecksum(frame, checksum)) return;
+    if (segmentBytes > 0) {
+      if (!this.#hostSegments || checksum === undefined) return;
+      if (segmentBytes < segmentBytesMin || segmentBytes > segmentBytesMax) return;
+    } else {
+      if (frame.length > frameBytesMax) return;
+      if (checksum !== undefined) {
+        if (!this.negotiated(VIRTIO_NET_F_CSUM) || !putChecksum(frame, checksum)) return;
+      }
     }
     this.context.emit({ kind: 'frame', port: this.#port, frame, segmentBytes });
   }
@@ -204,7 +212,8 @@ export class VirtioNet extends VirtioMmio {
 
   /**
    * As many buffers as a packet needs: one, or several where the driver merges them. A packet too
-   * long for the one buffer of a driver that does not is dropped: it takes no buffer.
+   * long for the one buffer of a driver that does not, or for a whole ring, is dropped: it takes no
+   * buffer.
    */
   #takeBuffers(length: number): Chain[] | undefined {
     const chains: Chain[] = [];
@@ -213,7 +222,8 @@ export class VirtioNet extends VirtioMmio {
       const chain = this.#receiveQueue.pop();
       if (chain === undefined) {
         this.#receiveQueue.unpop(chains.length);
-        return undefined;
+        // Longer than all that the ring can hold: it would wait for ever, and all behind it.
+        return chains.length === this.#receiveQueue.size ? [] : undefined;
       }
       chains.push(chain);
       room += chain.writableBytes;
