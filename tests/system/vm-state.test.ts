@@ -19,7 +19,7 @@ import { HostDaemon } from '../../src/host/daemon.ts';
 import { diskAfter, diskBytes, vmGuestKernel } from './vm-guest.fixture.ts';
 
 const program = resolve(import.meta.dirname, '../../src/cli/main.ts');
-const writes = 5000;
+const writes = 10_000;
 const waitMs = 30_000;
 let center: TestCenter;
 const hosts = new Map<string, HostDaemon>();
