@@ -9,6 +9,7 @@
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4 } from './frames/ethernet.ts';
 import { IPV4_HEADER_BYTES, PROTOCOL_TCP } from './frames/ipv4.ts';
 import { FIN, PSH, TCP_HEADER_BYTES } from './frames/tcp-segment.ts';
+import { isTagType, VLAN_TAG_BYTES } from './frames/vlan.ts';
 import {
   foldChecksum,
   pseudoHeaderSum,
@@ -19,8 +20,6 @@ import {
   write32,
 } from './wire.ts';
 
-const VLAN_TYPES: readonly number[] = [0x8100, 0x88a8];
-const VLAN_TAG_BYTES = 4;
 /** A customer's within a provider's (IEEE 802.1ad). */
 const VLAN_TAGS_MAX = 2;
 /** Congestion window reduced (RFC 3168): said once. */
@@ -74,7 +73,7 @@ export function sendSegments(
 function placesOf(frame: Uint8Array): Places | undefined {
   let ip = ETHERNET_HEADER_BYTES;
   for (let tags = 0; tags < VLAN_TAGS_MAX && ip + IPV4_HEADER_BYTES <= frame.length; tags++) {
-    if (VLAN_TYPES.includes(read16(frame, ip - 2))) ip += VLAN_TAG_BYTES;
+    if (isTagType(read16(frame, ip - 2))) ip += VLAN_TAG_BYTES;
   }
   if (ip + IPV4_HEADER_BYTES > frame.length || read16(frame, ip - 2) !== ETHERTYPE_IPV4) return;
   const tcp = ip + (frame[ip]! & 15) * 4;

@@ -24,7 +24,10 @@ export function isVlan(vlan: number): boolean {
 }
 
 export function isTagged(frame: Uint8Array): boolean {
-  const type = etherType(frame);
+  return isTagType(etherType(frame));
+}
+
+export function isTagType(type: number): boolean {
   return type === ETHERTYPE_VLAN || ETHERTYPES_OF_PROVIDERS.includes(type);
 }
 
