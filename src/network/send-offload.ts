@@ -49,9 +49,13 @@ export function sendSegments(
     read32(frame, tcp + 4),
     frame[tcp + 13]!,
   ];
+  const count = Math.ceil((frame.length - data) / segmentBytes);
+  // All lie in one buffer: one for each would cost more than filling it.
+  const segments = new Uint8Array(count * data + frame.length - data);
   for (let start = data, index = 0; start < frame.length; start += segmentBytes, index++) {
     const end = Math.min(start + segmentBytes, frame.length);
-    const segment = new Uint8Array(data + end - start);
+    const at = index * (data + segmentBytes);
+    const segment = segments.subarray(at, at + data + end - start);
     segment.set(frame.subarray(0, data));
     segment.set(frame.subarray(start, end), data);
     write16(segment, ip + 2, segment.length - ip);
