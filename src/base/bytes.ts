@@ -93,9 +93,15 @@ export class ByteWriter {
     return this.bytes(encoder.encode(text));
   }
 
-  /** The bytes written so far, as a copy that later writes do not change. */
-  finish(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.slice(0, this.#length);
+  /**
+   * The bytes written so far, as a copy that later writes do not change.
+   *
+   * @param headroomBytes of its buffer that lie free in front of it
+   */
+  finish(headroomBytes = 0): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(headroomBytes + this.#length).subarray(headroomBytes);
+    bytes.set(this.#bytes.subarray(0, this.#length));
+    return bytes;
   }
 
   /** The bytes written, as they lie: no copy is made, and nothing more can be written. */

@@ -7,7 +7,7 @@
  */
 import { MalformedBytes } from '../base/bytes.ts';
 import { RecentLeast } from '../base/recent-least.ts';
-import { type Ack, encodeMessage } from './messages.ts';
+import { type Ack, encodeInFront, encodeMessage } from './messages.ts';
 import type { Link, Micros } from './ports.ts';
 import type { Batch } from './recorder.ts';
 
@@ -85,12 +85,17 @@ export class LogSender {
     this.#unexecuted.push({ lastPosition: batch.lastPosition, sentAt: now, work });
     this.#lastPosition = batch.lastPosition;
     if (this.#link !== undefined) this.#probe ??= { position: batch.lastPosition, sentAt: now };
-    this.#transmit(batch.firstPosition, batch.entries, releasedPosition, now);
+    const { firstPosition, entries } = batch;
+    const message = { kind: 'batch', firstPosition, releasedPosition, entries } as const;
+    const inFront = encodeInFront(message);
+    this.#transmit(inFront.message, now, inFront.headroomBytes);
   }
 
   /** An empty batch: the primary lives, and has released so far. */
   heartbeat(releasedPosition: number, now: Micros): void {
-    this.#transmit(this.#lastPosition + 1, new Uint8Array(0), releasedPosition, now);
+    const firstPosition = this.#lastPosition + 1;
+    const entries = new Uint8Array(0);
+    this.#transmit(encodeMessage({ kind: 'batch', firstPosition, releasedPosition, entries }), now);
   }
 
   acknowledged(ack: Ack, now: Micros): void {
@@ -125,9 +130,11 @@ export class LogSender {
   resume(link: Link, received: number, releasedPosition: number, now: Micros): void {
     this.#link = link;
     this.#probe = undefined;
-    for (const batch of this.#retained) {
-      if (batch.lastPosition <= received) continue;
-      this.#transmit(batch.firstPosition, batch.entries, releasedPosition, now);
+    for (const { firstPosition, lastPosition, entries } of this.#retained) {
+      if (lastPosition <= received) continue;
+      // In memory of its own: the old link may still hold the message in front of the entries.
+      const again = encodeMessage({ kind: 'batch', firstPosition, releasedPosition, entries });
+      this.#transmit(again, now);
     }
   }
 
@@ -135,16 +142,10 @@ export class LogSender {
     this.#link = undefined;
   }
 
-  #transmit(first: number, entries: Uint8Array, releasedPosition: number, now: Micros): void {
+  #transmit(message: Uint8Array, now: Micros, headroomBytes?: number): void {
     if (this.#link === undefined) return;
-    const message = encodeMessage({
-      kind: 'batch',
-      firstPosition: first,
-      releasedPosition,
-      entries,
-    });
     this.#bytesSent += message.length;
     this.#sentAt = now;
-    this.#link.send(message);
+    this.#link.send(message, headroomBytes);
   }
 }

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ByteWriter, MalformedBytes } from '../base/bytes.ts';
-import { chooseVersion, decodeMessage, encodeMessage, type Message } from './messages.ts';
+import {
+  batchHeadroomBytes,
+  chooseVersion,
+  decodeMessage,
+  encodeInFront,
+  encodeMessage,
+  type Message,
+} from './messages.ts';
 
 const some = Uint8Array.of(1, 2, 3);
 const body = { vm: 'v', configuration: some, host: 'h', process: 'p', received: 7 };
@@ -39,6 +46,21 @@ test('every message is decoded as it was encoded, and refuses a byte too many or
     assert.throws(() => decodeMessage(Uint8Array.of(...bytes, 0)), MalformedBytes, message.kind);
     assert.throws(() => decodeMessage(bytes.subarray(0, -1)), MalformedBytes, message.kind);
   }
+});
+
+test('a batch made in front of its entries is the same, and leaves the room that it says', () => {
+  const position = fc.maxSafeNat();
+  fc.assert(
+    fc.property(position, position, fc.uint8Array(), (firstPosition, releasedPosition, bytes) => {
+      const entries = new ByteWriter().raw(bytes).finish(batchHeadroomBytes);
+      const batch = { kind: 'batch', firstPosition, releasedPosition, entries } as const;
+      const { message, headroomBytes } = encodeInFront(batch);
+      assert.deepEqual(message, encodeMessage(batch));
+      assert.equal(message.byteOffset, headroomBytes);
+      assert.ok(headroomBytes >= 15, 'a link has room for its own header');
+      assert.deepEqual(entries, bytes);
+    }),
+  );
 });
 
 test('any bytes are a message or malformed, and nothing else', () => {

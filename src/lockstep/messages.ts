@@ -413,6 +413,27 @@ export function encodeMessage(message: Message): Uint8Array {
   return writer.close();
 }
 
+/** In front of a batch's entries: what else their message has (17 bytes at most), and a link's own. */
+export const batchHeadroomBytes = 32;
+
+/**
+ * The message of a batch, made in front of its entries where they lie: a log of 30 MB/s is not
+ * copied once more for a few bytes.
+ *
+ * @param batch whose entries have `batchHeadroomBytes` of their buffer in front of them
+ * @returns the message, and how many of them are left
+ */
+export function encodeInFront(batch: BatchMessage): { message: Uint8Array; headroomBytes: number } {
+  const { entries } = batch;
+  const head = encodeMessage({ ...batch, entries: new Uint8Array(0) });
+  const headroomBytes = batchHeadroomBytes - head.length;
+  assert(headroomBytes >= 0 && entries.byteOffset >= batchHeadroomBytes, 'no room for a header');
+  const length = head.length + entries.length;
+  const message = new Uint8Array(entries.buffer, entries.byteOffset - head.length, length);
+  message.set(head);
+  return { message, headroomBytes };
+}
+
 export function decodeMessage(bytes: Uint8Array): Message {
   const reader = new ByteReader(bytes);
   const number = reader.u8();

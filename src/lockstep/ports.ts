@@ -18,7 +18,8 @@ export interface Clock {
 
 /** One connection to the other copy: whole messages, in order, until it closes. */
 export interface Link {
-  send(message: Uint8Array): void;
+  /** @param headroomBytes of its buffer in front of it, which are the link's to write */
+  send(message: Uint8Array, headroomBytes?: number): void;
   /**
    * Idempotent. The other side learns of it; nothing is received afterwards.
    * @param why what the other side did wrong, for people

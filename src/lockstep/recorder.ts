@@ -10,10 +10,12 @@ import { ByteWriter } from '../base/bytes.ts';
 import type { Input } from '../machine/effects.ts';
 import type { Machine } from '../machine/machine.ts';
 import { type Entry, encodeEntry, entryText, type LogEvent } from './entries.ts';
+import { batchHeadroomBytes } from './messages.ts';
 
 export interface Batch {
   readonly firstPosition: number;
   readonly lastPosition: number;
+  /** Behind `batchHeadroomBytes` that are free for a message. */
   readonly entries: Uint8Array;
 }
 
@@ -101,7 +103,7 @@ export class Recorder {
     const firstPosition = this.#firstPosition;
     const lastPosition = this.#nextPosition - 1;
     assert(lastPosition - firstPosition + 1 === this.#pending, 'a batch with a hole');
-    const entries = this.#writer.finish();
+    const entries = this.#writer.finish(batchHeadroomBytes);
     if (entries.length > keptBytesMax) this.#writer = new ByteWriter(4096);
     else this.#writer.clear();
     this.#pending = 0;

@@ -13,7 +13,8 @@ import { createServer, type Server, type TLSSocket, connect as tlsConnect } from
 import { trustLater } from '../../api/peer-certificate.ts';
 import { MalformedBytes } from '../../base/bytes.ts';
 import type { Channel, Link } from '../../lockstep/ports.ts';
-import { FrameDecoder } from '../../network/framing.ts';
+import { FrameDecoder, LENGTH_BYTES } from '../../network/framing.ts';
+import { write32 } from '../../network/wire.ts';
 import type { Judgement, Trust } from '../trust.ts';
 
 /** A checkpoint's chunks are the largest messages. */
@@ -208,13 +209,10 @@ class SocketLink implements Link {
     this.#note = note;
   }
 
-  send(message: Uint8Array): void {
+  /** One write, and so one TLS record, for length and message. */
+  send(message: Uint8Array, headroomBytes = 0): void {
     if (this.#socket.destroyed) return;
-    // One TLS record for length and message.
-    const whole = Buffer.allocUnsafe(4 + message.length);
-    whole.writeUInt32BE(message.length, 0);
-    whole.set(message, 4);
-    this.#socket.write(whole);
+    this.#socket.write(withLength(message, headroomBytes));
   }
 
   close(why?: string): void {
@@ -225,4 +223,18 @@ class SocketLink implements Link {
     this.#socket.end();
     setTimeout(() => this.#socket.destroy(), 1_000).unref();
   }
+}
+
+/** In front of the message where there is room for it, else around a copy. */
+function withLength(message: Uint8Array, headroomBytes: number): Uint8Array {
+  const { buffer, byteOffset, length } = message;
+  let whole: Uint8Array;
+  if (headroomBytes >= LENGTH_BYTES) {
+    whole = new Uint8Array(buffer, byteOffset - LENGTH_BYTES, LENGTH_BYTES + length);
+  } else {
+    whole = Buffer.allocUnsafe(LENGTH_BYTES + length);
+    whole.set(message, LENGTH_BYTES);
+  }
+  write32(whole, 0, length);
+  return whole;
 }
