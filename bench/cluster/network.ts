@@ -9,13 +9,16 @@
  * `coreSecondsRatio`: CPU time of the primary's VM process for a megabyte, protected over
  * unprotected; what the daemon's switch and the gateway use is the same both ways. `rawRatio`: rate
  * protected over unprotected. `oneAtATime`: small requests a second, one at a time, unprotected.
+ *
+ * At full speed a megabyte costs less the faster it comes, since more of it arrives together. So
+ * `atSameRate` has the cost of a megabyte, and its ratio, at one rate for both.
  */
 import type { Bench, BenchOptions } from '../bench.ts';
 import { need } from '../machine/needs.ts';
 import { median } from '../statistics.ts';
 import { cpuSeconds } from './processes.ts';
 import { startQemuRedis } from './qemu.ts';
-import { redisBenchmark } from './redis.ts';
+import { atPace, redisBenchmark } from './redis.ts';
 import { onStage, type RedisVm } from './stage.ts';
 
 const roundsDefault = 3;
@@ -25,6 +28,8 @@ const tests = { receive: 'set', send: 'get' } as const;
 type Way = keyof typeof tests;
 const ways = Object.keys(tests) as Way[];
 const bulk = { clients: 1, pipeline: 4, requests: 300, bytes: valueBytes } as const;
+/** 100 Mbit/s, which every side reaches. */
+const steady = { bytes: valueBytes, perSecond: 125, seconds: 4 } as const;
 const oneAtATime = { test: 'incr', clients: 1, pipeline: 1, requests: 1_000 } as const;
 
 interface WayDocument {
@@ -35,7 +40,18 @@ interface WayDocument {
   readonly qemuMbit: number;
   /** Unprotected, over QEMU's. */
   readonly vsQemu: number;
-  readonly coreSecondsPerMegabyte: { readonly unprotected: number; readonly protected: number };
+  readonly coreSecondsPerMegabyte: Costs;
+  readonly atSameRate: {
+    /** The slower side's. */
+    readonly mbit: number;
+    readonly coreSecondsRatio: number;
+    readonly coreSecondsPerMegabyte: Costs;
+  };
+}
+
+interface Costs {
+  readonly unprotected: number;
+  readonly protected: number;
 }
 
 interface NetworkDocument extends Readonly<Record<Way, WayDocument>> {
@@ -54,6 +70,7 @@ interface Rate {
 
 interface Side extends Readonly<Record<Way, Rate>> {
   readonly perSecond: number;
+  readonly steady: Readonly<Record<Way, Rate>>;
 }
 
 async function measure({ rounds = roundsDefault, progress }: BenchOptions) {
@@ -101,18 +118,30 @@ async function withProtection(vm: RedisVm): Promise<Side> {
 /** @param pid of the process whose CPU time counts; QEMU's does not */
 async function load(port: number, pid: number | undefined): Promise<Side> {
   const used = (): number => (pid === undefined ? 0 : cpuSeconds(pid));
-  const rate = async (way: Way): Promise<Rate> => {
-    const before = used();
-    const { perSecond } = await redisBenchmark(port, { ...bulk, test: tests[way] });
-    const megabytes = (bulk.requests * valueBytes) / 1e6;
+  const rate = async (act: () => Promise<number>): Promise<Rate> => {
+    const [before, start] = [used(), performance.now()];
+    const megabytes = ((await act()) * valueBytes) / 1e6;
+    const seconds = (performance.now() - start) / 1000;
     return {
-      mbit: (perSecond * valueBytes * 8) / 1e6,
+      mbit: (megabytes * 8) / seconds,
       coreSecondsPerMegabyte: (used() - before) / megabytes,
     };
   };
-  const receive = await rate('receive');
-  const send = await rate('send');
-  return { receive, send, perSecond: (await redisBenchmark(port, oneAtATime)).perSecond };
+  const fast = async (way: Way): Promise<Rate> => {
+    let perSecond = 0;
+    const seen = await rate(async () => {
+      perSecond = (await redisBenchmark(port, { ...bulk, test: tests[way] })).perSecond;
+      return bulk.requests;
+    });
+    return { ...seen, mbit: (perSecond * valueBytes * 8) / 1e6 };
+  };
+  const paced = (way: Way): Promise<Rate> =>
+    rate(() => atPace(port, { ...steady, test: tests[way] }));
+  const receive = await fast('receive');
+  const send = await fast('send');
+  const { perSecond } = await redisBenchmark(port, oneAtATime);
+  const steadily = { receive: await paced('receive'), send: await paced('send') };
+  return { receive, send, perSecond, steady: steadily };
 }
 
 export function documentOf(
@@ -130,6 +159,11 @@ export function documentOf(
   const way = (name: Way): WayDocument => {
     const mbit = (side: Side): number => side[name].mbit;
     const cost = (side: Side): number => side[name].coreSecondsPerMegabyte;
+    const steadyCost = (side: Side): number => side.steady[name].coreSecondsPerMegabyte;
+    const costs = (of: (side: Side) => number): Costs => ({
+      unprotected: figure(of, off),
+      protected: figure(of, on),
+    });
     return {
       unprotectedMbit: figure(mbit, off),
       protectedMbit: figure(mbit, on),
@@ -137,7 +171,12 @@ export function documentOf(
       coreSecondsRatio: over(cost, on, off),
       qemuMbit: figure(mbit, qemu),
       vsQemu: over(mbit, off, qemu),
-      coreSecondsPerMegabyte: { unprotected: figure(cost, off), protected: figure(cost, on) },
+      coreSecondsPerMegabyte: costs(cost),
+      atSameRate: {
+        mbit: Math.min(...[...off, ...on].map((side) => side.steady[name].mbit)),
+        coreSecondsRatio: over(steadyCost, on, off),
+        coreSecondsPerMegabyte: costs(steadyCost),
+      },
     };
   };
   const perSecond = (side: Side): number => side.perSecond;
@@ -154,15 +193,14 @@ export function documentOf(
 }
 
 function show({ oneAtATime: one, rounds, ...all }: NetworkDocument): string {
-  const head = ['Mbit/s', 'protected', 'raw ratio', 'core seconds', 'QEMU', 'vs QEMU'];
+  const head = ['Mbit/s', 'protected', 'raw ratio', 'core seconds', 'same rate', 'QEMU', 'vs QEMU'];
   const cells = (values: readonly string[]): string =>
     values.map((value) => value.padStart(14)).join('');
   const line = (way: Way): string => {
-    const { unprotectedMbit, protectedMbit, rawRatio, coreSecondsRatio, qemuMbit, vsQemu } =
-      all[way];
+    const { unprotectedMbit, protectedMbit, qemuMbit, vsQemu, ...other } = all[way];
     const [rates, ratios] = [
       [unprotectedMbit, protectedMbit],
-      [rawRatio, coreSecondsRatio],
+      [other.rawRatio, other.coreSecondsRatio, other.atSameRate.coreSecondsRatio],
     ];
     return (
       `guest ${way}s`.padEnd(18) +

@@ -1,6 +1,8 @@
 /** Redis in a guest, loaded from outside: by Debian's redis-benchmark, and command by command. */
 import { type ChildProcess, execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 const children = new Set<ChildProcess>();
@@ -53,11 +55,8 @@ export function parseBenchmark(text: string): LoadResult {
 
 /** One command over a connection of its own. @returns the reply's first line without its sign */
 export function redisCommand(port: number, ...words: readonly string[]): Promise<string> {
-  const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
   return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1', () =>
-      socket.write(`*${words.length}\r\n${parts.join('')}`),
-    );
+    const socket = connect(port, '127.0.0.1', () => socket.write(command(...words)));
     let text = '';
     socket.on('error', reject);
     socket.on('close', () => reject(new Error('Redis closed the connection')));
@@ -73,6 +72,12 @@ export function redisCommand(port: number, ...words: readonly string[]): Promise
   });
 }
 
+/** As Redis wants it (RESP, arrays of bulk strings). */
+function command(...words: readonly string[]): string {
+  const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
+  return `*${words.length}\r\n${parts.join('')}`;
+}
+
 const hashing = "local h = '' for i = 1, ARGV[1] do h = redis.sha1hex(h .. i) end return h";
 
 /**
@@ -83,4 +88,51 @@ export async function compute(port: number, hashes: number) {
   const start = performance.now();
   const result = await redisCommand(port, 'EVAL', hashing, '0', `${hashes}`);
   return { seconds: (performance.now() - start) / 1000, result };
+}
+
+export interface Pace {
+  readonly test: 'set' | 'get';
+  /** Of a value. */
+  readonly bytes: number;
+  readonly perSecond: number;
+  readonly seconds: number;
+}
+
+/** Requests under way beyond which the client lets one be due. */
+const underWayMax = 8;
+/** A timer for each request would be late; several that are due are sent together. */
+const paceMs = 2;
+
+/**
+ * Values set, or asked for, so many a second over one connection, whoever is served.
+ * @returns how many were answered
+ */
+export async function atPace(port: number, pace: Pace): Promise<number> {
+  const { test, bytes, perSecond, seconds } = pace;
+  const set = command('SET', 'paced', 'x'.repeat(bytes));
+  const [request, reply] =
+    test === 'set'
+      ? [set, '+OK\r\n'.length]
+      : [command('GET', 'paced'), `$${bytes}\r\n`.length + bytes + 2];
+  await redisCommand(port, 'SET', 'paced', 'x'.repeat(bytes));
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+  let received = 0;
+  let sent = 0;
+  try {
+    await once(socket, 'connect');
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.length;
+    });
+    for (const start = performance.now(); ; ) {
+      const elapsed = (performance.now() - start) / 1000;
+      if (elapsed >= seconds) return received / reply;
+      while (sent < elapsed * perSecond && sent - received / reply < underWayMax) {
+        socket.write(request);
+        sent++;
+      }
+      await sleep(paceMs);
+    }
+  } finally {
+    socket.destroy();
+  }
 }

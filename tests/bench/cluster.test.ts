@@ -102,6 +102,10 @@ test('network: ratios are of pairs, costs protected over unprotected', () => {
     receive: { mbit, coreSecondsPerMegabyte },
     send: { mbit: 2 * mbit, coreSecondsPerMegabyte },
     perSecond,
+    steady: {
+      receive: { mbit: 10, coreSecondsPerMegabyte: 2 * coreSecondsPerMegabyte },
+      send: { mbit: 9, coreSecondsPerMegabyte },
+    },
   });
   const off = [side(100, 0.1, 1000), side(200, 0.2, 1000)];
   const on = [side(50, 0.11, 500), side(100, 0.22, 500)];
@@ -114,6 +118,9 @@ test('network: ratios are of pairs, costs protected over unprotected', () => {
   assert.equal(receive.vsQemu, 2);
   assert.equal(send.unprotectedMbit, 300);
   assert.equal(oneAtATime.vsQemu, 1.25);
+  assert.equal(send.atSameRate.mbit, 9);
+  assert.ok(Math.abs(receive.atSameRate.coreSecondsPerMegabyte.protected - 0.33) < 1e-9);
+  assert.ok(Math.abs(receive.atSameRate.coreSecondsRatio - 1.1) < 1e-9);
 });
 
 const program = resolve(import.meta.dirname, '../../bench/main.ts');
