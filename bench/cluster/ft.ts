@@ -30,8 +30,8 @@ import { onStage, type RedisVm, sleep } from './stage.ts';
 import { sockets, wireBytes } from './wire.ts';
 
 const roundsDefault = 5;
-/** About two seconds of work. */
-const hashes = 80_000;
+/** Two seconds of work. */
+const hashes = 200_000;
 const idleMs = 4_000;
 /** A shadow begins with nothing translated, and slows its primary until it keeps up. */
 const warmUpMs = 8_000;
