@@ -4,7 +4,11 @@
  */
 import type { Micros } from './ports.ts';
 
-const countsMin = 1_000;
+/**
+ * An idle guest wakes for some ten thousand instructions, on a processor that has forgotten it: by
+ * that speed each time would be several slices, each with a turn of the loop of its own.
+ */
+const countsMin = 10_000;
 const countsMax = 5_000_000;
 
 export class SliceLength {
