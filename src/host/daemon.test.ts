@@ -123,7 +123,8 @@ test('a VM starts from an image that is fetched once and verified', async () => 
   assert.equal(launch!.report['imageDirectory'], join(data, 'images', digest));
   assert.equal(launch!.report['tier'], 'interpreter');
   assert.match(readFileSync(join(data, 'vms', 'first', 'log'), 'utf8'), /launched first/);
-  assert.equal(readFileSync(calls, 'utf8'), `${program}\n${program}\n`);
+  const called = `--max-semi-space-size=8 ${program}\n`;
+  assert.equal(readFileSync(calls, 'utf8'), called + called);
   start(spec('first'));
   say({ kind: 'consoleInput', vm: 'first', bytes: 'aGk=' });
   await until('console', () => center.all('red', 'console').some(({ bytes }) => bytes === 'aGk='));
