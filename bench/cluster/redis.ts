@@ -118,12 +118,20 @@ export async function atPace(port: number, pace: Pace): Promise<number> {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true });
   let received = 0;
   let sent = 0;
+  let broken: Error | undefined;
   try {
     await once(socket, 'connect');
     socket.on('data', (chunk: Buffer) => {
       received += chunk.length;
     });
+    socket.on('error', (error) => {
+      broken = error;
+    });
+    socket.on('close', () => {
+      broken ??= new Error('Redis closed the connection');
+    });
     for (const start = performance.now(); ; ) {
+      if (broken !== undefined) throw broken;
       const elapsed = (performance.now() - start) / 1000;
       if (elapsed >= seconds) return received / reply;
       while (sent < elapsed * perSecond && sent - received / reply < underWayMax) {
