@@ -14,10 +14,12 @@ import type { Profile } from './profile.ts';
 import { WrappedMachine } from './wrapped-machine.ts';
 
 const sampleMicros = 50;
+/** Slow code is looked at no less closely than that. */
+const sampleCountsMin = 1_000;
 
 export class ProfiledMachine extends WrappedMachine<RiscvMachine> {
   readonly #profile: Profile;
-  readonly #length = new SliceLength(sampleMicros);
+  readonly #length = new SliceLength(sampleMicros, sampleCountsMin);
   #lastSample: bigint;
   #nextSample: bigint;
 
