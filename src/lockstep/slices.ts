@@ -4,23 +4,16 @@
  */
 import type { Micros } from './ports.ts';
 
-/**
- * An idle guest wakes for some ten thousand instructions, on a processor that has forgotten it: by
- * that speed each time would be several slices, each with a turn of the loop of its own.
- */
-const countsMinUsual = 10_000;
+const countsMin = 1_000;
 const countsMax = 5_000_000;
 
 export class SliceLength {
   readonly #micros: Micros;
-  readonly #countsMin: number;
   /** Counts per microsecond, a moving average. */
   #speed = 50;
 
-  /** @param countsMin a slice is no shorter, however slow execution is */
-  constructor(micros: Micros = 250, countsMin = countsMinUsual) {
+  constructor(micros: Micros = 250) {
     this.#micros = micros;
-    this.#countsMin = countsMin;
   }
 
   get countsPerMicro(): number {
@@ -29,12 +22,12 @@ export class SliceLength {
 
   get counts(): bigint {
     const counts = Math.round(this.#speed * this.#micros);
-    return BigInt(Math.min(countsMax, Math.max(this.#countsMin, counts)));
+    return BigInt(Math.min(countsMax, Math.max(countsMin, counts)));
   }
 
   /** Learns from a slice. Short ones tell nothing: they end in a wait or a lone instruction. */
   ran(counts: bigint, micros: Micros): void {
-    if (counts < BigInt(this.#countsMin) || micros <= 0) return;
+    if (counts < BigInt(countsMin) || micros <= 0) return;
     const measured = Number(counts) / micros;
     // A slice that is too long delays everybody, one that is too short costs a little: so believe in
     // slowness at once and in speed only by and by.

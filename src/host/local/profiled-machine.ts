@@ -14,12 +14,10 @@ import type { Profile } from './profile.ts';
 import { WrappedMachine } from './wrapped-machine.ts';
 
 const sampleMicros = 50;
-/** Slow code is looked at no less closely than that. */
-const sampleCountsMin = 1_000;
 
 export class ProfiledMachine extends WrappedMachine<RiscvMachine> {
   readonly #profile: Profile;
-  readonly #length = new SliceLength(sampleMicros, sampleCountsMin);
+  readonly #length = new SliceLength(sampleMicros);
   #lastSample: bigint;
   #nextSample: bigint;
 
