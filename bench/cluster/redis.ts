@@ -109,12 +109,12 @@ const paceMs = 2;
  */
 export async function atPace(port: number, pace: Pace): Promise<number> {
   const { test, bytes, perSecond, seconds } = pace;
-  const set = command('SET', 'paced', 'x'.repeat(bytes));
+  const set = ['SET', 'paced', 'x'.repeat(bytes)] as const;
   const [request, reply] =
     test === 'set'
-      ? [set, '+OK\r\n'.length]
+      ? [command(...set), '+OK\r\n'.length]
       : [command('GET', 'paced'), `$${bytes}\r\n`.length + bytes + 2];
-  await redisCommand(port, 'SET', 'paced', 'x'.repeat(bytes));
+  await redisCommand(port, ...set);
   const socket = connect({ port, host: '127.0.0.1', noDelay: true });
   let received = 0;
   let sent = 0;
