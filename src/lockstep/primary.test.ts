@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { virtMachineMaker } from '../board/virt.ts';
+import { WrappedMachine } from '../host/local/wrapped-machine.ts';
 import { assemble } from '../isa/assemble.ts';
-import type { Output } from '../machine/effects.ts';
-import type { Machine } from '../machine/machine.ts';
+import type { Input, Output } from '../machine/effects.ts';
+import type { Machine, Stop } from '../machine/machine.ts';
 import { HostClock } from './clock.ts';
 import type { Ports } from './ports.ts';
 import { Primary } from './primary.ts';
@@ -77,6 +78,59 @@ test('a machine that is off when its copy goes live, long after its last clock s
   assert.equal(primary.ended?.kind, 'off');
   assert.equal(machine.count, 4n);
   assert.deepEqual(sent, []);
+});
+
+/** A guest that is woken by a frame, answers with one, and then computes for as long again. */
+class Answering extends WrappedMachine {
+  #stage: 'waits' | 'woken' | 'answered' = 'waits';
+  #answers: Output[] = [];
+
+  override apply(input: Input): void {
+    if (input.kind === 'frame') this.#stage = 'woken';
+  }
+
+  run(_until: bigint, frameBytes?: number): Stop {
+    if (this.#stage === 'woken') {
+      this.#answers.push({
+        kind: 'frame',
+        port: 0,
+        frame: Uint8Array.of(2),
+        segmentBytes: 0,
+        count: this.count,
+      });
+      this.#stage = 'answered';
+      if (frameBytes !== undefined) return 'frame';
+    }
+    this.#stage = 'waits';
+    return 'idle';
+  }
+
+  override takeOutputs(): Output[] {
+    return this.#answers.splice(0);
+  }
+}
+
+test('the answer of a guest that a frame has woken leaves before the guest goes on', () => {
+  const sent: string[] = [];
+  const machine = new Answering(speaks('waits'));
+  const ports = portsAt(
+    () => 0,
+    ({ kind }) => sent.push(kind),
+  );
+  const primary = new Primary(options, ports, machine, 1, new HostClock(0n, 0), undefined);
+  primary.step();
+  for (let request = 1; request <= 2; request++) {
+    primary.frame(0, Uint8Array.of(1));
+    assert.ok(primary.step() <= 0, 'it goes on at once');
+    assert.equal(sent.length, request);
+    assert.ok(primary.step() > 0, 'and waits');
+  }
+  // A second frame before it waits is answered like anything that it says while it works.
+  primary.frame(0, Uint8Array.of(1));
+  primary.step();
+  primary.frame(0, Uint8Array.of(1));
+  assert.ok(primary.step() > 0);
+  assert.equal(sent.length, 4);
 });
 
 for (const then of ['waits', 'goes on'] as const) {

@@ -29,6 +29,8 @@ const never = Number.POSITIVE_INFINITY;
 const framesWaitingMax = 1024;
 /** A longer one, joined or jumbo, takes the places of several. */
 const frameBytesUsual = 1_518;
+/** More than an acknowledgement of TCP over IPv4 with its timestamps, for which nobody waits. */
+const answerBytesMin = 67;
 const batchBytesMax = { following: 64 * 1024, recording: 192 * 1024 } as const;
 /** Less would stop a guest for its shadow; with more, a slow one never comes near a busy guest. */
 const shareWhileStarting = 0.15;
@@ -72,6 +74,8 @@ export class Primary implements Guarded {
   /** Ends of requests that failed here; the guest hears of them only if nobody else can serve it. */
   #failed: DiskCompletion[] = [];
   #stop: Stop = 'budget';
+  /** A frame has woken the guest: what it says to that does not wait for the end of a slice. */
+  #answers = false;
   #flushedAt: Micros = 0;
   #fingerprint = { at: 0 as Micros, count: 0n };
   readonly #lease: Lease | undefined;
@@ -201,7 +205,9 @@ export class Primary implements Guarded {
       this.#failed = [];
     }
     const host = this.#hostClock.ticksAt(now);
-    const idle = this.#stop === 'idle' && this.#inputs.length === 0;
+    const waits = this.#stop === 'idle';
+    if (waits && this.#framesWaiting > 0) this.#answers = true;
+    const idle = waits && this.#inputs.length === 0;
     const clock = sampleDue(this.machine, host, idle, this.#slices.countsPerMicro);
     if (clock !== undefined) this.#record(clock);
     if (this.#inputs.length === 0) return;
@@ -241,7 +247,11 @@ export class Primary implements Guarded {
   #run(started: Micros): void {
     if (this.#stop === 'idle') return;
     const from = this.machine.count;
-    this.#stop = this.machine.run(from + this.#slices.counts);
+    this.#stop = this.machine.run(
+      from + this.#slices.counts,
+      this.#answers ? answerBytesMin : undefined,
+    );
+    if (this.#stop !== 'budget') this.#answers = false;
     const ended = this.#ports.clock.now();
     this.#slices.ran(this.machine.count - from, ended - started);
     this.#flow.ran(started, ended);
@@ -326,7 +336,8 @@ export class Primary implements Guarded {
   #flushDue(now: Micros): boolean {
     if (!this.recorder.listening || !this.recorder.behind) return false;
     if (this.recorder.pendingBytes >= this.#batchBytesMax) return true;
-    // A machine that waits has said what it had to say; of one that goes on there is more to come.
+    // A machine that waits has said what it had to say, and one that has been asked its answer; of
+    // one that goes on there is more to come.
     if (this.gate.unsealed > 0 && this.#stop !== 'budget') return true;
     return now >= this.#flushBy();
   }

@@ -80,6 +80,8 @@ export const stopReason = {
   firmware: 8,
   /** A debugger's trap; nothing that a guest could notice has happened. */
   trap: 16,
+  /** A frame has left, for which the caller of this run waits. */
+  frame: 32,
 } as const;
 
 /** Bits of the per-page flags: who must hear of a store into the page. */

@@ -11,6 +11,8 @@ import type { DiskRequest, Input, Output, Ticks } from './effects.ts';
 export type Stop =
   /** `until` was reached. */
   | 'budget'
+  /** A frame has left that the caller wanted to know of at once. The count may be short of `until`. */
+  | 'frame'
   /** Every hart waits; only an input can wake one. The count may be short of `until`. */
   | 'idle'
   /** The machine is switched off (by the guest or by control); it never runs again. */
@@ -44,8 +46,12 @@ export interface Machine {
    */
   readonly unservedTimer: UnservedTimer | undefined;
 
-  /** Runs up to `until`, never beyond. Where it stops changes nothing that a guest can see. */
-  run(until: bigint): Stop;
+  /**
+   * Runs up to `until`, never beyond. Where it stops changes nothing that a guest can see.
+   *
+   * @param frameBytes it stops behind the instruction by which a frame of so many bytes or more leaves
+   */
+  run(until: bigint, frameBytes?: number): Stop;
 
   /** Applies an input at the present count. Only between runs. */
   apply(input: Input): void;

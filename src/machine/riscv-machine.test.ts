@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { makeReferenceEngine } from '../engine/reference.ts';
-import { makeWasmEngine } from '../engine/wasm-engine.ts';
+import { eagerEngine, makeWasmEngine } from '../engine/wasm-engine.ts';
 import { assemble } from '../isa/assemble.ts';
 import type { EngineMaker } from './engine.ts';
 import { ramBase } from './layout.ts';
@@ -11,7 +11,10 @@ import { type MachineParts, RiscvMachine } from './riscv-machine.ts';
 const deviceAt = 0x1000_0000;
 const [x5, x6, x7, x8] = [5, 6, 7, 8];
 
-/** One hart in M-mode at these words; one device, which writes to the start of RAM when told at 8. */
+/**
+ * One hart in M-mode at these words; one device, which writes to the start of RAM when told at 8,
+ * and sends a frame when told its length at 12.
+ */
 function parts(words: readonly number[], makeEngine: EngineMaker = makeWasmEngine): MachineParts {
   const bytes = new Uint8Array(4 * words.length);
   const view = new DataView(bytes.buffer);
@@ -30,7 +33,9 @@ function parts(words: readonly number[], makeEngine: EngineMaker = makeWasmEngin
       read: () => undefined,
       write(physical, _bytes, value) {
         if (physical === BigInt(deviceAt + 8)) memory.write(BigInt(ramBase), Uint8Array.of(1));
-        else emit({ kind: 'console', bytes: Uint8Array.of(Number(value & 0xffn)) });
+        else if (physical === BigInt(deviceAt + 12)) {
+          emit({ kind: 'frame', port: 0, frame: new Uint8Array(Number(value)), segmentBytes: 0 });
+        } else emit({ kind: 'console', bytes: Uint8Array.of(Number(value & 0xffn)) });
         return true;
       },
       apply: () => {},
@@ -70,6 +75,35 @@ test('a restored machine boots the same images when it is reset', () => {
     one.run(20n);
   }
   assert.equal(copy.fingerprint(), machine.fingerprint());
+});
+
+test('a run that ends at long frames is cut behind them, which changes nothing', () => {
+  const words = [
+    assemble('lui', { rd: x6, imm: deviceAt }),
+    assemble('addi', { rd: x5, rs1: x5, imm: 20 }),
+    assemble('sw', { rs1: x6, rs2: x5, imm: 12 }),
+    assemble('addi', { rd: x7, rs1: x7, imm: 3 }),
+    assemble('sw', { rs1: x6, rs2: 0, imm: 12 }),
+    assemble('jal', { rd: 0, imm: -16 }),
+  ];
+  for (const makeEngine of [makeWasmEngine, eagerEngine(1), makeReferenceEngine]) {
+    const made = parts(words, makeEngine);
+    const whole = new RiscvMachine(made);
+    assert.equal(whole.run(1_000n), 'budget');
+    const cut = new RiscvMachine(made);
+    const ends: bigint[] = [];
+    while (cut.run(1_000n, 60) === 'frame') ends.push(cut.count);
+    assert.equal(cut.count, 1_000n);
+    assert.deepEqual(ends.slice(0, 3), [13n, 18n, 23n]);
+    const outputs = whole.takeOutputs();
+    assert.deepEqual(cut.takeOutputs(), outputs);
+    const long = outputs.filter((output) => output.kind === 'frame' && output.frame.length >= 60);
+    assert.deepEqual(
+      ends,
+      long.map(({ count }) => count + 1n),
+    );
+    assert.equal(cut.fingerprint(), whole.fingerprint());
+  }
 });
 
 test('what a device writes when it is told to ends the reservation of the hart that tells it', () => {

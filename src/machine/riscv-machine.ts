@@ -122,6 +122,9 @@ export class RiscvMachine implements Machine {
   /** Since then: a comparator may have been written; and the device's deadline at that time. */
   #deadlineMoved = false;
   #deviceWake: Ticks | undefined;
+  /** The present run ends at a frame of so many bytes; whether one has left. */
+  #frameBytes = Number.POSITIVE_INFINITY;
+  #frameLeft = false;
   /** While the engine runs: the count at which its present run would end. */
   #runEnd: bigint | undefined;
   readonly #traps: DebugTraps;
@@ -237,19 +240,22 @@ export class RiscvMachine implements Machine {
 
   // --- Running
 
-  run(until: bigint): Stop {
+  run(until: bigint, frameBytes = Number.POSITIVE_INFINITY): Stop {
+    this.#frameBytes = frameBytes;
     return this.#run(until, undefined) as Stop;
   }
 
   /** Like `run`, and ends ahead of a hand-over to another hart. */
   runTurn(until: bigint): Stop | 'turn' {
+    this.#frameBytes = Number.POSITIVE_INFINITY;
     return this.#run(until, this.nextHart);
   }
 
   #run(until: bigint, hartOfTurn: number | undefined): Stop | 'turn' {
+    this.#frameLeft = false;
     this.#traps.runBegins();
     this.#hartStepped = false;
-    while (this.#count < until) {
+    while (this.#count < until && !this.#frameLeft) {
       if (this.#power === 'off') return 'off';
       this.#fireTimers();
       if (hartOfTurn !== undefined && this.nextHart !== hartOfTurn) return 'turn';
@@ -265,7 +271,8 @@ export class RiscvMachine implements Machine {
     // What is due at this very count happens now, so that the state here is one and the same
     // whether the run was cut here or not.
     this.#fireTimers();
-    return this.#power === 'off' ? 'off' : 'budget';
+    if (this.#power === 'off') return 'off';
+    return this.#frameLeft ? 'frame' : 'budget';
   }
 
   /** One run of the engine: to `until`, the next timer or the end of the turn. */
@@ -319,9 +326,13 @@ export class RiscvMachine implements Machine {
   #accessed(): void {
     const wake = this.#peripherals.wakeTime();
     const moved = this.#deadlineMoved || wake !== this.#deviceWake;
-    if (!moved && !this.#resetWanted && this.#power === 'on') return;
-    const stop = this.#view.getUint32(run.stopRequest.at, true);
-    this.#view.setUint32(run.stopRequest.at, stop | stopReason.event, true);
+    if (moved || this.#resetWanted || this.#power === 'off') this.#requestStop(stopReason.event);
+    if (this.#frameLeft) this.#requestStop(stopReason.frame);
+  }
+
+  #requestStop(reason: number): void {
+    const reasons = this.#view.getUint32(run.stopRequest.at, true) | reason;
+    this.#view.setUint32(run.stopRequest.at, reasons, true);
   }
 
   // --- Turns
@@ -463,6 +474,7 @@ export class RiscvMachine implements Machine {
       if (output.action === 'reset') this.#resetWanted = true;
       else this.#power = 'off';
     }
+    if (output.kind === 'frame' && output.frame.length >= this.#frameBytes) this.#frameLeft = true;
     this.#outputs.push({ ...output, count });
   }
 
