@@ -3,7 +3,7 @@ import test from 'node:test';
 import { virtMachineMaker } from '../board/virt.ts';
 import { WrappedMachine } from '../host/local/wrapped-machine.ts';
 import { assemble } from '../isa/assemble.ts';
-import type { Input, Output } from '../machine/effects.ts';
+import type { FrameOutput, Input, Output } from '../machine/effects.ts';
 import type { Machine, Stop } from '../machine/machine.ts';
 import { HostClock } from './clock.ts';
 import type { Ports } from './ports.ts';
@@ -80,57 +80,56 @@ test('a machine that is off when its copy goes live, long after its last clock s
   assert.deepEqual(sent, []);
 });
 
-/** A guest that is woken by a frame, answers with one, and then computes for as long again. */
+/** A guest that a frame wakes: it acknowledges, answers, says one thing more, and waits. */
 class Answering extends WrappedMachine {
-  #stage: 'waits' | 'woken' | 'answered' = 'waits';
-  #answers: Output[] = [];
+  #toSay: string[] = [];
+  #outputs: Output[] = [];
 
   override apply(input: Input): void {
-    if (input.kind === 'frame') this.#stage = 'woken';
+    if (input.kind === 'frame') this.#toSay.push('acknowledgement', 'answer', 'more');
   }
 
-  run(_until: bigint, frameBytes?: number): Stop {
-    if (this.#stage === 'woken') {
-      this.#answers.push({
-        kind: 'frame',
-        port: 0,
-        frame: Uint8Array.of(2),
-        segmentBytes: 0,
-        count: this.count,
-      });
-      this.#stage = 'answered';
-      if (frameBytes !== undefined) return 'frame';
+  run(_until: bigint, endsAt?: (frame: Uint8Array) => boolean): Stop {
+    for (let said = this.#toSay.shift(); said !== undefined; said = this.#toSay.shift()) {
+      const frame = Buffer.from(said);
+      this.#outputs.push({ kind: 'frame', port: 0, frame, segmentBytes: 0, count: this.count });
+      if (endsAt?.(frame)) return 'frame';
     }
-    this.#stage = 'waits';
     return 'idle';
   }
 
   override takeOutputs(): Output[] {
-    return this.#answers.splice(0);
+    return this.#outputs.splice(0);
   }
 }
 
 test('the answer of a guest that a frame has woken leaves before the guest goes on', () => {
-  const sent: string[] = [];
+  let sent: string[] = [];
+  const outputs = {
+    send: (output: Output) => sent.push(Buffer.from((output as FrameOutput).frame).toString()),
+    isAwaited: (frame: Uint8Array) => Buffer.from(frame).toString() !== 'acknowledgement',
+    suppressed: () => {},
+    announce: () => {},
+  };
+  const ports = { ...portsAt(() => 0, outputs.send), outputs };
   const machine = new Answering(speaks('waits'));
-  const ports = portsAt(
-    () => 0,
-    ({ kind }) => sent.push(kind),
-  );
   const primary = new Primary(options, ports, machine, 1, new HostClock(0n, 0), undefined);
   primary.step();
-  for (let request = 1; request <= 2; request++) {
+  for (let request = 0; request < 2; request++) {
+    sent = [];
     primary.frame(0, Uint8Array.of(1));
     assert.ok(primary.step() <= 0, 'it goes on at once');
-    assert.equal(sent.length, request);
+    assert.deepEqual(sent, ['acknowledgement', 'answer']);
     assert.ok(primary.step() > 0, 'and waits');
+    assert.deepEqual(sent, ['acknowledgement', 'answer', 'more']);
   }
-  // A second frame before it waits is answered like anything that it says while it works.
+  // What comes while it works is answered by and by: its answers leave together.
   primary.frame(0, Uint8Array.of(1));
   primary.step();
+  sent = [];
   primary.frame(0, Uint8Array.of(1));
   assert.ok(primary.step() > 0);
-  assert.equal(sent.length, 4);
+  assert.deepEqual(sent, ['more', 'acknowledgement', 'answer', 'more']);
 });
 
 for (const then of ['waits', 'goes on'] as const) {

@@ -29,8 +29,6 @@ const never = Number.POSITIVE_INFINITY;
 const framesWaitingMax = 1024;
 /** A longer one, joined or jumbo, takes the places of several. */
 const frameBytesUsual = 1_518;
-/** More than an acknowledgement of TCP over IPv4 with its timestamps, for which nobody waits. */
-const answerBytesMin = 67;
 const batchBytesMax = { following: 64 * 1024, recording: 192 * 1024 } as const;
 /** Less would stop a guest for its shadow; with more, a slow one never comes near a busy guest. */
 const shareWhileStarting = 0.15;
@@ -249,7 +247,7 @@ export class Primary implements Guarded {
     const from = this.machine.count;
     this.#stop = this.machine.run(
       from + this.#slices.counts,
-      this.#answers ? answerBytesMin : undefined,
+      this.#answers ? this.#ports.outputs.isAwaited : undefined,
     );
     if (this.#stop !== 'budget') this.#answers = false;
     const ended = this.#ports.clock.now();

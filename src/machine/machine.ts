@@ -11,7 +11,7 @@ import type { DiskRequest, Input, Output, Ticks } from './effects.ts';
 export type Stop =
   /** `until` was reached. */
   | 'budget'
-  /** A frame has left that the caller wanted to know of at once. The count may be short of `until`. */
+  /** A frame has left at which the run was to end. The count may be short of `until`. */
   | 'frame'
   /** Every hart waits; only an input can wake one. The count may be short of `until`. */
   | 'idle'
@@ -49,9 +49,9 @@ export interface Machine {
   /**
    * Runs up to `until`, never beyond. Where it stops changes nothing that a guest can see.
    *
-   * @param frameBytes it stops behind the instruction by which a frame of so many bytes or more leaves
+   * @param endsAt it stops behind the instruction by which such a frame leaves
    */
-  run(until: bigint, frameBytes?: number): Stop;
+  run(until: bigint, endsAt?: (frame: Uint8Array) => boolean): Stop;
 
   /** Applies an input at the present count. Only between runs. */
   apply(input: Input): void;

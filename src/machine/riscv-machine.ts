@@ -122,8 +122,8 @@ export class RiscvMachine implements Machine {
   /** Since then: a comparator may have been written; and the device's deadline at that time. */
   #deadlineMoved = false;
   #deviceWake: Ticks | undefined;
-  /** The present run ends at a frame of so many bytes; whether one has left. */
-  #frameBytes = Number.POSITIVE_INFINITY;
+  /** At which frames the present run ends, and whether one has left. */
+  #endsAt: ((frame: Uint8Array) => boolean) | undefined;
   #frameLeft = false;
   /** While the engine runs: the count at which its present run would end. */
   #runEnd: bigint | undefined;
@@ -240,14 +240,14 @@ export class RiscvMachine implements Machine {
 
   // --- Running
 
-  run(until: bigint, frameBytes = Number.POSITIVE_INFINITY): Stop {
-    this.#frameBytes = frameBytes;
+  run(until: bigint, endsAt?: (frame: Uint8Array) => boolean): Stop {
+    this.#endsAt = endsAt;
     return this.#run(until, undefined) as Stop;
   }
 
   /** Like `run`, and ends ahead of a hand-over to another hart. */
   runTurn(until: bigint): Stop | 'turn' {
-    this.#frameBytes = Number.POSITIVE_INFINITY;
+    this.#endsAt = undefined;
     return this.#run(until, this.nextHart);
   }
 
@@ -326,7 +326,7 @@ export class RiscvMachine implements Machine {
   #accessed(): void {
     const wake = this.#peripherals.wakeTime();
     const moved = this.#deadlineMoved || wake !== this.#deviceWake;
-    if (moved || this.#resetWanted || this.#power === 'off') this.#requestStop(stopReason.event);
+    if (moved || this.#resetWanted || this.#power !== 'on') this.#requestStop(stopReason.event);
     if (this.#frameLeft) this.#requestStop(stopReason.frame);
   }
 
@@ -474,7 +474,7 @@ export class RiscvMachine implements Machine {
       if (output.action === 'reset') this.#resetWanted = true;
       else this.#power = 'off';
     }
-    if (output.kind === 'frame' && output.frame.length >= this.#frameBytes) this.#frameLeft = true;
+    if (output.kind === 'frame' && this.#endsAt?.(output.frame)) this.#frameLeft = true;
     this.#outputs.push({ ...output, count });
   }
 

@@ -10,8 +10,8 @@ export class BoundedMachine extends WrappedMachine {
     this.#limit = limit;
   }
 
-  run(until: bigint, frameBytes?: number): Stop {
-    const stop = this.machine.run(until < this.#limit ? until : this.#limit, frameBytes);
+  run(until: bigint, endsAt?: (frame: Uint8Array) => boolean): Stop {
+    const stop = this.machine.run(until < this.#limit ? until : this.#limit, endsAt);
     return this.machine.count >= this.#limit ? 'off' : stop;
   }
 }

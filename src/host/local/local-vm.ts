@@ -11,6 +11,7 @@ import { Primary } from '../../lockstep/primary.ts';
 import type { FrameOutput, Output } from '../../machine/effects.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { RiscvMachine } from '../../machine/riscv-machine.ts';
+import { isAwaited } from '../../network/awaited.ts';
 import { ReceiveOffload } from '../../network/receive-offload.ts';
 import { sendSegments } from '../../network/send-offload.ts';
 import { nowUs } from '../clock.ts';
@@ -129,7 +130,7 @@ export class LocalVm {
     const ports: Ports = {
       clock,
       disks,
-      outputs: { send, suppressed: () => {}, announce: () => {} },
+      outputs: { send, isAwaited, suppressed: () => {}, announce: () => {} },
       arbiter: undefined,
       entropy: (length) => randomBytes(length),
       blockHash: (bytes) => createHash('sha256').update(bytes).digest(),

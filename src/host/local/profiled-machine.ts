@@ -28,11 +28,11 @@ export class ProfiledMachine extends WrappedMachine<RiscvMachine> {
     this.#nextSample = machine.count + this.#distance();
   }
 
-  run(until: bigint, frameBytes?: number): Stop {
+  run(until: bigint, endsAt?: (frame: Uint8Array) => boolean): Stop {
     this.#profile.runBegins();
     let stop: Stop;
     do {
-      stop = this.machine.run(until < this.#nextSample ? until : this.#nextSample, frameBytes);
+      stop = this.machine.run(until < this.#nextSample ? until : this.#nextSample, endsAt);
       if (this.machine.count >= this.#nextSample) this.#sample();
     } while (stop === 'budget' && this.machine.count < until);
     this.#profile.runEnds();

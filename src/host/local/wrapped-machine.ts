@@ -9,7 +9,7 @@ export abstract class WrappedMachine<Inner extends Machine = Machine> implements
     this.machine = machine;
   }
 
-  abstract run(until: bigint, frameBytes?: number): Stop;
+  abstract run(until: bigint, endsAt?: (frame: Uint8Array) => boolean): Stop;
 
   get count(): bigint {
     return this.machine.count;

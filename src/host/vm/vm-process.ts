@@ -21,6 +21,7 @@ import { Shadow } from '../../lockstep/shadow.ts';
 import type { Report } from '../../lockstep/status.ts';
 import type { Output } from '../../machine/effects.ts';
 import type { MachineMaker } from '../../machine/machine.ts';
+import { isAwaited } from '../../network/awaited.ts';
 import { openBootClock } from '../boot-clock.ts';
 import { nowUs } from '../clock.ts';
 import { Trust } from '../trust.ts';
@@ -444,6 +445,7 @@ export class VmProcess {
       },
       outputs: {
         send: (output) => this.#send(output),
+        isAwaited,
         suppressed: (output) => {
           if (output.kind === 'frame') net.suppressed(output.frame);
           else if (output.kind === 'console') this.#console.keep(output.offset, output.bytes);
