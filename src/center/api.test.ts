@@ -105,6 +105,8 @@ describe('who may call what', () => {
 describe('whatever is sent', () => {
   let center: InProcessCenter;
   let token: string;
+  /** Changes that were made. */
+  let accepted = 0;
   before(async () => {
     // So many logins fail here that they would be refused unseen.
     const loginRule = { freeFailures: 1e9, firstDelayMs: 1, delayMsMax: 1 };
@@ -186,6 +188,7 @@ describe('whatever is sent', () => {
             },
           });
           checkReply(`${method} ${path} ${search} ${text}`, reply);
+          if (method === 'POST' && reply.status === 200) accepted++;
         },
       );
       await fc.assert(property, { numRuns: isCostly ? 12 : 60, interruptAfterTimeLimit: 20_000 });
@@ -214,8 +217,7 @@ describe('whatever is sent', () => {
     await client.call('createVm', { body: { name: 'still-here', image: 'tiny' } });
     assert.equal((await client.call('showVm', { params: { vm: 'still-here' } })).version, 1);
     assert.deepEqual(center.bugs, []);
-    // Not everything was refused.
-    assert.ok((await client.call('listVms')).length > 1);
-    assert.ok((await client.call('listJoinTokens')).length > 1);
+    // Not everything was refused: of each kind there may by chance be none, of all of them many.
+    assert.ok(accepted > 10, `${accepted} changes were made`);
   });
 });

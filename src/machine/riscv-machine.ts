@@ -241,17 +241,20 @@ export class RiscvMachine implements Machine {
   // --- Running
 
   run(until: bigint, endsAt?: (frame: Uint8Array) => boolean): Stop {
-    this.#endsAt = endsAt;
-    return this.#run(until, undefined) as Stop;
+    return this.#run(until, undefined, endsAt) as Stop;
   }
 
   /** Like `run`, and ends ahead of a hand-over to another hart. */
   runTurn(until: bigint): Stop | 'turn' {
-    this.#endsAt = undefined;
     return this.#run(until, this.nextHart);
   }
 
-  #run(until: bigint, hartOfTurn: number | undefined): Stop | 'turn' {
+  #run(
+    until: bigint,
+    hartOfTurn: number | undefined,
+    endsAt?: (frame: Uint8Array) => boolean,
+  ): Stop | 'turn' {
+    this.#endsAt = endsAt;
     this.#frameLeft = false;
     this.#traps.runBegins();
     this.#hartStepped = false;
