@@ -105,8 +105,6 @@ describe('who may call what', () => {
 describe('whatever is sent', () => {
   let center: InProcessCenter;
   let token: string;
-  /** Changes that were made. */
-  let accepted = 0;
   before(async () => {
     // So many logins fail here that they would be refused unseen.
     const loginRule = { freeFailures: 1e9, firstDelayMs: 1, delayMsMax: 1 };
@@ -151,6 +149,8 @@ describe('whatever is sent', () => {
   for (const [name, endpoint] of rows) {
     // Each of them costs tens of milliseconds of argon2.
     const isCostly = ['login', 'createUser', 'setUserPassword'].includes(name);
+    // One body in fifteen makes a VM: of sixty there was none in one run of a hundred or two.
+    const numRuns = isCostly ? 12 : name === 'createVm' ? 240 : 60;
     test(`${name}: a reply or a problem, and never a bug`, async () => {
       const query = fc.record(
         Object.fromEntries(
@@ -188,10 +188,9 @@ describe('whatever is sent', () => {
             },
           });
           checkReply(`${method} ${path} ${search} ${text}`, reply);
-          if (method === 'POST' && reply.status === 200) accepted++;
         },
       );
-      await fc.assert(property, { numRuns: isCostly ? 12 : 60, interruptAfterTimeLimit: 20_000 });
+      await fc.assert(property, { numRuns, interruptAfterTimeLimit: 20_000 });
     });
   }
 
@@ -217,7 +216,8 @@ describe('whatever is sent', () => {
     await client.call('createVm', { body: { name: 'still-here', image: 'tiny' } });
     assert.equal((await client.call('showVm', { params: { vm: 'still-here' } })).version, 1);
     assert.deepEqual(center.bugs, []);
-    // Not everything was refused: of each kind there may by chance be none, of all of them many.
-    assert.ok(accepted > 10, `${accepted} changes were made`);
+    // Not everything was refused.
+    assert.ok((await client.call('listVms')).length > 1);
+    assert.ok((await client.call('listJoinTokens')).length > 1);
   });
 });
