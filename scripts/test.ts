@@ -14,8 +14,8 @@ import { buildConsole } from './console.ts';
 import { installTestPackages } from './test-packages.ts';
 
 const root = resolve(import.meta.dirname, '..');
-// Hundreds of processes load the same sources, and stripping types and compiling is a third of
-// their start: what one has made of them, the next finds here.
+// Hundreds of processes load the same sources, and stripping types and compiling is a quarter
+// of their start: what one has made of them, the next finds here.
 process.env['NODE_COMPILE_CACHE'] ??= resolve(root, '.cache', 'compile');
 const args = process.argv.slice(2);
 const named = args.filter((arg) => !arg.startsWith('--'));

@@ -4,7 +4,7 @@ import { virtMachineMaker } from '../board/virt.ts';
 import { WrappedMachine } from '../host/local/wrapped-machine.ts';
 import { assemble } from '../isa/assemble.ts';
 import type { FrameOutput, Input, Output } from '../machine/effects.ts';
-import type { Machine, Stop } from '../machine/machine.ts';
+import type { EndsAt, Machine, Stop } from '../machine/machine.ts';
 import { HostClock } from './clock.ts';
 import type { Ports } from './ports.ts';
 import { Primary } from './primary.ts';
@@ -89,7 +89,7 @@ class Answering extends WrappedMachine {
     if (input.kind === 'frame') this.#toSay.push('acknowledgement', 'answer', 'more');
   }
 
-  run(_until: bigint, endsAt?: (frame: Uint8Array) => boolean): Stop {
+  run(_until: bigint, endsAt?: EndsAt): Stop {
     for (let said = this.#toSay.shift(); said !== undefined; said = this.#toSay.shift()) {
       const frame = Buffer.from(said);
       this.#outputs.push({ kind: 'frame', port: 0, frame, segmentBytes: 0, count: this.count });

@@ -20,6 +20,9 @@ export type Stop =
   /** A debugger's breakpoint or watchpoint was met, of which lockstep sets none. */
   | 'trap';
 
+/** Whether a run is to end at this frame. */
+export type EndsAt = (frame: Uint8Array) => boolean;
+
 /** The same hart and deadline at two moments: it has not been dealt with in between. */
 export interface UnservedTimer {
   readonly hart: number;
@@ -51,7 +54,7 @@ export interface Machine {
    *
    * @param endsAt it stops behind the instruction by which such a frame leaves
    */
-  run(until: bigint, endsAt?: (frame: Uint8Array) => boolean): Stop;
+  run(until: bigint, endsAt?: EndsAt): Stop;
 
   /** Applies an input at the present count. Only between runs. */
   apply(input: Input): void;

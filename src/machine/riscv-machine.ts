@@ -21,6 +21,7 @@ import { layoutFor, run, stopReason } from './layout.ts';
 import type {
   Checkpoint,
   CheckpointSeries,
+  EndsAt,
   Machine,
   Restore,
   Stop,
@@ -123,7 +124,7 @@ export class RiscvMachine implements Machine {
   #deadlineMoved = false;
   #deviceWake: Ticks | undefined;
   /** At which frames the present run ends, and whether one has left. */
-  #endsAt: ((frame: Uint8Array) => boolean) | undefined;
+  #endsAt: EndsAt | undefined;
   #frameLeft = false;
   /** While the engine runs: the count at which its present run would end. */
   #runEnd: bigint | undefined;
@@ -240,7 +241,7 @@ export class RiscvMachine implements Machine {
 
   // --- Running
 
-  run(until: bigint, endsAt?: (frame: Uint8Array) => boolean): Stop {
+  run(until: bigint, endsAt?: EndsAt): Stop {
     return this.#run(until, undefined, endsAt) as Stop;
   }
 
@@ -249,11 +250,7 @@ export class RiscvMachine implements Machine {
     return this.#run(until, this.nextHart);
   }
 
-  #run(
-    until: bigint,
-    hartOfTurn: number | undefined,
-    endsAt?: (frame: Uint8Array) => boolean,
-  ): Stop | 'turn' {
+  #run(until: bigint, hartOfTurn: number | undefined, endsAt?: EndsAt): Stop | 'turn' {
     this.#endsAt = endsAt;
     this.#frameLeft = false;
     this.#traps.runBegins();

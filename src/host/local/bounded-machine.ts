@@ -1,5 +1,5 @@
 /** A machine that is taken for switched off at a given count: `--max-instructions`. */
-import type { Machine, Stop } from '../../machine/machine.ts';
+import type { EndsAt, Machine, Stop } from '../../machine/machine.ts';
 import { WrappedMachine } from './wrapped-machine.ts';
 
 export class BoundedMachine extends WrappedMachine {
@@ -10,7 +10,7 @@ export class BoundedMachine extends WrappedMachine {
     this.#limit = limit;
   }
 
-  run(until: bigint, endsAt?: (frame: Uint8Array) => boolean): Stop {
+  run(until: bigint, endsAt?: EndsAt): Stop {
     const stop = this.machine.run(until < this.#limit ? until : this.#limit, endsAt);
     return this.machine.count >= this.#limit ? 'off' : stop;
   }

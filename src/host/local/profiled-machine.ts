@@ -8,7 +8,7 @@
  * at random, so that no loop keeps in step with it.
  */
 import { SliceLength } from '../../lockstep/slices.ts';
-import type { Stop } from '../../machine/machine.ts';
+import type { EndsAt, Stop } from '../../machine/machine.ts';
 import type { RiscvMachine } from '../../machine/riscv-machine.ts';
 import type { Profile } from './profile.ts';
 import { WrappedMachine } from './wrapped-machine.ts';
@@ -28,7 +28,7 @@ export class ProfiledMachine extends WrappedMachine<RiscvMachine> {
     this.#nextSample = machine.count + this.#distance();
   }
 
-  run(until: bigint, endsAt?: (frame: Uint8Array) => boolean): Stop {
+  run(until: bigint, endsAt?: EndsAt): Stop {
     this.#profile.runBegins();
     let stop: Stop;
     do {

@@ -1,6 +1,6 @@
 /** A machine around another one: everything is the inner one's, but how it runs. */
 import type { Input } from '../../machine/effects.ts';
-import type { Checkpoint, CheckpointSeries, Machine, Stop } from '../../machine/machine.ts';
+import type { Checkpoint, CheckpointSeries, EndsAt, Machine, Stop } from '../../machine/machine.ts';
 
 export abstract class WrappedMachine<Inner extends Machine = Machine> implements Machine {
   protected readonly machine: Inner;
@@ -9,7 +9,7 @@ export abstract class WrappedMachine<Inner extends Machine = Machine> implements
     this.machine = machine;
   }
 
-  abstract run(until: bigint, endsAt?: (frame: Uint8Array) => boolean): Stop;
+  abstract run(until: bigint, endsAt?: EndsAt): Stop;
 
   get count(): bigint {
     return this.machine.count;
