@@ -35,7 +35,7 @@ const handOversMax = 5;
  * A copy that has just been built has translated nothing yet: what it lags, and what it is slow to
  * do at first, clients would wait for. It may warm up before it takes over, for so long.
  */
-const warmLagMs = 10;
+const warmLagMs = 25;
 const warmMs = 1_000;
 const warmMsMax = 4_000;
 const againMs = 200;

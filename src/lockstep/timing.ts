@@ -21,7 +21,7 @@ export const timing = {
   /** Held outputs of a machine that goes on are sealed so often at most: each costs a message. */
   sealMicros: 500,
   /** Entries without a held output wait at most this long for company. */
-  batchMicros: 5_000,
+  batchMicros: 10_000,
   /** The same where only a recording listens. */
   recordingMicros: 100_000,
   /** Asking the arbiter again, and telling people that it does not answer. */
@@ -32,7 +32,7 @@ export const timing = {
   /** A fingerprint of a machine that has moved. */
   fingerprintMicros: 1_000_000,
   /** What a shadow executed is reported at least so much later, if nothing else is sent. */
-  executedReportMicros: 10_000,
+  executedReportMicros: 15_000,
   /** A shadow that lags less than this is close enough to be protected. */
   caughtUpMicros: 100_000,
 } as const;

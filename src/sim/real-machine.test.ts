@@ -12,8 +12,8 @@ const skip = compilerMissing;
 
 test('clusters of real machines keep every rule under faults', { skip }, () => {
   let goLives = 0;
-  // Seeds 5, 26 and 29 reset a machine that was restored from a checkpoint.
-  for (const seed of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 26, 29]) {
+  // Seeds 13, 20 and 26 reset a machine that was restored from a checkpoint.
+  for (const seed of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 20, 26]) {
     const result = simulate(seed, { maker: counterMaker(seed) });
     assert.deepEqual(result.violations, [], `npm run sim -- --machine riscv --seed ${seed}`);
     goLives += result.goLives;
@@ -44,7 +44,7 @@ for (const [sabotage, caughtBy] of sabotages) {
 
 test('a shadow that differs says so at the first completion it cannot take', { skip }, () => {
   // Seeds whose pair differs before a fingerprint is due: it was a crash, or waited for ever.
-  for (const seed of [2, 4, 9]) {
+  for (const seed of [4, 5, 9]) {
     const maker = counterMaker(seed);
     const [violation] = simulate(seed, { sabotage: 'altered-log', maker }).violations;
     assert.match(violation ?? 'nothing', /^no-divergence/, `seed ${seed}`);
