@@ -35,7 +35,7 @@ const hashes = 200_000;
 const idleMs = 4_000;
 /** A shadow begins with nothing translated, and slows its primary until it keeps up. */
 const warmUpMs = 8_000;
-const oneAtATime = { test: 'incr', clients: 1, pipeline: 1, requests: 1_000 } as const;
+const oneAtATime = { test: 'incr', clients: 1, pipeline: 1, requests: 4_000 } as const;
 const pipelined = { test: 'incr', clients: 50, pipeline: 16, requests: 20_000 } as const;
 
 interface FtDocument {
