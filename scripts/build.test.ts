@@ -11,6 +11,7 @@ import {
   mkdtempSync,
   readdirSync,
   rmSync,
+  statSync,
   symlinkSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -80,6 +81,28 @@ test('the installed command shows its help and keeps its exit codes', () => {
   const failed = spawnSync(umbra, ['vm', 'list'], { encoding: 'utf8', cwd: installed, env });
   assert.equal(failed.status, 1);
   assert.match(failed.stderr, /^umbra: no credentials: .*\n$/);
+});
+
+test("what a command has compiled is kept in the home, which is its user's alone", () => {
+  const { NODE_COMPILE_CACHE: _, ...rest } = process.env;
+  const version = (home: string): void => {
+    const env = { ...rest, UMBRA_HOME: home };
+    const { stderr, stdout } = spawnSync(umbra, ['--version'], { encoding: 'utf8', env });
+    assert.deepEqual([stderr, stdout], ['', '0.1.0\n']);
+  };
+  const home = join(folder, 'home');
+  const kept = () =>
+    readdirSync(join(home, 'cache/compiled'), { recursive: true, withFileTypes: true }).filter(
+      (each) => each.isFile(),
+    );
+  version(home);
+  assert.ok(kept().length > 10, `${kept().length} files`);
+  assert.equal(statSync(home).mode & 0o777, 0o700);
+  const before = kept().length;
+  version(home);
+  assert.equal(kept().length, before);
+  // A home that cannot be.
+  version(join(umbra, 'home'));
 });
 
 const systemNode = '/usr/bin/node';

@@ -1,4 +1,5 @@
 /** The entry of a VM process, forked by the host's daemon; ends when the daemon does. */
+import { flushCompileCache } from 'node:module';
 import { UmbraError } from '../../base/errors.ts';
 import type { FromVm, ToVm } from './protocol.ts';
 import { VmProcess } from './vm-process.ts';
@@ -38,3 +39,6 @@ process.on('message', (message: ToVm) => {
     leave(1);
   });
 });
+
+// For the next process, where what is compiled is kept: this one may be killed.
+flushCompileCache();
