@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { MachineMaker, Restore } from '../machine/machine.ts';
 import { compilerMissing, counterMaker } from './counter.fixture.ts';
 import type { Sabotage } from './sabotage.ts';
 import { simulate } from './simulation.ts';
@@ -12,14 +13,45 @@ const skip = compilerMissing;
 
 test('clusters of real machines keep every rule under faults', { skip }, () => {
   let goLives = 0;
+  let resets = 0;
   // Seeds 13, 20 and 26 reset a machine that was restored from a checkpoint.
   for (const seed of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 20, 26]) {
-    const result = simulate(seed, { maker: counterMaker(seed) });
+    const maker = tellingResets(counterMaker(seed), () => {
+      resets += 1;
+    });
+    const result = simulate(seed, { maker });
     assert.deepEqual(result.violations, [], `npm run sim -- --machine riscv --seed ${seed}`);
     goLives += result.goLives;
   }
   assert.ok(goLives > 5, `only ${goLives} shadows went live`);
+  assert.ok(resets > 5, `only ${resets} resets of restored machines`);
 });
+
+/** Tells each reset of a machine that was restored from a checkpoint. */
+function tellingResets(
+  makerFor: (disks: number) => MachineMaker,
+  tell: () => void,
+): (disks: number) => MachineMaker {
+  return (disks) => {
+    const maker = makerFor(disks);
+    const restore = (): Restore => {
+      const restoring = maker.restore();
+      return {
+        add: (chunk) => restoring.add(chunk),
+        finish: () => {
+          const machine = restoring.finish();
+          const apply = machine.apply.bind(machine);
+          machine.apply = (input) => {
+            if (input.kind === 'control' && input.action === 'reset') tell();
+            apply(input);
+          };
+          return machine;
+        },
+      };
+    };
+    return { configuration: maker.configuration, powerOn: () => maker.powerOn(), restore };
+  };
+}
 
 test('a seed of real machines passes the same way again', { skip }, () => {
   const [first, second] = [7, 7].map((seed) => simulate(seed, { maker: counterMaker(seed) }));
