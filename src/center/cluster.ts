@@ -668,10 +668,10 @@ export class Cluster implements AgentListener {
   situation(vm: Vm): Situation {
     const { id } = vm.spec;
     const now = performance.now();
-    const avoid = new Set<string>();
+    const avoid = new Map<string, number>();
     for (const [key, until] of this.#memory.avoid) {
       if (until <= now) this.#memory.avoid.delete(key);
-      else if (key.startsWith(`${id} `)) avoid.add(key.slice(id.length + 1));
+      else if (key.startsWith(`${id} `)) avoid.set(key.slice(id.length + 1), until);
     }
     const record = this.arbiter.certain(id);
     const hostsNow = () => this.hostStates(id);

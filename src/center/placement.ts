@@ -32,6 +32,9 @@ export interface Load {
   readonly ftCpus: number;
 }
 
+/** Hosts on which a copy has failed lately, and until when they are avoided, in milliseconds. */
+export type Avoided = ReadonlyMap<string, number>;
+
 export interface Limits {
   readonly ftVmsMax: number;
   readonly ftCpusMax: number;
@@ -94,15 +97,18 @@ export function overLimits(host: HostState, need: Need, limits: Limits): string[
   return found;
 }
 
-/** The best host, or for each candidate why not. Hosts to avoid are taken only for want of others. */
+/**
+ * The best host, or for each candidate why not. Hosts to avoid are taken only for want of others,
+ * and of those the one that has been to be avoided for longest.
+ */
 export function choose(
   candidates: readonly HostState[],
   need: Need,
   limits: Limits,
-  avoid: ReadonlySet<string> = new Set(),
+  avoid: Avoided = new Map(),
 ): { readonly host: HostState } | { readonly host: undefined; readonly why: string } {
   const able = candidates.filter((host) => obstacle(host, need, limits) === undefined);
-  const rank = (host: HostState) => (avoid.has(host.id) ? 1 : 0);
+  const rank = (host: HostState) => avoid.get(host.id) ?? 0;
   const [best] = able.sort(
     (a, b) => rank(a) - rank(b) || freeMemory(b) - freeMemory(a) || (a.name < b.name ? -1 : 1),
   );

@@ -79,7 +79,7 @@ function situation(changes: Partial<Situation> = {}): Situation {
     hosts: [host('a'), host('b'), host('c')],
     limits: { ftVmsMax: 4, ftCpusMax: 8 },
     hasEnded: () => false,
-    avoid: new Set(),
+    avoid: new Map(),
     ...changes,
   };
 }
@@ -201,6 +201,35 @@ test('after a failover the new primary gets a shadow on a third host', () => {
     copies: [copy('b', 'live', { generation: 3 })],
   });
   assert.deepEqual(said(given), ['b: protect', 'c: startShadow']);
+});
+
+test('of hosts that have all failed lately the one that failed last is the last to be chosen', () => {
+  const given = {
+    vm: vm({ host: 'c' }),
+    record: liveAt('c', 3),
+    copies: [copy('c', 'live', { generation: 3 })],
+    avoid: new Map([
+      ['a', 2_000],
+      ['b', 1_000],
+    ]),
+  };
+  assert.deepEqual(said(situation(given)), ['c: protect', 'b: startShadow']);
+  assert.equal(plan(situation(given)).shadowHost, 'b');
+});
+
+test('a shadow that is being built goes on, though its host is one to avoid', () => {
+  const starting = { ftState: 'starting', shadowHost: 'b', generation: 3 } as const;
+  const given = {
+    vm: vm({ host: 'c', shadowHost: 'b' }),
+    record: liveAt('c', 3),
+    copies: [copy('c', 'live', starting), copy('b', 'shadow')],
+    avoid: new Map([['b', 1_000]]),
+  };
+  assert.deepEqual(said(situation(given)), []);
+  assert.equal(plan(situation(given)).shadowHost, 'b');
+  // Once the primary has let go of it, another host is better.
+  const alone = [copy('c', 'live', { generation: 3 }), copy('b', 'shadow')];
+  assert.equal(plan(situation({ ...given, copies: alone })).shadowHost, 'a');
 });
 
 test('the old primary that comes back is dismissed before its host takes a shadow', () => {

@@ -18,7 +18,14 @@ import type { CenterMessage, VmStatus } from '../api/agent.ts';
 import { coldStartHosts, leaseOf, type Member, type VmRecord } from '../lockstep/arbiter.ts';
 import type { HaSituation } from './ha.ts';
 import type { Vm } from './inventory.ts';
-import { choose, type HostState, type Limits, type Need, obstacle } from './placement.ts';
+import {
+  type Avoided,
+  choose,
+  type HostState,
+  type Limits,
+  type Need,
+  obstacle,
+} from './placement.ts';
 import { isProtected, shadowWish, wantsShadow } from './wishes.ts';
 
 /** A process of this VM, as its host has reported it; ended ones are not listed. */
@@ -36,8 +43,8 @@ export interface Situation {
   readonly limits: Limits;
   /** Certainly: reported as ended, or absent from all that its host runs, or its host removed. */
   readonly hasEnded: (member: Member) => boolean;
-  /** Hosts on which a copy of this VM has failed lately. */
-  readonly avoid: ReadonlySet<string>;
+  /** For this VM. */
+  readonly avoid: Avoided;
   /** Of a VM on a datastore. */
   readonly ha?: HaSituation;
 }
@@ -220,8 +227,11 @@ function planShadow(situation: Situation, primary: CopyReport): Plan {
   const isAble = (id: string | undefined): boolean =>
     others.some((each) => each.id === id && obstacle(each, need, limits) === undefined);
   const wish = shadowWish(vm, host);
+  // One that is being built goes on, whatever has happened on its host before.
+  const isBuilt = (id: string): boolean =>
+    status.ftState === 'starting' && status.shadowHost === id;
   const kept = [vm.shadowHost, vm.replicaHost].find(
-    (id) => id !== undefined && !avoid.has(id) && isAble(id),
+    (id) => id !== undefined && isAble(id) && (isBuilt(id) || !avoid.has(id)),
   );
   const preferred = isAble(wish) ? wish : vm.moveTo === undefined ? kept : undefined;
   const candidates = others.filter(({ id }) => id === (preferred ?? vm.moveTo ?? id));

@@ -53,7 +53,7 @@ const situationOf = ({ vm, record, copies }: World): Situation => ({
   ...{ vm, record, hosts, limits: { ftVmsMax: 4, ftCpusMax: 8 } },
   copies: [...copies].map(([host, copy]) => ({ host, status: copy })),
   hasEnded: () => false,
-  avoid: new Set(),
+  avoid: new Map(),
 });
 
 /** The pair at the beginning: the VM is live on a, and this is what there is of a shadow. */
