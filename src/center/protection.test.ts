@@ -227,7 +227,9 @@ test('a shadow that is being built goes on, though its host is one to avoid', ()
   };
   assert.deepEqual(said(situation(given)), []);
   assert.equal(plan(situation(given)).shadowHost, 'b');
-  // Once the primary has let go of it, another host is better.
+  // One that could not be started there, or that the primary has let go of, does not.
+  const missing = [copy('c', 'live', starting)];
+  assert.equal(plan(situation({ ...given, copies: missing })).shadowHost, 'a');
   const alone = [copy('c', 'live', { generation: 3 }), copy('b', 'shadow')];
   assert.equal(plan(situation({ ...given, copies: alone })).shadowHost, 'a');
 });

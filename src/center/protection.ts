@@ -227,9 +227,12 @@ function planShadow(situation: Situation, primary: CopyReport): Plan {
   const isAble = (id: string | undefined): boolean =>
     others.some((each) => each.id === id && obstacle(each, need, limits) === undefined);
   const wish = shadowWish(vm, host);
+  const attached = status.ftState === 'starting' || status.ftState === 'running';
+  const isAttached = (id: string): boolean => attached && status.shadowHost === id;
+  const exists = (id: string): boolean =>
+    copies.some((copy) => copy.host === id && copy.status.process !== status.process);
   // One that is being built goes on, whatever has happened on its host before.
-  const isBuilt = (id: string): boolean =>
-    status.ftState === 'starting' && status.shadowHost === id;
+  const isBuilt = (id: string): boolean => isAttached(id) && exists(id);
   const kept = [vm.shadowHost, vm.replicaHost].find(
     (id) => id !== undefined && isAble(id) && (isBuilt(id) || !avoid.has(id)),
   );
@@ -241,15 +244,11 @@ function planShadow(situation: Situation, primary: CopyReport): Plan {
   }
   const shadowHost = chosen.host.id;
   const commands: Command[] = [];
-  const attached = status.ftState === 'starting' || status.ftState === 'running';
-  if (!attached || status.shadowHost !== shadowHost) {
+  if (!isAttached(shadowHost)) {
     commands.push({ host, message: { kind: 'protect', vm: vm.spec.id, shadowHost } });
   }
-  const exists = copies.some(
-    (copy) => copy.host === shadowHost && copy.status.process !== status.process,
-  );
   const { logAddress: address, logPort: port } = status;
-  if (!exists && address !== undefined && port !== undefined) {
+  if (!exists(shadowHost) && address !== undefined && port !== undefined) {
     const message = { kind: 'startShadow', vm: vm.spec, primary: { host, address, port } } as const;
     commands.push({ host: shadowHost, message });
   }
