@@ -66,7 +66,10 @@ export interface TakenDisks {
 export interface Outputs {
   /** Frames, console bytes and power; never disk requests or entropy. */
   send(output: Output): void;
-  /** Whether somebody waits for a frame, as for an answer: it does not wait for the end of a slice. */
+  /**
+   * Whether somebody waits for a frame, as for an answer: it does not wait for the end of a slice,
+   * nor to be sealed together with the next.
+   */
   readonly isAwaited?: (frame: Uint8Array) => boolean;
   /**
    * What a shadow computed and does not send: its switch learns the guest's addresses from frames,

@@ -154,3 +154,49 @@ for (const then of ['waits', 'goes on'] as const) {
     else assert.deepEqual([first, second], [timing.sealMicros, 2 * timing.sealMicros]);
   });
 }
+
+/** A guest that goes on for ever, and sends a frame of one byte when it is told to. */
+class Talking extends WrappedMachine {
+  says: number | undefined;
+
+  override run(until: bigint): Stop {
+    return this.machine.run(until);
+  }
+
+  override takeOutputs(): Output[] {
+    if (this.says === undefined) return [];
+    const frame = Uint8Array.of(this.says);
+    this.says = undefined;
+    return [{ kind: 'frame', port: 0, frame, segmentBytes: 0, count: this.count }];
+  }
+}
+
+test('what nobody waits for is sealed with what is said next, or a millisecond later', () => {
+  let now = 0;
+  const sealedAt: number[] = [];
+  const outputs = {
+    send: () => assert.fail('nobody has acknowledged it'),
+    isAwaited: (frame: Uint8Array) => frame[0] !== 0,
+    suppressed: () => {},
+    announce: () => {},
+  };
+  const ports = {
+    ...portsAt(() => now, outputs.send),
+    outputs,
+    recording: () => sealedAt.push(now),
+  };
+  const machine = new Talking(boardOf([assemble('jal', { rd: 0, imm: 0 })]));
+  const primary = new Primary(options, ports, machine, 1, new HostClock(0n, 0), undefined);
+  primary.gate.close();
+  const says = new Map([
+    ...[5_000, 5_900, 10_000, 20_100].map((at) => [at, 0] as const),
+    ...[10_300, 20_000].map((at) => [at, 1] as const),
+  ]);
+  for (now = 100; now < 25_000; now += 100) {
+    machine.says = says.get(now);
+    const next = primary.step();
+    if (primary.gate.unsealed > 0) assert.ok(next <= now + timing.companyMicros);
+  }
+  const company = 5_000 + timing.companyMicros;
+  assert.deepEqual(sealedAt, [company, 10_300, 20_000, 20_100 + timing.companyMicros]);
+});

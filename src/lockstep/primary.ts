@@ -75,6 +75,8 @@ export class Primary implements Guarded {
   /** A frame has woken the guest: what it says to that does not wait for the end of a slice. */
   #answers = false;
   #flushedAt: Micros = 0;
+  /** When the next batch has to go for what is held and not sealed. */
+  #sealBy: Micros = never;
   #fingerprint = { at: 0 as Micros, count: 0n };
   readonly #lease: Lease | undefined;
   /** What may leave when the lease is renewed, in order. */
@@ -279,8 +281,20 @@ export class Primary implements Guarded {
       this.#record({ kind: 'entropy', bytes: this.#ports.entropy(output.length) });
     } else if (output.kind === 'disk' && !this.#isGated(output)) {
       this.#submit(output.request);
-    } else if (this.gate.closed) this.gate.hold(output, this.#ports.clock.now());
-    else this.emit([output]);
+    } else if (this.gate.closed) {
+      const now = this.#ports.clock.now();
+      this.gate.hold(output, now);
+      this.#sealBy = Math.min(this.#sealBy, this.#sealDue(output, now));
+    } else this.emit([output]);
+  }
+
+  /** What nobody waits for may wait for what the machine says next. */
+  #sealDue(output: Output, now: Micros): Micros {
+    const soonest = this.#flushedAt + timing.sealMicros;
+    if (output.kind !== 'frame' || this.#ports.outputs.isAwaited?.(output.frame) !== false) {
+      return soonest;
+    }
+    return Math.max(soonest, now + timing.companyMicros);
   }
 
   /** Only changes of a shared disk are outputs of the world, and what must not overtake them. */
@@ -347,8 +361,8 @@ export class Primary implements Guarded {
 
   /** The world waits least, a shadow not long for what it may execute; a file does not mind. */
   #flushBy(): Micros {
-    if (this.gate.unsealed > 0) return this.#flushedAt + timing.sealMicros;
-    return this.#flushedAt + (this.#isFollowed ? timing.batchMicros : timing.recordingMicros);
+    const patience = this.#isFollowed ? timing.batchMicros : timing.recordingMicros;
+    return Math.min(this.#sealBy, this.#flushedAt + patience);
   }
 
   get #batchBytesMax(): number {
@@ -395,6 +409,7 @@ export class Primary implements Guarded {
   #progress(now: Micros): number {
     const position = this.recorder.note({ kind: 'progress' });
     this.gate.seal(position);
+    this.#sealBy = never;
     this.#flushedAt = now;
     return position;
   }

@@ -20,6 +20,8 @@ export const timing = {
   greetingMicros: 5_000_000,
   /** Held outputs of a machine that goes on are sealed so often at most: each costs a message. */
   sealMicros: 500,
+  /** One that nobody waits for, as a bare acknowledgement of TCP, is held so long for the next. */
+  companyMicros: 1_000,
   /** Entries without a held output wait at most this long for company. */
   batchMicros: 10_000,
   /** The same where only a recording listens. */

@@ -54,6 +54,15 @@ test('nobody waits for a bare acknowledgement, whatever its options and padding'
   }
 });
 
+test('nobody waits for the first part of much', () => {
+  const [most, least] = [32 * 1024 - 1, 32 * 1024];
+  assert.equal(isAwaited(overIpv4({ flags: ACK | PSH }, most)), true);
+  assert.equal(isAwaited(overIpv4({ flags: ACK | PSH }, least)), false);
+  assert.equal(isAwaited(overIpv4({ flags: ACK | FIN }, least)), true);
+  assert.equal(isAwaited(overIpv6(most)), true);
+  assert.equal(isAwaited(overIpv6(least)), false);
+});
+
 test('anything else is awaited: data, what opens or ends a connection, other protocols', () => {
   const udp = overIpv4({});
   udp[ip + 9] = PROTOCOL_UDP;

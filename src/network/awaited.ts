@@ -1,6 +1,8 @@
 /**
  * Which of a guest's frames somebody may wait for: all but a segment of TCP that says no more than
- * what has come (RFC 9293, 3.10.7.4).
+ * what has come (RFC 9293, 3.10.7.4), and a send so large that it is a part of more, or long on its
+ * way: a guest leaves 100 KB in two, and by the time that a gigabit a second has carried half of the
+ * first it has made the second.
  */
 import {
   ETHERNET_HEADER_BYTES,
@@ -14,6 +16,7 @@ import { FIN, RST, SYN, TCP_HEADER_BYTES } from './frames/tcp-segment.ts';
 import { read16 } from './wire.ts';
 
 const ip = ETHERNET_HEADER_BYTES;
+const bulkBytes = 32 * 1024;
 
 /** @param frame without a tag. One that is not whole, or whose IPv6 has extensions, is awaited. */
 export function isAwaited(frame: Uint8Array): boolean {
@@ -21,8 +24,9 @@ export function isAwaited(frame: Uint8Array): boolean {
   if (segment === undefined) return true;
   const { at, end } = segment;
   if (end > frame.length || at + TCP_HEADER_BYTES > end) return true;
-  const headerBytes = (frame[at + 12]! >> 4) * 4;
-  return (frame[at + 13]! & (SYN | FIN | RST)) !== 0 || at + headerBytes !== end;
+  if ((frame[at + 13]! & (SYN | FIN | RST)) !== 0) return true;
+  const dataBytes = end - at - (frame[at + 12]! >> 4) * 4;
+  return dataBytes !== 0 && dataBytes < bulkBytes;
 }
 
 /** Where a packet's TCP segment lies, as its headers say. */
