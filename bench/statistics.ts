@@ -21,6 +21,9 @@ export function percentile(values: readonly number[], share: number): number {
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!;
 }
 
+export const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
 export const distribution = (values: readonly number[]): Distribution => ({
   median: median(values),
   min: Math.min(...values),

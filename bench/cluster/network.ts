@@ -11,11 +11,14 @@
  * protected over unprotected. `oneAtATime`: small requests a second, one at a time, unprotected.
  *
  * At full speed a megabyte costs less the faster it comes, since more of it arrives together. So
- * `atSameRate` has the cost of a megabyte, and its ratio, at one rate for both.
+ * `atSameRate` has the cost of a megabyte, and its ratio, at one rate for both. A machine's speed
+ * drifts by more than what is to be seen here, within the minute that lies between a VM with and
+ * without protection: so a second VM, which is never protected, has its turns in between, and the
+ * ratio is that of what the first one costs in proportion to it.
  */
 import type { Bench, BenchOptions } from '../bench.ts';
 import { need } from '../machine/needs.ts';
-import { median } from '../statistics.ts';
+import { mean, median } from '../statistics.ts';
 import { cpuSeconds } from './processes.ts';
 import { startQemuRedis } from './qemu.ts';
 import { atPace, redisBenchmark } from './redis.ts';
@@ -29,7 +32,8 @@ type Way = keyof typeof tests;
 const ways = Object.keys(tests) as Way[];
 const bulk = { clients: 1, pipeline: 4, requests: 300, bytes: valueBytes } as const;
 /** 100 Mbit/s, which every side reaches. */
-const steady = { bytes: valueBytes, perSecond: 125, seconds: 4 } as const;
+const steady = { bytes: valueBytes, perSecond: 125, seconds: 2 } as const;
+const steadyTurns = { warming: 1, measured: 5 } as const;
 const oneAtATime = { test: 'incr', clients: 1, pipeline: 1, requests: 4_000 } as const;
 /** A small request is 55,000 instructions, met once each: they are hot after some thousands. */
 const warming = { ...oneAtATime, requests: 12_000 } as const;
@@ -70,97 +74,139 @@ interface Rate {
   readonly coreSecondsPerMegabyte: number;
 }
 
-interface Side extends Readonly<Record<Way, Rate>> {
+/** As fast as it goes, and small requests. */
+interface FullSpeed extends Readonly<Record<Way, Rate>> {
   readonly perSecond: number;
-  readonly steady: Readonly<Record<Way, Rate>>;
+}
+
+interface SteadyRate extends Rate {
+  /** CPU time for a megabyte, over that of the VM beside in the turns between. */
+  readonly overBeside: number;
+}
+
+interface Side extends FullSpeed {
+  readonly steady: Readonly<Record<Way, SteadyRate>>;
 }
 
 async function measure({ rounds = roundsDefault, progress }: BenchOptions) {
   need('redis-tools', 'qemu-system-misc');
   return onStage({ hosts: 2, images: ['redis'] }, async (stage): Promise<NetworkDocument> => {
     const vm = await stage.startRedis();
+    const beside = await served(await stage.startRedis({ name: 'beside' }));
     const reference = await startQemuRedis();
     progress('Redis answers, here and under QEMU');
-    const sides = {
-      unprotected: async () => load(vm.port, await vm.primaryPid()),
-      protected: () => withProtection(vm),
-      qemu: () => load(reference.port, undefined),
+    const load = async (one: Served, turns: number): Promise<Side> => ({
+      ...(await fullSpeed(one)),
+      steady: await steadily(one, beside, turns),
+    });
+    const withProtection = async (): Promise<Side> => {
+      const { primary: pid } = await vm.protect();
+      const one = { port: vm.port, pid };
+      // A shadow begins with nothing translated, and slows its primary until it keeps up.
+      for (let times = 0; times < 2; times++) await load(one, steadyTurns.warming);
+      const side = await load(one, steadyTurns.measured);
+      await vm.unprotect();
+      return side;
     };
     // What is warm in the end is measured, on either machine.
-    for (const port of [vm.port, reference.port]) await redisBenchmark(port, warming);
-    await sides.unprotected();
-    await sides.qemu();
-    const seen: { [Name in keyof typeof sides]: Side[] } = {
-      unprotected: [],
-      protected: [],
-      qemu: [],
+    for (const { port } of [vm, beside, reference]) await redisBenchmark(port, warming);
+    for (const one of [beside, reference]) await fullSpeed(one);
+    await load(await served(vm), steadyTurns.warming);
+    const off: Side[] = [];
+    const on: Side[] = [];
+    const qemu: FullSpeed[] = [];
+    const sides = {
+      unprotected: async () => off.push(await load(await served(vm), steadyTurns.measured)),
+      protected: async () => on.push(await withProtection()),
+      qemu: async () => qemu.push(await fullSpeed(reference)),
     };
     const order = Object.keys(sides) as (keyof typeof sides)[];
     for (let round = 1; round <= rounds; round++) {
       for (const side of round % 2 === 1 ? order : order.toReversed()) {
-        const one = await sides[side]();
-        seen[side].push(one);
-        const rates = ways.map((way) => `${way} ${one[way].mbit.toFixed(0)} Mbit/s`).join(', ');
-        progress(`round ${round} of ${rounds}, ${side}: ${rates}`);
+        await sides[side]();
+        progress(`round ${round} of ${rounds}: ${side}`);
       }
     }
     reference.end();
-    return documentOf(seen.unprotected, seen.protected, seen.qemu);
+    return documentOf(off, on, qemu);
   });
 }
 
-async function withProtection(vm: RedisVm): Promise<Side> {
-  const { primary } = await vm.protect();
-  // A shadow begins with nothing translated, and slows its primary until it keeps up.
-  for (let times = 0; times < 2; times++) await load(vm.port, primary);
-  const side = await load(vm.port, primary);
-  await vm.unprotect();
-  return side;
+/** A Redis at a port, and the process whose CPU time counts; QEMU's does not. */
+interface Served {
+  readonly port: number;
+  readonly pid?: number;
 }
 
-/** @param pid of the process whose CPU time counts; QEMU's does not */
-async function load(port: number, pid: number | undefined): Promise<Side> {
+const served = async (vm: RedisVm): Promise<Served> => ({
+  port: vm.port,
+  pid: await vm.primaryPid(),
+});
+
+/** @param act @returns how many values it has moved */
+async function rateOf({ pid }: Served, act: () => Promise<number>): Promise<Rate> {
   const used = (): number => (pid === undefined ? 0 : cpuSeconds(pid));
-  const rate = async (act: () => Promise<number>): Promise<Rate> => {
-    const [before, start] = [used(), performance.now()];
-    const megabytes = ((await act()) * valueBytes) / 1e6;
-    const seconds = (performance.now() - start) / 1000;
-    return {
-      mbit: (megabytes * 8) / seconds,
-      coreSecondsPerMegabyte: (used() - before) / megabytes,
-    };
+  const [before, start] = [used(), performance.now()];
+  const megabytes = ((await act()) * valueBytes) / 1e6;
+  const seconds = (performance.now() - start) / 1000;
+  return {
+    mbit: (megabytes * 8) / seconds,
+    coreSecondsPerMegabyte: (used() - before) / megabytes,
   };
+}
+
+async function fullSpeed(one: Served): Promise<FullSpeed> {
   const fast = async (way: Way): Promise<Rate> => {
     let perSecond = 0;
-    const seen = await rate(async () => {
-      perSecond = (await redisBenchmark(port, { ...bulk, test: tests[way] })).perSecond;
+    const seen = await rateOf(one, async () => {
+      perSecond = (await redisBenchmark(one.port, { ...bulk, test: tests[way] })).perSecond;
       return bulk.requests;
     });
     return { ...seen, mbit: (perSecond * valueBytes * 8) / 1e6 };
   };
-  const paced = (way: Way): Promise<Rate> =>
-    rate(() => atPace(port, { ...steady, test: tests[way] }));
   const receive = await fast('receive');
   const send = await fast('send');
-  const { perSecond } = await redisBenchmark(port, oneAtATime);
-  const steadily = { receive: await paced('receive'), send: await paced('send') };
-  return { receive, send, perSecond, steady: steadily };
+  const { perSecond } = await redisBenchmark(one.port, oneAtATime);
+  return { receive, send, perSecond };
+}
+
+/** At one rate, one after the other and the other way round. */
+async function steadily(
+  one: Served,
+  beside: Served,
+  turns: number,
+): Promise<Readonly<Record<Way, SteadyRate>>> {
+  const paced = async (way: Way): Promise<SteadyRate> => {
+    const act = (of: Served): Promise<Rate> =>
+      rateOf(of, () => atPace(of.port, { ...steady, test: tests[way] }));
+    const [own, others]: [Rate[], Rate[]] = [[], []];
+    for (let turn = 0; turn < turns; turn++) {
+      if (turn % 2 === 0) own.push(await act(one));
+      others.push(await act(beside));
+      if (turn % 2 === 1) own.push(await act(one));
+    }
+    const cost = (rates: readonly Rate[]): number =>
+      mean(rates.map((rate) => rate.coreSecondsPerMegabyte));
+    return {
+      mbit: mean(own.map(({ mbit }) => mbit)),
+      coreSecondsPerMegabyte: cost(own),
+      overBeside: cost(own) / cost(others),
+    };
+  };
+  return { receive: await paced('receive'), send: await paced('send') };
 }
 
 export function documentOf(
   off: readonly Side[],
   on: readonly Side[],
-  qemu: readonly Side[],
+  qemu: readonly FullSpeed[],
 ): NetworkDocument {
-  const over = (
-    of: (side: Side) => number,
-    these: readonly Side[],
-    those: readonly Side[],
-  ): number => median(these.map((side, round) => of(side) / of(those[round]!)));
-  const figure = (of: (side: Side) => number, sides: readonly Side[]): number =>
+  const over = <Of>(of: (side: Of) => number, these: readonly Of[], those: readonly Of[]): number =>
+    median(these.map((side, round) => of(side) / of(those[round]!)));
+  const figure = <Of>(of: (side: Of) => number, sides: readonly Of[]): number =>
     median(sides.map(of));
   const way = (name: Way): WayDocument => {
-    const mbit = (side: Side): number => side[name].mbit;
+    const mbit = (side: FullSpeed): number => side[name].mbit;
     const cost = (side: Side): number => side[name].coreSecondsPerMegabyte;
     const steadyCost = (side: Side): number => side.steady[name].coreSecondsPerMegabyte;
     const costs = (of: (side: Side) => number): Costs => ({
@@ -177,12 +223,12 @@ export function documentOf(
       coreSecondsPerMegabyte: costs(cost),
       atSameRate: {
         mbit: Math.min(...[...off, ...on].map((side) => side.steady[name].mbit)),
-        coreSecondsRatio: over(steadyCost, on, off),
+        coreSecondsRatio: over((side) => side.steady[name].overBeside, on, off),
         coreSecondsPerMegabyte: costs(steadyCost),
       },
     };
   };
-  const perSecond = (side: Side): number => side.perSecond;
+  const perSecond = (side: FullSpeed): number => side.perSecond;
   return {
     receive: way('receive'),
     send: way('send'),

@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { distribution, geometricMean, median, medianInterval } from '../../bench/statistics.ts';
+import {
+  distribution,
+  geometricMean,
+  mean,
+  median,
+  medianInterval,
+} from '../../bench/statistics.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 
 test('medians, means and distributions', () => {
   assert.equal(median([3, 1, 2]), 2);
   assert.equal(median([4, 1, 3, 2]), 2.5);
   assert.ok(Math.abs(geometricMean([1, 4])! - 2) < 1e-12);
+  assert.equal(mean([1, 2, 6]), 3);
   assert.equal(geometricMean([]), null);
   assert.deepEqual(distribution([3, 1, 2]), { median: 2, min: 1, max: 3, rounds: 3 });
 });
