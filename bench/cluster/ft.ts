@@ -6,7 +6,9 @@
  * held to one CPU and the shadow to another where the machine has two; clients, gateway and daemons
  * run where the kernel puts them.
  *
- * `cpuRatio`: seconds unprotected over seconds protected of a computation in the guest (`compute`).
+ * `cpuRatio`: seconds unprotected over seconds protected of a computation in the guest (`compute`),
+ * each in proportion to those of a second VM, which is never protected and has its turns in between
+ * on the same CPU (in-turns.ts).
  * `redisRatio`: requests a second protected over unprotected, 50 clients with 16 requests each under
  * way. `gateLatencyMs`: what protection adds to the median reply of one client with one request at a
  * time. `roundTripMs`: of a message over mutual TLS between two processes here, as the log channel
@@ -23,6 +25,7 @@ import {
   median,
   medianInterval,
 } from '../statistics.ts';
+import { inTurns, overBeside } from './in-turns.ts';
 import { cpuSeconds } from './processes.ts';
 import { compute, type LoadResult, redisBenchmark } from './redis.ts';
 import { roundTrips } from './round-trip.ts';
@@ -30,8 +33,9 @@ import { onStage, type RedisVm, sleep } from './stage.ts';
 import { sockets, wireBytes } from './wire.ts';
 
 const roundsDefault = 5;
-/** Two seconds of work. */
-const hashes = 200_000;
+/** A second of work, and two. */
+const hashes = { turn: 100_000, alone: 200_000 } as const;
+const turns = 4;
 const idleMs = 4_000;
 /** A shadow begins with nothing translated, and slows its primary until it keeps up. */
 const warmUpMs = 8_000;
@@ -59,13 +63,18 @@ interface FtDocument {
   readonly cpus: readonly number[] | null;
 }
 
-interface Side {
-  readonly cpuSeconds: number;
-  /** CPU time of the live copy's process for the same. */
-  readonly coreSeconds: number;
-  readonly result: string;
+interface Served {
+  /** What a client has. */
   readonly single: LoadResult;
   readonly pipelined: LoadResult;
+}
+
+interface Side extends Served {
+  /** Of the computation, over those of the VM beside. */
+  readonly seconds: number;
+  /** CPU time of the live copy's process, over that of the VM beside. */
+  readonly coreSeconds: number;
+  readonly results: readonly string[];
 }
 
 interface Log {
@@ -80,20 +89,22 @@ async function measure({ rounds = roundsDefault, progress }: BenchOptions): Prom
   const held = primaryCpu !== undefined && shadowCpu !== undefined;
   return onStage({ hosts: 2, images: ['redis'] }, async (stage) => {
     const vm = await stage.startRedis();
-    if (held) pin(await vm.primaryPid(), primaryCpu);
+    const beside = await stage.startRedis({ name: 'beside' });
+    if (held) for (const one of [vm, beside]) pin(await one.primaryPid(), primaryCpu);
     progress('Redis answers');
-    await warmUp(vm);
+    for (const one of [beside, vm]) await warmUp(one);
     const off: Side[] = [];
     const on: (Side & { log: Log })[] = [];
     const unprotected = async (): Promise<void> => {
-      off.push(await load(vm));
+      off.push(await measured(vm, beside));
     };
     const withProtection = async (): Promise<void> => {
       const { primary, shadow } = await vm.protect();
       if (held) pin(shadow, shadowCpu);
       await warmUp(vm);
       const idleMbit = await logMbit(primary, shadow, () => sleep(idleMs));
-      on.push(await loadAndLog(vm, primary, shadow, idleMbit));
+      const busy = await whileBusy(vm, primary, shadow);
+      on.push({ ...(await measured(vm, beside)), log: { idleMbit, ...busy } });
       await vm.unprotect();
     };
     for (let round = 1; round <= rounds; round++) {
@@ -107,36 +118,48 @@ async function measure({ rounds = roundsDefault, progress }: BenchOptions): Prom
   });
 }
 
-async function load(vm: RedisVm): Promise<Side> {
-  const { seconds, coreSeconds, result } = await computed(vm);
-  const single = await redisBenchmark(vm.port, oneAtATime);
-  const pipe = await redisBenchmark(vm.port, pipelined);
-  return { cpuSeconds: seconds, coreSeconds, result, single, pipelined: pipe };
+async function measured(vm: RedisVm, beside: RedisVm): Promise<Side> {
+  const act = (of: RedisVm) => () => computed(of, hashes.turn);
+  const seen = await inTurns(turns, act(vm), act(beside));
+  return {
+    seconds: overBeside(seen, ({ seconds }) => seconds),
+    coreSeconds: overBeside(seen, ({ coreSeconds }) => coreSeconds),
+    results: [...seen.own, ...seen.beside].map(({ result }) => result),
+    ...(await served(vm)),
+  };
 }
 
-async function computed(vm: RedisVm) {
+async function computed(vm: RedisVm, count: number) {
   const pid = await vm.primaryPid();
   const before = cpuSeconds(pid);
-  const done = await compute(vm.port, hashes);
+  const done = await compute(vm.port, count);
   return { ...done, coreSeconds: cpuSeconds(pid) - before };
 }
 
-async function warmUp(vm: RedisVm): Promise<void> {
-  for (const end = performance.now() + warmUpMs; performance.now() < end; ) await load(vm);
+async function served({ port }: RedisVm): Promise<Served> {
+  const single = await redisBenchmark(port, oneAtATime);
+  return { single, pipelined: await redisBenchmark(port, pipelined) };
 }
 
-/** The center is asked while the guest computes once more: that shares its CPUs. */
-async function loadAndLog(vm: RedisVm, primary: number, shadow: number, idleMbit: number) {
+async function warmUp(vm: RedisVm): Promise<void> {
+  for (const end = performance.now() + warmUpMs; performance.now() < end; ) {
+    await computed(vm, hashes.alone);
+    await served(vm);
+  }
+}
+
+/** The center is asked while the guest computes: that shares its CPUs. */
+async function whileBusy(vm: RedisVm, primary: number, shadow: number) {
   const lagMs: number[] = [];
   const watch = setInterval(async () => {
     const { shadow: seen } = await vm.status().catch(() => ({ shadow: null }));
     if (seen !== null) lagMs.push(seen.lagMs);
   }, 200);
   const busyMbit = await logMbit(primary, shadow, async () => {
-    await computed(vm);
+    await computed(vm, hashes.alone);
   });
   clearInterval(watch);
-  return { ...(await load(vm)), log: { idleMbit, busyMbit, lagMs } };
+  return { busyMbit, lagMs };
 }
 
 /** Mbit/s on the wire from the primary to the shadow while something goes on. */
@@ -155,7 +178,7 @@ async function logMbit(primary: number, shadow: number, act: () => Promise<void>
 function roundText(off: Side, on: Side): string {
   const reply = `${off.single.medianMs.toFixed(2)} and ${on.single.medianMs.toFixed(2)} ms a reply`;
   const pipe = (on.pipelined.perSecond / off.pipelined.perSecond).toFixed(2);
-  const cpu = (off.cpuSeconds / on.cpuSeconds).toFixed(3);
+  const cpu = (off.seconds / on.seconds).toFixed(3);
   return `computing at ${cpu}, pipelined at ${pipe} of unprotected, ${reply}`;
 }
 
@@ -165,11 +188,11 @@ function documentOf(
   roundTripMs: number,
   cpus: readonly number[] | null,
 ): FtDocument {
-  const results = new Set([...off, ...on].map(({ result }) => result));
+  const results = new Set([...off, ...on].flatMap((side) => side.results));
   if (results.size !== 1) throw new Error(`one computation had several results: ${[...results]}`);
   const ratios = (of: (side: Side) => number): number[] =>
     on.map((side, round) => of(side) / of(off[round]!));
-  const speeds = ratios(({ cpuSeconds }) => 1 / cpuSeconds);
+  const speeds = ratios(({ seconds }) => 1 / seconds);
   const reply = (sides: readonly Side[]): number =>
     median(sides.map(({ single }) => single.medianMs));
   return {

@@ -13,12 +13,13 @@
  * At full speed a megabyte costs less the faster it comes, since more of it arrives together. So
  * `atSameRate` has the cost of a megabyte, and its ratio, at one rate for both. A machine's speed
  * drifts by more than what is to be seen here, within the minute that lies between a VM with and
- * without protection: so a second VM, which is never protected, has its turns in between, and the
- * ratio is that of what the first one costs in proportion to it.
+ * without protection: so the ratio is that of what it costs in proportion to a second one, which is
+ * never protected and has its turns in between (in-turns.ts).
  */
 import type { Bench, BenchOptions } from '../bench.ts';
 import { need } from '../machine/needs.ts';
 import { mean, median } from '../statistics.ts';
+import { inTurns, overBeside } from './in-turns.ts';
 import { cpuSeconds } from './processes.ts';
 import { startQemuRedis } from './qemu.ts';
 import { atPace, redisBenchmark } from './redis.ts';
@@ -170,27 +171,20 @@ async function fullSpeed(one: Served): Promise<FullSpeed> {
   return { receive, send, perSecond };
 }
 
-/** At one rate, one after the other and the other way round. */
+/** At one rate, in turns. */
 async function steadily(
   one: Served,
   beside: Served,
   turns: number,
 ): Promise<Readonly<Record<Way, SteadyRate>>> {
   const paced = async (way: Way): Promise<SteadyRate> => {
-    const act = (of: Served): Promise<Rate> =>
+    const act = (of: Served) => (): Promise<Rate> =>
       rateOf(of, () => atPace(of.port, { ...steady, test: tests[way] }));
-    const [own, others]: [Rate[], Rate[]] = [[], []];
-    for (let turn = 0; turn < turns; turn++) {
-      if (turn % 2 === 0) own.push(await act(one));
-      others.push(await act(beside));
-      if (turn % 2 === 1) own.push(await act(one));
-    }
-    const cost = (rates: readonly Rate[]): number =>
-      mean(rates.map((rate) => rate.coreSecondsPerMegabyte));
+    const seen = await inTurns(turns, act(one), act(beside));
     return {
-      mbit: mean(own.map(({ mbit }) => mbit)),
-      coreSecondsPerMegabyte: cost(own),
-      overBeside: cost(own) / cost(others),
+      mbit: mean(seen.own.map(({ mbit }) => mbit)),
+      coreSecondsPerMegabyte: mean(seen.own.map((rate) => rate.coreSecondsPerMegabyte)),
+      overBeside: overBeside(seen, (rate) => rate.coreSecondsPerMegabyte),
     };
   };
   return { receive: await paced('receive'), send: await paced('send') };
