@@ -63,8 +63,8 @@ interface FtDocument {
   readonly cpus: readonly number[] | null;
 }
 
+/** What a client has. */
 interface Served {
-  /** What a client has. */
   readonly single: LoadResult;
   readonly pipelined: LoadResult;
 }

@@ -144,7 +144,7 @@ const served = async (vm: RedisVm): Promise<Served> => ({
   pid: await vm.primaryPid(),
 });
 
-/** @param act @returns how many values it has moved */
+/** @param act returns how many values it has moved */
 async function rateOf({ pid }: Served, act: () => Promise<number>): Promise<Rate> {
   const used = (): number => (pid === undefined ? 0 : cpuSeconds(pid));
   const [before, start] = [used(), performance.now()];
