@@ -8,7 +8,8 @@
  *
  * `cpuRatio`: seconds unprotected over seconds protected of a computation in the guest (`compute`),
  * each in proportion to those of a second VM, which is never protected and has its turns in between
- * on the same CPU (in-turns.ts).
+ * on the same CPU (in-turns.ts). `busyCpuRatio`: the same of the unprotected VM, with a process that
+ * does nothing of use in the shadow's place: the machine's part, which hosts of their own do not have.
  * `redisRatio`: requests a second protected over unprotected, 50 clients with 16 requests each under
  * way. `gateLatencyMs`: what protection adds to the median reply of one client with one request at a
  * time. `roundTripMs`: of a message over mutual TLS between two processes here, as the log channel
@@ -25,6 +26,7 @@ import {
   median,
   medianInterval,
 } from '../statistics.ts';
+import { withBusyCpu } from './busy-cpu.ts';
 import { inTurns, overBeside } from './in-turns.ts';
 import { cpuSeconds } from './processes.ts';
 import { compute, type LoadResult, redisBenchmark } from './redis.ts';
@@ -53,6 +55,8 @@ interface FtDocument {
   readonly rounds: number;
   /** Of `cpuRatio`, by the sign test. */
   readonly cpuRatioInterval: Interval;
+  /** As `cpuRatio`, of the unprotected VM and a process that spins; null where CPUs are not held. */
+  readonly busyCpuRatio: number | null;
   /** As `cpuRatio`, by CPU time of the primary's process: what waits for a CPU does not count. */
   readonly coreSecondsRatio: number;
   /** Requests a second of one client with one request at a time, protected over unprotected. */
@@ -77,6 +81,11 @@ interface Side extends Served {
   readonly results: readonly string[];
 }
 
+interface Unprotected extends Side {
+  /** As `seconds`, while the shadow's CPU is busy; undefined where none is set apart. */
+  readonly besideBusyCpu: number | undefined;
+}
+
 interface Log {
   readonly idleMbit: number;
   readonly busyMbit: number;
@@ -93,10 +102,16 @@ async function measure({ rounds = roundsDefault, progress }: BenchOptions): Prom
     if (held) for (const one of [vm, beside]) pin(await one.primaryPid(), primaryCpu);
     progress('Redis answers');
     for (const one of [beside, vm]) await warmUp(one);
-    const off: Side[] = [];
+    const off: Unprotected[] = [];
     const on: (Side & { log: Log })[] = [];
+    const whileCpuIsBusy = async (): Promise<number> => {
+      const own = () => withBusyCpu(shadowCpu!, () => computed(vm, hashes.turn));
+      const seen = await inTurns(turns, own, () => computed(beside, hashes.turn));
+      return overBeside(seen, ({ seconds }) => seconds);
+    };
     const unprotected = async (): Promise<void> => {
-      off.push(await measured(vm, beside));
+      const side = await measured(vm, beside);
+      off.push({ ...side, besideBusyCpu: held ? await whileCpuIsBusy() : undefined });
     };
     const withProtection = async (): Promise<void> => {
       const { primary, shadow } = await vm.protect();
@@ -183,7 +198,7 @@ function roundText(off: Side, on: Side): string {
 }
 
 function documentOf(
-  off: readonly Side[],
+  off: readonly Unprotected[],
   on: readonly (Side & { readonly log: Log })[],
   roundTripMs: number,
   cpus: readonly number[] | null,
@@ -207,6 +222,8 @@ function documentOf(
     lagMs: distribution(on.flatMap(({ log }) => log.lagMs)),
     rounds: on.length,
     cpuRatioInterval: medianInterval(speeds),
+    busyCpuRatio:
+      cpus === null ? null : median(off.map((side) => side.seconds / side.besideBusyCpu!)),
     coreSecondsRatio: median(ratios(({ coreSeconds }) => 1 / coreSeconds)),
     redisOneAtATimeRatio: median(ratios(({ single: { perSecond } }) => perSecond)),
     replyMs: { unprotected: reply(off), protected: reply(on) },
@@ -222,6 +239,7 @@ function show(all: FtDocument): string {
   return [
     `protected over unprotected, ${all.rounds} rounds, ${cpus === null ? 'not pinned' : `primary on CPU ${cpus[0]}, shadow on CPU ${cpus[1]}`}`,
     `computing               ${all.cpuRatio.toFixed(3)} (${range}), by CPU time ${all.coreSecondsRatio.toFixed(3)}`,
+    `  a busy CPU alone      ${all.busyCpuRatio?.toFixed(3) ?? 'not measured'}`,
     `redis, pipelined        ${all.redisRatio.toFixed(3)}`,
     `redis, one at a time    ${all.redisOneAtATimeRatio.toFixed(3)}: ${replies}`,
     `added to a reply        ${gate.median.toFixed(3)} ms (${gate.min.toFixed(3)} to ${gate.max.toFixed(3)}); round trip ${all.roundTripMs.toFixed(3)} ms`,
