@@ -68,12 +68,12 @@ interface FtDocument {
 }
 
 /** What a client has. */
-interface Served {
+interface Replies {
   readonly single: LoadResult;
   readonly pipelined: LoadResult;
 }
 
-interface Side extends Served {
+interface Computing {
   /** Of the computation, over those of the VM beside. */
   readonly seconds: number;
   /** CPU time of the live copy's process, over that of the VM beside. */
@@ -81,9 +81,11 @@ interface Side extends Served {
   readonly results: readonly string[];
 }
 
+type Side = Computing & Replies;
+
 interface Unprotected extends Side {
   /** As `seconds`, while the shadow's CPU is busy; undefined where none is set apart. */
-  readonly besideBusyCpu: number | undefined;
+  readonly besideBusyCpu?: number;
 }
 
 interface Log {
@@ -104,14 +106,12 @@ async function measure({ rounds = roundsDefault, progress }: BenchOptions): Prom
     for (const one of [beside, vm]) await warmUp(one);
     const off: Unprotected[] = [];
     const on: (Side & { log: Log })[] = [];
-    const whileCpuIsBusy = async (): Promise<number> => {
-      const own = () => withBusyCpu(shadowCpu!, () => computed(vm, hashes.turn));
-      const seen = await inTurns(turns, own, () => computed(beside, hashes.turn));
-      return overBeside(seen, ({ seconds }) => seconds);
-    };
     const unprotected = async (): Promise<void> => {
       const side = await measured(vm, beside);
-      off.push({ ...side, besideBusyCpu: held ? await whileCpuIsBusy() : undefined });
+      if (!held) return void off.push(side);
+      const busy = await computing(vm, beside, (act) => withBusyCpu(shadowCpu, act));
+      const results = [...side.results, ...busy.results];
+      off.push({ ...side, results, besideBusyCpu: busy.seconds });
     };
     const withProtection = async (): Promise<void> => {
       const { primary, shadow } = await vm.protect();
@@ -133,14 +133,23 @@ async function measure({ rounds = roundsDefault, progress }: BenchOptions): Prom
   });
 }
 
-async function measured(vm: RedisVm, beside: RedisVm): Promise<Side> {
+const measured = async (vm: RedisVm, beside: RedisVm): Promise<Side> => ({
+  ...(await computing(vm, beside)),
+  ...(await replies(vm)),
+});
+
+/** @param during does what is to go on while the first one computes */
+async function computing(
+  vm: RedisVm,
+  beside: RedisVm,
+  during = <T>(act: () => Promise<T>): Promise<T> => act(),
+): Promise<Computing> {
   const act = (of: RedisVm) => () => computed(of, hashes.turn);
-  const seen = await inTurns(turns, act(vm), act(beside));
+  const seen = await inTurns(turns, () => during(act(vm)), act(beside));
   return {
     seconds: overBeside(seen, ({ seconds }) => seconds),
     coreSeconds: overBeside(seen, ({ coreSeconds }) => coreSeconds),
     results: [...seen.own, ...seen.beside].map(({ result }) => result),
-    ...(await served(vm)),
   };
 }
 
@@ -151,7 +160,7 @@ async function computed(vm: RedisVm, count: number) {
   return { ...done, coreSeconds: cpuSeconds(pid) - before };
 }
 
-async function served({ port }: RedisVm): Promise<Served> {
+async function replies({ port }: RedisVm): Promise<Replies> {
   const single = await redisBenchmark(port, oneAtATime);
   return { single, pipelined: await redisBenchmark(port, pipelined) };
 }
@@ -159,7 +168,7 @@ async function served({ port }: RedisVm): Promise<Served> {
 async function warmUp(vm: RedisVm): Promise<void> {
   for (const end = performance.now() + warmUpMs; performance.now() < end; ) {
     await computed(vm, hashes.alone);
-    await served(vm);
+    await replies(vm);
   }
 }
 
