@@ -3,16 +3,30 @@
  *
  * A copy says when it wants to be called again; whatever arrives before then calls it sooner. While
  * there is something to execute, a slice of a quarter of a millisecond alternates with Node's event
- * loop; a copy that waits costs nothing.
+ * loop; a copy that waits costs nothing. Only a shadow that is behind a busy primary stays awake for
+ * the next of its log.
  */
 import type { Copy } from '../../lockstep/copy.ts';
 import { nowUs } from '../clock.ts';
+import { Occupation } from './occupation.ts';
+
+/**
+ * A shadow at work for this much of its time does not sleep out the rest. A guest that computes is
+ * logged every ten milliseconds, so its shadow would fall asleep and be woken a hundred times a second,
+ * for a millisecond each: on some machines that slows both copies by more than it saves
+ * (docs/decisions/cost-of-protection.md).
+ */
+const watchfulShare = 0.75;
 
 export class Driver {
-  readonly #copy: Copy;
+  readonly #copy: Pick<Copy, 'step' | 'shadow'>;
   readonly #afterStep: (micros: number) => void;
   readonly #now: () => number;
+  readonly #occupation = new Occupation();
+  /** The next step, as soon as the event loop comes round. */
   #immediate: NodeJS.Immediate | undefined;
+  /** Or later, awake until then or asleep. */
+  #watch: NodeJS.Immediate | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
   #paused = false;
@@ -21,7 +35,11 @@ export class Driver {
    * @param afterStep called behind every step, for what depends on the copy's state, with its time
    * @param now the clock by which the copy says when it wants to be called
    */
-  constructor(copy: Copy, afterStep: (micros: number) => void, now: () => number = nowUs) {
+  constructor(
+    copy: Pick<Copy, 'step' | 'shadow'>,
+    afterStep: (micros: number) => void,
+    now: () => number = nowUs,
+  ) {
     this.#copy = copy;
     this.#now = now;
     this.#afterStep = afterStep;
@@ -30,18 +48,14 @@ export class Driver {
   /** Something has arrived: step as soon as the present event has been dealt with. */
   readonly wake = (): void => {
     if (this.#immediate !== undefined || this.#stopped || this.#paused) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#immediate = setImmediate(() => this.#step());
+    this.#clear();
+    this.#stepNext();
   };
 
   /** No more steps until `resume`; what arrives meanwhile waits. For debuggers. */
   pause(): void {
     this.#paused = true;
-    clearImmediate(this.#immediate);
-    clearTimeout(this.#timer);
-    this.#immediate = undefined;
-    this.#timer = undefined;
+    this.#clear();
   }
 
   resume(): void {
@@ -51,21 +65,45 @@ export class Driver {
 
   stop(): void {
     this.#stopped = true;
+    this.#clear();
+  }
+
+  #clear(): void {
     clearImmediate(this.#immediate);
+    clearImmediate(this.#watch);
     clearTimeout(this.#timer);
+    this.#immediate = undefined;
+    this.#watch = undefined;
+    this.#timer = undefined;
+  }
+
+  #stepNext(): void {
+    this.#immediate = setImmediate(() => this.#step());
   }
 
   #step(): void {
     this.#immediate = undefined;
     const began = this.#now();
     const due = this.#copy.step();
-    this.#afterStep(this.#now() - began);
+    const ended = this.#now();
+    this.#occupation.worked(began, ended);
+    this.#afterStep(ended - began);
     // The step itself may have made something due at once.
     if (this.#stopped || this.#paused || this.#immediate !== undefined) return;
-    const wait = due - this.#now();
-    if (wait <= 0) this.#immediate = setImmediate(() => this.#step());
+    this.#awaitDue(due);
+  }
+
+  #awaitDue(due: number): void {
+    const now = this.#now();
+    const wait = due - now;
+    if (wait <= 0) this.#stepNext();
+    else if (this.#isWatchful(now)) this.#watch = setImmediate(() => this.#awaitDue(due));
     else if (Number.isFinite(due)) {
       this.#timer = setTimeout(() => this.#step(), Math.min(wait / 1000, 2 ** 30));
     }
+  }
+
+  #isWatchful(now: number): boolean {
+    return this.#copy.shadow !== undefined && this.#occupation.share(now) >= watchfulShare;
   }
 }
