@@ -8,8 +8,8 @@
  *
  * `cpuRatio`: seconds unprotected over seconds protected of a computation in the guest (`compute`),
  * each in proportion to those of a second VM, which is never protected and has its turns in between
- * on the same CPU (in-turns.ts). `busyCpuRatio`: the same of the unprotected VM, with a process that
- * does nothing of use in the shadow's place: the machine's part, which hosts of their own do not have.
+ * on the same CPU (in-turns.ts). `neighbourRatio`: the same of the unprotected VM, with a third one that
+ * computes in the shadow's place (neighbour.ts): what two busy cores of one machine cost each other.
  * `redisRatio`: requests a second protected over unprotected, 50 clients with 16 requests each under
  * way. `gateLatencyMs`: what protection adds to the median reply of one client with one request at a
  * time. `roundTripMs`: of a message over mutual TLS between two processes here, as the log channel
@@ -26,18 +26,18 @@ import {
   median,
   medianInterval,
 } from '../statistics.ts';
-import { withBusyCpu } from './busy-cpu.ts';
 import { inTurns, overBeside } from './in-turns.ts';
+import { type Neighbour, withNeighbour } from './neighbour.ts';
 import { cpuSeconds } from './processes.ts';
 import { compute, type LoadResult, redisBenchmark } from './redis.ts';
 import { roundTrips } from './round-trip.ts';
-import { onStage, type RedisVm, sleep } from './stage.ts';
+import { onStage, type RedisVm, type Stage, sleep } from './stage.ts';
 import { sockets, wireBytes } from './wire.ts';
 
 const roundsDefault = 5;
 /** A second of work, and two. */
 const hashes = { turn: 100_000, alone: 200_000 } as const;
-const turns = 4;
+const turns = 6;
 const idleMs = 4_000;
 /** A shadow begins with nothing translated, and slows its primary until it keeps up. */
 const warmUpMs = 8_000;
@@ -55,8 +55,8 @@ interface FtDocument {
   readonly rounds: number;
   /** Of `cpuRatio`, by the sign test. */
   readonly cpuRatioInterval: Interval;
-  /** As `cpuRatio`, of the unprotected VM and a process that spins; null where CPUs are not held. */
-  readonly busyCpuRatio: number | null;
+  /** As `cpuRatio`, of the unprotected VM beside a third one; null where CPUs are not held. */
+  readonly neighbourRatio: number | null;
   /** As `cpuRatio`, by CPU time of the primary's process: what waits for a CPU does not count. */
   readonly coreSecondsRatio: number;
   /** Requests a second of one client with one request at a time, protected over unprotected. */
@@ -85,7 +85,7 @@ type Side = Computing & Replies;
 
 interface Unprotected extends Side {
   /** As `seconds`, while the shadow's CPU is busy; undefined where none is set apart. */
-  readonly besideBusyCpu?: number;
+  readonly besideNeighbour?: number;
 }
 
 interface Log {
@@ -94,43 +94,59 @@ interface Log {
   readonly lagMs: readonly number[];
 }
 
-async function measure({ rounds = roundsDefault, progress }: BenchOptions): Promise<FtDocument> {
+async function measure(options: BenchOptions): Promise<FtDocument> {
   need('redis-tools', 'iproute2');
   const [primaryCpu, shadowCpu] = allowedCpus();
-  const held = primaryCpu !== undefined && shadowCpu !== undefined;
-  return onStage({ hosts: 2, images: ['redis'] }, async (stage) => {
-    const vm = await stage.startRedis();
-    const beside = await stage.startRedis({ name: 'beside' });
-    if (held) for (const one of [vm, beside]) pin(await one.primaryPid(), primaryCpu);
-    progress('Redis answers');
-    for (const one of [beside, vm]) await warmUp(one);
-    const off: Unprotected[] = [];
-    const on: (Side & { log: Log })[] = [];
-    const unprotected = async (): Promise<void> => {
-      const side = await measured(vm, beside);
-      if (!held) return void off.push(side);
-      const busy = await computing(vm, beside, (act) => withBusyCpu(shadowCpu, act));
-      const results = [...side.results, ...busy.results];
-      off.push({ ...side, results, besideBusyCpu: busy.seconds });
-    };
-    const withProtection = async (): Promise<void> => {
-      const { primary, shadow } = await vm.protect();
-      if (held) pin(shadow, shadowCpu);
-      await warmUp(vm);
-      const idleMbit = await logMbit(primary, shadow, () => sleep(idleMs));
-      const busy = await whileBusy(vm, primary, shadow);
-      on.push({ ...(await measured(vm, beside)), log: { idleMbit, ...busy } });
-      await vm.unprotect();
-    };
-    for (let round = 1; round <= rounds; round++) {
-      const sides = [unprotected, withProtection];
-      for (const side of round % 2 === 1 ? sides : sides.reverse()) await side();
-      const [without, protectedSide] = [off.at(-1)!, on.at(-1)!];
-      progress(`round ${round} of ${rounds}: ${roundText(without, protectedSide)}`);
-    }
-    const trips = await roundTrips(stage.folder, 'host1', 'host2');
-    return documentOf(off, on, median(trips), held ? [primaryCpu, shadowCpu] : null);
+  return onStage({ hosts: 2, images: ['redis'] }, (stage) => {
+    if (primaryCpu === undefined || shadowCpu === undefined) return measureOn(stage, options, null);
+    return withNeighbour(shadowCpu, (neighbour) =>
+      measureOn(stage, options, { primaryCpu, shadowCpu, neighbour }),
+    );
   });
+}
+
+interface Held {
+  readonly primaryCpu: number;
+  readonly shadowCpu: number;
+  /** On the shadow's CPU. */
+  readonly neighbour: Neighbour;
+}
+
+async function measureOn(
+  stage: Stage,
+  { rounds = roundsDefault, progress }: BenchOptions,
+  held: Held | null,
+): Promise<FtDocument> {
+  const vm = await stage.startRedis();
+  const beside = await stage.startRedis({ name: 'beside' });
+  if (held) for (const one of [vm, beside]) pin(await one.primaryPid(), held.primaryCpu);
+  progress('Redis answers');
+  for (const one of [beside, vm]) await warmUp(one);
+  const off: Unprotected[] = [];
+  const on: (Side & { log: Log })[] = [];
+  const unprotected = async (): Promise<void> => {
+    const side = await measured(vm, beside);
+    if (!held) return void off.push(side);
+    const { results, seconds } = await computing(vm, beside, held.neighbour.during);
+    off.push({ ...side, results: [...side.results, ...results], besideNeighbour: seconds });
+  };
+  const withProtection = async (): Promise<void> => {
+    const { primary, shadow } = await vm.protect();
+    if (held) pin(shadow, held.shadowCpu);
+    await warmUp(vm);
+    const idleMbit = await logMbit(primary, shadow, () => sleep(idleMs));
+    const busy = await whileBusy(vm, primary, shadow);
+    on.push({ ...(await measured(vm, beside)), log: { idleMbit, ...busy } });
+    await vm.unprotect();
+  };
+  for (let round = 1; round <= rounds; round++) {
+    const sides = [unprotected, withProtection];
+    for (const side of round % 2 === 1 ? sides : sides.reverse()) await side();
+    const [without, protectedSide] = [off.at(-1)!, on.at(-1)!];
+    progress(`round ${round} of ${rounds}: ${roundText(without, protectedSide)}`);
+  }
+  const trips = await roundTrips(stage.folder, 'host1', 'host2');
+  return documentOf(off, on, median(trips), held && [held.primaryCpu, held.shadowCpu]);
 }
 
 const measured = async (vm: RedisVm, beside: RedisVm): Promise<Side> => ({
@@ -231,8 +247,8 @@ function documentOf(
     lagMs: distribution(on.flatMap(({ log }) => log.lagMs)),
     rounds: on.length,
     cpuRatioInterval: medianInterval(speeds),
-    busyCpuRatio:
-      cpus === null ? null : median(off.map((side) => side.seconds / side.besideBusyCpu!)),
+    neighbourRatio:
+      cpus === null ? null : median(off.map((side) => side.seconds / side.besideNeighbour!)),
     coreSecondsRatio: median(ratios(({ coreSeconds }) => 1 / coreSeconds)),
     redisOneAtATimeRatio: median(ratios(({ single: { perSecond } }) => perSecond)),
     replyMs: { unprotected: reply(off), protected: reply(on) },
@@ -248,7 +264,7 @@ function show(all: FtDocument): string {
   return [
     `protected over unprotected, ${all.rounds} rounds, ${cpus === null ? 'not pinned' : `primary on CPU ${cpus[0]}, shadow on CPU ${cpus[1]}`}`,
     `computing               ${all.cpuRatio.toFixed(3)} (${range}), by CPU time ${all.coreSecondsRatio.toFixed(3)}`,
-    `  a busy CPU alone      ${all.busyCpuRatio?.toFixed(3) ?? 'not measured'}`,
+    `  beside a third VM     ${all.neighbourRatio?.toFixed(3) ?? 'not measured'}, unprotected`,
     `redis, pipelined        ${all.redisRatio.toFixed(3)}`,
     `redis, one at a time    ${all.redisOneAtATimeRatio.toFixed(3)}: ${replies}`,
     `added to a reply        ${gate.median.toFixed(3)} ms (${gate.min.toFixed(3)} to ${gate.max.toFixed(3)}); round trip ${all.roundTripMs.toFixed(3)} ms`,
