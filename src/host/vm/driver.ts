@@ -12,9 +12,9 @@ import { Occupation } from './occupation.ts';
 
 /**
  * A shadow at work for this much of its time does not sleep out the rest. A guest that computes is
- * logged every ten milliseconds, so its shadow would fall asleep and be woken a hundred times a second,
- * for a millisecond each: on some machines that slows both copies by more than it saves
- * (docs/decisions/cost-of-protection.md).
+ * logged every ten milliseconds, so its shadow would fall asleep and be woken a hundred times a second
+ * for the sake of a millisecond each, and is held up by that; the primary waits for a shadow that is
+ * slower (docs/decisions/cost-of-protection.md).
  */
 const watchfulShare = 0.75;
 
