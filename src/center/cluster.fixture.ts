@@ -60,7 +60,12 @@ export class TestCenter {
 
   static async start(more: readonly string[] = []): Promise<TestCenter> {
     const center = new TestCenter(more);
-    await center.start();
+    try {
+      await center.start();
+    } catch (error) {
+      await center.close();
+      throw error;
+    }
     return center;
   }
 
