@@ -5,15 +5,13 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { answersPing, freePort } from '../../src/cli/demo/ports.ts';
 import { imagesHome } from '../../tests/images/built-image.ts';
 import { pin } from '../machine/pinning.ts';
+import { umbraCommand } from '../machine/sides.ts';
 import { compute } from './redis.ts';
+import { bootMsMax, sleep } from './stage.ts';
 
-const umbra = resolve(import.meta.dirname, '../../src/cli/main.ts');
-const bootMsMax = 240_000;
 /** More than any bench waits for. */
 const withoutEnd = 1e12;
 
@@ -28,9 +26,10 @@ export async function withNeighbour<T>(
   act: (neighbour: Neighbour) => Promise<T>,
 ): Promise<T> {
   const port = await freePort();
-  const args = [umbra, 'run', '--image', 'redis', '--publish', `${port}:6379`];
+  const publish = `${port}:6379`;
+  const { program, args } = umbraCommand('run', '--image', 'redis', '--publish', publish);
   const env = { ...process.env, UMBRA_HOME: imagesHome };
-  const child = spawn(process.execPath, args, { stdio: 'ignore', env });
+  const child = spawn(program, args, { stdio: 'ignore', env });
   const ended = once(child, 'exit');
   const kill = (): boolean => child.kill('SIGKILL');
   process.once('exit', kill);

@@ -63,7 +63,7 @@ interface VmOptions {
   readonly ports?: { protocol: 'tcp'; gatewayPort: number; guestPort: number }[];
 }
 
-const bootMsMax = 240_000;
+export const bootMsMax = 240_000;
 const protectMsMax = 120_000;
 const lastWordsMs = 500;
 

@@ -18,8 +18,10 @@ import { Occupation } from './occupation.ts';
  */
 const watchfulShare = 0.75;
 
+type Driven = Pick<Copy, 'step' | 'shadow'>;
+
 export class Driver {
-  readonly #copy: Pick<Copy, 'step' | 'shadow'>;
+  readonly #copy: Driven;
   readonly #afterStep: (micros: number) => void;
   readonly #now: () => number;
   readonly #occupation = new Occupation();
@@ -35,11 +37,7 @@ export class Driver {
    * @param afterStep called behind every step, for what depends on the copy's state, with its time
    * @param now the clock by which the copy says when it wants to be called
    */
-  constructor(
-    copy: Pick<Copy, 'step' | 'shadow'>,
-    afterStep: (micros: number) => void,
-    now: () => number = nowUs,
-  ) {
+  constructor(copy: Driven, afterStep: (micros: number) => void, now: () => number = nowUs) {
     this.#copy = copy;
     this.#now = now;
     this.#afterStep = afterStep;
