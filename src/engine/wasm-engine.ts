@@ -15,6 +15,7 @@ import {
   codePage,
   codePageBytes,
   csrIndexAt,
+  dataTlbAt,
   entryWord,
   type Layout,
   pageBytes,
@@ -23,10 +24,12 @@ import {
   recordShift,
   run,
   stopReason,
+  tlbEnd,
 } from '../machine/layout.ts';
 import { type MachineSemantics, machineSemantics } from '../machine/semantics/all.ts';
 import { timeAt } from '../machine/semantics/csr.ts';
 import { allocateCode, codeFetched, decodeSingle } from '../machine/semantics/fetch.ts';
+import { flushTlb } from '../machine/semantics/lookaside.ts';
 import { deviceLoad, deviceStore, regionLoad, regionStore } from '../machine/semantics/memory.ts';
 import { dataAccessed, preservePage } from '../machine/semantics/tracking.ts';
 import {
@@ -139,7 +142,8 @@ export class WasmEngine implements Engine {
       options,
     );
     this.memory.set(semantics.csrIndex, csrIndexAt);
-    this.#exports.flushTlb();
+    // Every entry of the lookaside buffers is empty.
+    this.memory.fill(0xff, dataTlbAt, tlbEnd);
   }
 
   get statistics(): TranslatorStatistics {
@@ -379,7 +383,7 @@ function emitModule(
   });
   module.setBody(interpreter, interpreted);
   module.export('run', interpreter);
-  const { noteStore, protectPage, flushTlb } = semantics.tracking;
+  const { noteStore, protectPage } = semantics.tracking;
   const exported = [noteStore, protectPage, flushTlb, timeAt, hashPage, ...regionCallees];
   for (const routine of exported) {
     if (!imports.has(routine)) module.export(routine.name, functionIndex(routine));

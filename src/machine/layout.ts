@@ -57,6 +57,9 @@ export const run = {
   leave: control('word', 4),
   /** Not 0 when a translated region has returned: why; see engine/regions/frame.ts. */
   exit: control('word', 4),
+  /** How many entries of the lookaside buffers are in use; see `usedWrites` and `usedReads`. */
+  usedWrites: control('word', 4),
+  usedReads: control('word', 4),
   /** The last number given to a page's code; see `codePage`. */
   codeVersion: control('word', 4),
   /** For a debugger: how many breakpoints there are. */
@@ -114,9 +117,14 @@ export const straddleAt = 0x8000;
 export const straddleEntries = 64;
 export const straddleStride = 64;
 
-/** Lookaside buffers: direct-mapped, entries of 16 bytes: tag (virtual page), then a word. */
-export const tlbEntries = 256;
+/**
+ * Lookaside buffers: direct-mapped, entries of 16 bytes: tag (virtual page), then a word. So many that
+ * two pages which a guest uses again and again seldom share one (docs/decisions/tlb.md).
+ */
+export const tlbEntries = 2048;
 export const tlbEntryBytes = 16;
+/** What no address is compared with: an entry that was never filled, and one that was dropped alone. */
+export const noPage = { empty: -1, dropped: -2 } as const;
 const tlbBytes = tlbEntries * tlbEntryBytes;
 /** Data banks: user, supervisor without SUM, supervisor with SUM, machine; each read then write. */
 export const dataTlbAt = 0x1_0000;
@@ -128,6 +136,18 @@ export const fetchTlbAt = dataTlbAt + dataBanks * dataBankBytes;
 export const fetchBanks = 3;
 export const fetchBankBytes = tlbBytes;
 export const tlbEnd = fetchTlbAt + fetchBanks * fetchBankBytes;
+
+/** The addresses of entries that are not empty, so that all can be dropped at the price of these. */
+export interface UsedEntries {
+  readonly at: number;
+  readonly count: Field;
+}
+const writeEntries = dataBanks * tlbEntries;
+const readEntries = (dataBanks + fetchBanks) * tlbEntries;
+/** Of write buffers; of those for reading and fetching. */
+export const usedWrites: UsedEntries = { at: tlbEnd, count: run.usedWrites };
+export const usedReads: UsedEntries = { at: tlbEnd + writeEntries * 4, count: run.usedReads };
+const usedEnd = usedReads.at + readEntries * 4;
 
 /** Decoded code: a record of 16 bytes for each halfword of a page, and one behind the page. */
 export const recordBytes = 16;
@@ -169,7 +189,7 @@ const align = (value: number, to: number): number => Math.ceil(value / to) * to;
 
 export function layoutFor(ramBytes: number): Layout {
   const ramPages = ramBytes / pageBytes;
-  const pageFlagsAt = align(tlbEnd, pageBytes);
+  const pageFlagsAt = align(usedEnd, pageBytes);
   const codeIndexAt = align(pageFlagsAt + ramPages, pageBytes);
   const pageHashesAt = align(codeIndexAt + ramPages * 4, pageBytes);
   const jumpTargetsAt = align(pageHashesAt + ramPages * 8, pageBytes);

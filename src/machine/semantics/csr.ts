@@ -31,6 +31,7 @@ import {
   zext,
 } from '../../isa/semantics.ts';
 import { csrIndexAt, run, stopReason } from '../layout.ts';
+import { flushTlb } from './lookaside.ts';
 import type { PageTracking } from './tracking.ts';
 import { has, illegal, mip } from './trap.ts';
 
@@ -104,7 +105,7 @@ function readStatus(): Expr {
   return or(get(hart.mstatus), dirty);
 }
 
-function writeStatus(o: Builder, t: PageTracking, value: Expr, writable: bigint): void {
+function writeStatus(o: Builder, value: Expr, writable: bigint): void {
   const old = o.let(get(hart.mstatus));
   const next = o.let(masked(old, value, writable));
   if (writable & status.MPRV) {
@@ -114,7 +115,7 @@ function writeStatus(o: Builder, t: PageTracking, value: Expr, writable: bigint)
     o.set(next, or(and(next, ~status.MPP), choose(legal, mpp, and(old, status.MPP))));
   }
   o.put(hart.mstatus, next);
-  o.if(has(and(or(old, next), not(and(old, next))), status.MXR), () => o.call(t.flushTlb));
+  o.if(has(and(or(old, next), not(and(old, next))), status.MXR), () => o.call(flushTlb));
 }
 
 // --- Interrupts
@@ -237,7 +238,7 @@ function pmpCsrs(t: PageTracking): Csr[] {
       o.set(active, add(active, ne(mode, 0)));
     }
     o.put(hart.pmpCount, active);
-    o.call(t.flushTlb);
+    o.call(flushTlb);
   });
   const locked = (index: number): Expr => ne(and(peek('byte', i32(pmpcfgAt + index)), 0x80), 0);
   /** A locked TOR entry locks the address below it too. */
@@ -276,7 +277,7 @@ function pmpCsrs(t: PageTracking): Csr[] {
   ];
 }
 
-function satpCsr(t: PageTracking): Csr {
+function satpCsr(): Csr {
   return {
     number: 0x180,
     name: 'satp',
@@ -287,7 +288,7 @@ function satpCsr(t: PageTracking): Csr {
       const known = or(eqz(mode), or(eq(mode, 8), eq(mode, 9)));
       o.if(and(known, ne(get(hart.satp), value)), () => {
         o.put(hart.satp, value);
-        o.call(t.flushTlb);
+        o.call(flushTlb);
       });
     },
     allowed: () => or(eq(get(hart.privilege), 3), eqz(wrap(and(shrU(get(hart.mstatus), 20), 1)))),
@@ -308,7 +309,7 @@ function allCsrs(t: PageTracking): readonly Csr[] {
       number: 0x100,
       name: 'sstatus',
       read: () => and(readStatus(), sstatusVisible | status.SD),
-      write: (o, value) => writeStatus(o, t, value, sstatusWritable),
+      write: (o, value) => writeStatus(o, value, sstatusWritable),
     },
     {
       number: 0x104,
@@ -346,12 +347,12 @@ function allCsrs(t: PageTracking): readonly Csr[] {
       allowed: () =>
         or(eq(get(hart.privilege), 3), and(stimecmpEnabled(), ne(and(get(hart.mcounteren), 2), 0))),
     },
-    satpCsr(t),
+    satpCsr(),
     {
       number: 0x300,
       name: 'mstatus',
       read: readStatus,
-      write: (o, value) => writeStatus(o, t, value, mstatusWritable),
+      write: (o, value) => writeStatus(o, value, mstatusWritable),
     },
     constant(0x301, 'misa', misa),
     plain(0x302, 'medeleg', hart.medeleg, delegable),

@@ -16,8 +16,8 @@ import {
   wrap,
   xor,
 } from '../../isa/semantics.ts';
-import { pageBytes, run, straddleAt, straddleEntries, straddleStride } from '../layout.ts';
-import { tlbSlot } from './memory.ts';
+import { run, straddleAt, straddleEntries, straddleStride, usedReads } from '../layout.ts';
+import { fillEntry, tlbSlot } from './lookaside.ts';
 import { accessFault, accessKind, translate } from './paging.ts';
 import type { PageTracking } from './tracking.ts';
 
@@ -49,8 +49,7 @@ export function defineFetch(tracking: PageTracking): void {
     const records = o.let(peek('word', shl(page, 2), tracking.layout.codeIndexAt));
     o.if(eqz(records), () => o.set(records, o.call(allocateCode, page)));
     const entry = o.let(add(get(run.fetchBank), tlbSlot(pc!)));
-    o.poke('u64', entry, and(pc!, -pageBytes));
-    o.poke('word', entry, records, 8);
+    fillEntry(o, usedReads, entry, pc!, records);
     o.return(records);
   });
 

@@ -37,9 +37,11 @@ import {
   pageFlag,
   run,
   stopReason,
-  tlbEntries,
+  usedReads,
+  usedWrites,
   writeTlbOffset,
 } from '../layout.ts';
+import { fillEntry, tlbSlot } from './lookaside.ts';
 import { accessFault, accessKind, dataPrivilege, translate } from './paging.ts';
 import { dataAccessed, lookUpAfterwards, type PageTracking } from './tracking.ts';
 
@@ -78,9 +80,6 @@ export const regionLoad = declare('regionLoad', {
   gives: 'i64',
 });
 export const regionStore = declare('regionStore', { takes: ['i64', 'i32', 'i64', 'i32'] });
-
-/** The offset of a virtual page's entry in a lookaside buffer. */
-export const tlbSlot = (address: Expr): Expr => and(shrU(wrap(address), 8), (tlbEntries - 1) << 4);
 
 function rawLoad(o: Builder, at: Expr, bytes: Expr): void {
   o.if(eq(bytes, 8), () => o.return(peek('u64', at)));
@@ -133,11 +132,11 @@ function translateBoth(o: Builder, t: PageTracking, address: Expr, bytes: Expr, 
   return { low, high, at };
 }
 
+/** Remembers where a page's bytes lie, for loads or, `writeTlbOffset` further on, for stores. */
 function fillTlb(o: Builder, t: PageTracking, offset: number, va: Expr, pa: Expr): void {
-  const entry = o.let(add(get(run.dataBank), tlbSlot(va)));
-  o.poke('u64', entry, and(va, -pageBytes), offset);
+  const entry = o.let(add(add(get(run.dataBank), tlbSlot(va)), offset));
   const addend = sub(and(t.host(pa), -pageBytes), and(wrap(va), -pageBytes));
-  o.poke('word', entry, addend, offset + 8);
+  fillEntry(o, offset === writeTlbOffset ? usedWrites : usedReads, entry, va, addend);
 }
 
 function defineLoad(t: PageTracking): void {

@@ -10,7 +10,6 @@ import {
   Definitions,
   declare,
   type Expr,
-  eq,
   eqz,
   get,
   i32,
@@ -26,9 +25,6 @@ import {
 } from '../../isa/semantics.ts';
 import {
   codePage,
-  dataBankBytes,
-  dataBanks,
-  dataTlbAt,
   type Layout,
   pageBytes,
   pageFlag,
@@ -36,11 +32,8 @@ import {
   ramBase,
   recordBytes,
   run,
-  tlbEnd,
-  tlbEntries,
-  tlbEntryBytes,
-  writeTlbOffset,
 } from '../layout.ts';
+import { defineLookaside, dropWrites, flushTlb } from './lookaside.ts';
 
 /** From outside: keep the old content of a page (by index) for the checkpoint under way. */
 export const preservePage = declare('preservePage', { takes: ['i32'] });
@@ -67,13 +60,12 @@ export class PageTracking {
   readonly noteStore: Routine = declare('noteStore', { takes: ['i32'] });
   /** (page index): from now on stores into it must be noticed. */
   readonly protectPage: Routine = declare('protectPage', { takes: ['i32'] });
-  readonly flushTlb: Routine = declare('flushTlb');
   readonly layout: Layout;
   readonly definitions = new Definitions();
 
   constructor(layout: Layout) {
     this.layout = layout;
-    this.#defineFlush();
+    defineLookaside(this.definitions);
     this.#defineProtect();
     this.#defineNoteStore();
   }
@@ -118,34 +110,11 @@ export class PageTracking {
     });
   }
 
-  #defineFlush(): void {
-    this.definitions.define(this.flushTlb, (o) =>
-      o.fill(i32(dataTlbAt), 0xff, i32(tlbEnd - dataTlbAt)),
-    );
-  }
-
   #defineProtect(): void {
     this.definitions.define(this.protectPage, (o, page) => {
       o.if(eqz(and(this.flags(page!), pageFlag.writable)), () => o.return());
       this.setFlags(o, page!, and(this.flags(page!), ~pageFlag.writable));
-      const target = o.let(add(shl(page!, pageShift), this.layout.ramAt));
-      const entry = o.let(i32(dataTlbAt + writeTlbOffset));
-      const bankEnd = o.let(i32(0));
-      o.while(
-        () => ltU(entry, dataTlbAt + dataBanks * dataBankBytes),
-        () => {
-          o.set(bankEnd, add(entry, tlbEntries * tlbEntryBytes));
-          o.while(
-            () => ltU(entry, bankEnd),
-            () => {
-              const held = add(wrap(peek('u64', entry)), peek('word', entry, 8));
-              o.if(eq(and(held, -pageBytes), target), () => o.poke('u64', entry, -1));
-              o.set(entry, add(entry, tlbEntryBytes));
-            },
-          );
-          o.set(entry, add(entry, writeTlbOffset));
-        },
-      );
+      o.call(dropWrites, add(shl(page!, pageShift), this.layout.ramAt));
     });
   }
 
@@ -154,7 +123,7 @@ export class PageTracking {
       const flags = o.let(this.flags(page!));
       o.if(ne(and(flags, pageFlag.checkpoint), 0), () => o.call(preservePage, page!));
       o.if(ne(and(flags, pageFlag.table), 0), () => {
-        o.call(this.flushTlb);
+        o.call(flushTlb);
         lookUpAfterwards(o);
       });
       o.if(ne(and(flags, pageFlag.code), 0), () => this.#forgetCode(o, page!));
