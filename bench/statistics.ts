@@ -24,6 +24,14 @@ export function percentile(values: readonly number[], share: number): number {
 export const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
 
+/**
+ * The mean of this share of the values, the smallest ones, at least one: of times on a machine whose
+ * other users only ever add to them, in stretches longer than what is timed.
+ */
+export function meanOfLeast(values: readonly number[], share: number): number {
+  return mean(ascending(values).slice(0, Math.max(1, Math.round(share * values.length))));
+}
+
 export const distribution = (values: readonly number[]): Distribution => ({
   median: median(values),
   min: Math.min(...values),

@@ -4,6 +4,7 @@ import {
   distribution,
   geometricMean,
   mean,
+  meanOfLeast,
   median,
   medianInterval,
 } from '../../bench/statistics.ts';
@@ -16,6 +17,12 @@ test('medians, means and distributions', () => {
   assert.equal(mean([1, 2, 6]), 3);
   assert.equal(geometricMean([]), null);
   assert.deepEqual(distribution([3, 1, 2]), { median: 2, min: 1, max: 3, rounds: 3 });
+});
+
+test('the mean of the least leaves out what was disturbed', () => {
+  assert.equal(meanOfLeast([9, 1, 7, 3, 8, 8, 8, 8], 0.25), 2);
+  assert.equal(meanOfLeast([4, 2], 0.25), 2);
+  assert.equal(meanOfLeast([2, 4, 6], 1), 4);
 });
 
 test('an interval of the median is the narrowest with 95 %', () => {
