@@ -164,6 +164,7 @@ class ReferenceEngine implements Engine {
     this.#call(this.#semantics.tracking.protectPage, BigInt(page));
   }
   flushTranslations(): void {}
+  switchTranslations(): void {}
   flushCode(): void {}
   setBreakpoints(addresses: ReadonlySet<bigint>): void {
     this.#breakpoints = new Set(addresses);

@@ -29,7 +29,7 @@ import {
 import { type MachineSemantics, machineSemantics } from '../machine/semantics/all.ts';
 import { timeAt } from '../machine/semantics/csr.ts';
 import { allocateCode, codeFetched, decodeSingle } from '../machine/semantics/fetch.ts';
-import { flushTlb } from '../machine/semantics/lookaside.ts';
+import { flushAllTlbs, parkTlb, resumeTlb } from '../machine/semantics/lookaside.ts';
 import { deviceLoad, deviceStore, regionLoad, regionStore } from '../machine/semantics/memory.ts';
 import { dataAccessed, preservePage } from '../machine/semantics/tracking.ts';
 import {
@@ -66,7 +66,9 @@ interface Exports {
   [routine: string]: (...args: never[]) => unknown;
   noteStore(page: number): void;
   protectPage(page: number): void;
-  flushTlb(): void;
+  flushAllTlbs(): void;
+  parkTlb(hart: number): void;
+  resumeTlb(hart: number): void;
   timeAt(count: bigint): bigint;
   hashPage(at: number): bigint;
 }
@@ -168,7 +170,12 @@ export class WasmEngine implements Engine {
   }
 
   flushTranslations(): void {
-    this.#exports.flushTlb();
+    this.#exports.flushAllTlbs();
+  }
+
+  switchTranslations(from: number, to: number): void {
+    this.#exports.parkTlb(from);
+    this.#exports.resumeTlb(to);
   }
 
   /** Drops every translated region; what is hot is translated again. */
@@ -179,7 +186,7 @@ export class WasmEngine implements Engine {
   flushCode(): void {
     for (let place = 0; place < this.#layout.codePages; place++) this.#evict(place);
     this.#translator.flush();
-    this.#exports.flushTlb();
+    this.#exports.flushAllTlbs();
   }
 
   setBreakpoints(addresses: ReadonlySet<bigint>): void {
@@ -190,7 +197,7 @@ export class WasmEngine implements Engine {
     for (const page of this.#breakpointPages.keys()) this.#forgetPage(page);
     this.#breakpointPages.clear();
     // Whatever is executed next is fetched anew, and told of by `codeFetched`.
-    this.#exports.flushTlb();
+    this.#exports.flushAllTlbs();
   }
 
   /** A page is mapped at `pc`: what is decoded of it has no breakpoints yet. */
@@ -203,7 +210,7 @@ export class WasmEngine implements Engine {
     if (offsets.size === known.length) return;
     this.#breakpointPages.set(page, [...offsets]);
     this.#forgetPage(page);
-    this.#exports.flushTlb();
+    this.#exports.flushAllTlbs();
   }
 
   /** What is decoded of a page of RAM. The caller drops translations. */
@@ -298,7 +305,7 @@ export class WasmEngine implements Engine {
     this.#nextPlace = (place + 1) % this.#layout.codePages;
     if (this.#pageOfPlace[place]! >= 0) {
       this.#evict(place);
-      this.#exports.flushTlb();
+      this.#exports.flushAllTlbs();
     }
     const at = this.#placeAt(place);
     this.#pageOfPlace[place] = page;
@@ -384,7 +391,8 @@ function emitModule(
   module.setBody(interpreter, interpreted);
   module.export('run', interpreter);
   const { noteStore, protectPage } = semantics.tracking;
-  const exported = [noteStore, protectPage, flushTlb, timeAt, hashPage, ...regionCallees];
+  const buffers = [flushAllTlbs, parkTlb, resumeTlb];
+  const exported = [noteStore, protectPage, ...buffers, timeAt, hashPage, ...regionCallees];
   for (const routine of exported) {
     if (!imports.has(routine)) module.export(routine.name, functionIndex(routine));
   }

@@ -38,6 +38,8 @@ export interface Engine {
   protectPage(page: number): void;
   /** Drops every cached translation. */
   flushTranslations(): void;
+  /** Another hart is at address 0 from now on: translations are cached for each. */
+  switchTranslations(from: number, to: number): void;
   /** Drops decoded code: RAM has been replaced. */
   flushCode(): void;
   /**

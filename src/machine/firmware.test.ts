@@ -3,7 +3,7 @@ import test from 'node:test';
 import { hart } from '../isa/hart-state.ts';
 import { type FirmwareContext, firmwareCall, hsm, startSupervisor } from './firmware.ts';
 import { Harts, supervisorSoftware } from './harts.ts';
-import { ramBase } from './layout.ts';
+import { layoutFor, parkedEndsAt, parkedTlb, ramBase } from './layout.ts';
 
 const [HSM, IPI, RFENCE, SRST, DBCN] = [0x48534d, 0x735049, 0x52464e43, 0x53525354, 0x4442434e];
 const notSupported = -2n;
@@ -14,7 +14,7 @@ const all = -1n;
 
 /** Hart 0 of three runs, the others are stopped; RAM has 64 bytes. */
 function make() {
-  const memory = new Uint8Array(0x8000);
+  const memory = new Uint8Array(layoutFor(1 << 20).ramAt);
   const harts = new Harts(memory, 3);
   for (const index of [0, 1, 2]) startSupervisor(harts, index, 0n, 0n);
   for (const index of [1, 2]) harts.setWord(index, hart.hsmState, hsm.stopped);
@@ -42,7 +42,7 @@ function make() {
   };
   const pending = (): number[] =>
     [0, 1, 2].filter((index) => harts.get(index, hart.mipSoftware) & supervisorSoftware);
-  return { harts, call, said, pending };
+  return { memory, harts, call, said, pending };
 }
 
 test('a mask names harts from its base on; all ones name all; a hart that is not there none', () => {
@@ -65,12 +65,14 @@ test('a mask names harts from its base on; all ones name all; a hart that is not
 });
 
 test('a hart is started once, where there is RAM, with its number and what it was given', () => {
-  const { harts, call } = make();
+  const { harts, call, memory } = make();
   assert.deepEqual(call(HSM, 0, 3, ramBase, 7), [invalidParameter, 0n]);
   assert.deepEqual(call(HSM, 0, all, ramBase, 7), [invalidParameter, 0n]);
   assert.deepEqual(call(HSM, 0, 1, 0x1000, 7), [invalidAddress, 0n]);
   assert.deepEqual(call(HSM, 2, 1), [0n, 1n]);
   harts.set(1, hart.mipLines, 1n << 9n);
+  const kept = [1, 2].map((index) => parkedEndsAt + index * parkedTlb.endBytes);
+  for (const at of kept) memory.fill(1, at, at + parkedTlb.endBytes);
   assert.deepEqual(call(HSM, 0, 1, ramBase + 4, 7), [0n, 0n]);
   assert.deepEqual(call(HSM, 2, 1), [0n, 0n]);
   assert.deepEqual(
@@ -78,6 +80,10 @@ test('a hart is started once, where there is RAM, with its number and what it wa
     [BigInt(ramBase + 4), 1n, 7n],
   );
   assert.equal(harts.get(1, hart.mipLines), 1n << 9n, 'wires are not reset');
+  const sums = kept.map((at) =>
+    memory.subarray(at, at + parkedTlb.endBytes).reduce((a, b) => a + b),
+  );
+  assert.deepEqual(sums, [0, 8], 'its translations of before are, and only its');
   assert.deepEqual(call(HSM, 0, 1, ramBase, 7), [alreadyAvailable, 0n]);
   assert.deepEqual(call(HSM, 2, 3), [invalidParameter, 0n]);
 });

@@ -7,7 +7,7 @@
 import { hart, hartStateBytes, status, xAt } from '../isa/hart-state.ts';
 import type { Field } from '../isa/semantics.ts';
 import type { HartLines } from './device.ts';
-import { parkedHartStride, parkedHartsAt, run } from './layout.ts';
+import { parkedEndsAt, parkedHartStride, parkedHartsAt, parkedTlb, run } from './layout.ts';
 
 /** Bits of mip that wires drive. */
 export const line = {
@@ -119,6 +119,8 @@ export class Harts implements HartLines {
   reset(index: number): void {
     const at = this.#at(index);
     this.#memory.fill(0, at, at + hartStateBytes);
+    // Nor are translations that have been kept for its next turn.
+    this.#view.setBigUint64(parkedEndsAt + index * parkedTlb.endBytes, 0n, true);
     this.set(index, hart.mstatus, status.UXL | status.SXL);
     for (const field of [hart.reservation, hart.stimecmp, hart.mtimecmp]) {
       this.set(index, field, never);

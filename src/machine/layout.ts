@@ -141,13 +141,35 @@ export const tlbEnd = fetchTlbAt + fetchBanks * fetchBankBytes;
 export interface UsedEntries {
   readonly at: number;
   readonly count: Field;
+  /** Of hart 0, where what it had in use is kept while another one has its turn. */
+  readonly parkedAt: number;
+  /** Of hart 0: a word, the end of what is kept there, or 0. */
+  readonly parkedEndAt: number;
 }
 const writeEntries = dataBanks * tlbEntries;
 const readEntries = (dataBanks + fetchBanks) * tlbEntries;
-/** Of write buffers; of those for reading and fetching. */
-export const usedWrites: UsedEntries = { at: tlbEnd, count: run.usedWrites };
-export const usedReads: UsedEntries = { at: tlbEnd + writeEntries * 4, count: run.usedReads };
-const usedEnd = usedReads.at + readEntries * 4;
+const usedWritesAt = tlbEnd;
+const usedReadsAt = usedWritesAt + writeEntries * 4;
+/** What is kept for a hart: of each list so many entries, each 16 bytes: tag, word, address. */
+export const parkedTlb = { entries: 512, entryBytes: 16, hartBytes: 2 * 512 * 16, endBytes: 8 };
+const parkedTlbAt = usedReadsAt + readEntries * 4;
+export const parkedEndsAt = parkedTlbAt + hartsMax * parkedTlb.hartBytes;
+const parkedEnd = parkedEndsAt + hartsMax * parkedTlb.endBytes;
+
+/** Of write buffers. */
+export const usedWrites: UsedEntries = {
+  at: usedWritesAt,
+  count: run.usedWrites,
+  parkedAt: parkedTlbAt,
+  parkedEndAt: parkedEndsAt,
+};
+/** Of those for reading and fetching. */
+export const usedReads: UsedEntries = {
+  at: usedReadsAt,
+  count: run.usedReads,
+  parkedAt: parkedTlbAt + parkedTlb.hartBytes / 2,
+  parkedEndAt: parkedEndsAt + 4,
+};
 
 /** Decoded code: a record of 16 bytes for each halfword of a page, and one behind the page. */
 export const recordBytes = 16;
@@ -189,7 +211,7 @@ const align = (value: number, to: number): number => Math.ceil(value / to) * to;
 
 export function layoutFor(ramBytes: number): Layout {
   const ramPages = ramBytes / pageBytes;
-  const pageFlagsAt = align(usedEnd, pageBytes);
+  const pageFlagsAt = align(parkedEnd, pageBytes);
   const codeIndexAt = align(pageFlagsAt + ramPages, pageBytes);
   const pageHashesAt = align(codeIndexAt + ramPages * 4, pageBytes);
   const jumpTargetsAt = align(pageHashesAt + ramPages * 8, pageBytes);

@@ -347,9 +347,11 @@ export class RiscvMachine implements Machine {
       if (!this.#canRun(candidate)) continue;
       // A reservation does not outlive its hart's turn.
       if (!single) harts.forgetReservation();
-      harts.switchTo(candidate);
-      // Translations are cached for the hart that is running.
-      if (!single) this.#engine.flushTranslations();
+      const { running } = harts;
+      if (candidate !== running) {
+        harts.switchTo(candidate);
+        this.#engine.switchTranslations(running, candidate);
+      }
       this.#turnLeft = turnCounts;
       return true;
     }

@@ -390,6 +390,24 @@ test('PAUSE hands over to the next hart, and so does WFI', () => {
   }
 });
 
+test('a store into a page table is seen by a hart that had its turn before', () => {
+  const pages = [ramBase + 0x30_0000, ramBase + 0x30_1000] as const;
+  const guest = paged([leaf(pages[0], rwx)]);
+  for (const [index, page] of pages.entries()) guest.store('sd', page + 64, 10 + index);
+  guest
+    .li(a1, resultsAt + 0x800)
+    .li(t0, 1)
+    .op('amoadd.d', { rd: t0, rs1: a1, rs2: t0 });
+  guest.li(a0, virtual).to('bne', 'second', { rs1: t0 });
+  for (let turn = 0; turn < 2; turn++) {
+    guest.op('ld', { rd: t0, rs1: a0, imm: 64 }).keep(t0);
+    guest.op('sd', { rs1: a0, rs2: a0, imm: 128 }).op('pause');
+  }
+  guest.label('second').op('ld', { rd: t0, rs1: a0, imm: 64 });
+  guest.store('sd', leavesAt, leaf(pages[1], 0x43)).op('pause').to('jal', 'end');
+  assert.deepEqual(found(keepTrap(guest), 2), [10n, 11n, 15n, BigInt(virtual + 128)]);
+});
+
 test('a turn is 50,000 counts, and a reservation does not outlive it', () => {
   const guest = new Guest();
   const before = (guest.here - ramBase) / 4;

@@ -6,6 +6,7 @@ import { add, Definitions, declare, type Routine, wrap } from '../../isa/semanti
 import {
   dataTlbAt,
   fetchTlbAt,
+  layoutFor,
   noPage,
   pageBytes,
   tlbEnd,
@@ -15,7 +16,16 @@ import {
   usedWrites,
   writeTlbOffset,
 } from '../layout.ts';
-import { defineLookaside, dropWrites, fillEntry, flushTlb, tlbSlot } from './lookaside.ts';
+import {
+  defineLookaside,
+  dropWrites,
+  fillEntry,
+  flushAllTlbs,
+  flushTlb,
+  parkTlb,
+  resumeTlb,
+  tlbSlot,
+} from './lookaside.ts';
 
 /** A buffer of each kind that there is: where it lies, and whose list it is on. */
 const buffers = [
@@ -23,6 +33,8 @@ const buffers = [
   { name: 'stores', at: dataTlbAt + writeTlbOffset, used: usedWrites },
   { name: 'fetches', at: fetchTlbAt, used: usedReads },
 ] as const;
+
+const hartCount = 3;
 
 interface Filled {
   readonly used: UsedEntries;
@@ -32,10 +44,13 @@ interface Filled {
 
 /** The routines, evaluated one by one, beside a map of what should be in the buffers. */
 class Buffers {
-  readonly #view = new DataView(new ArrayBuffer(usedReads.at + 4 * 65536));
+  readonly #view = new DataView(new ArrayBuffer(layoutFor(1 << 20).ramAt));
   readonly #fill: readonly Routine[];
   readonly #environment: Environment;
-  readonly #expected = new Map<number, Filled>();
+  #running = 0;
+  #expected = new Map<number, Filled>();
+  /** What harts will have in their next turns. */
+  readonly #parked = Array.from({ length: hartCount }, () => new Map<number, Filled>());
 
   constructor() {
     const definitions = new Definitions();
@@ -69,11 +84,33 @@ class Buffers {
       const { page, word } = filled.translation;
       if (Number(BigInt.asUintN(32, page + BigInt(word))) === host) filled.translation = undefined;
     }
+    for (const parked of this.#parked) {
+      for (const [entry, { used }] of parked) if (used === usedWrites) parked.delete(entry);
+    }
   }
 
   flush(): void {
     callRoutine(this.#environment, flushTlb, []);
     this.#expected.clear();
+  }
+
+  flushAll(): void {
+    callRoutine(this.#environment, flushAllTlbs, []);
+    this.#expected.clear();
+    for (const parked of this.#parked) parked.clear();
+  }
+
+  /** Entries that were dropped alone are not kept. */
+  giveTurn(to: number): void {
+    callRoutine(this.#environment, parkTlb, [BigInt(this.#running)]);
+    this.#parked[this.#running] = new Map(
+      [...this.#expected].filter(([, { translation }]) => translation !== undefined),
+    );
+    this.#running = to;
+    callRoutine(this.#environment, resumeTlb, [BigInt(to)]);
+    this.#expected = new Map(
+      [...this.#parked[to]!].map(([entry, filled]) => [entry, { ...filled }]),
+    );
   }
 
   check(): void {
@@ -113,16 +150,18 @@ const address = fc
 const step = fc.oneof(
   { weight: 8, arbitrary: fc.tuple(fc.nat({ max: 2 }), address, fc.constantFrom(...hosts)) },
   { weight: 2, arbitrary: fc.constantFrom(...hosts) },
-  { weight: 1, arbitrary: fc.constant('flush' as const) },
+  { weight: 1, arbitrary: fc.constantFrom('flush' as const, 'flushAll' as const) },
+  { weight: 2, arbitrary: fc.record({ hart: fc.nat({ max: hartCount - 1 }) }) },
 );
 
-test('what is in use is listed once, whatever is filled, dropped and filled again', () => {
+test('what is in use is listed once, whatever is filled, dropped, filled again and kept for a turn', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const tlb = new Buffers();
       for (const each of steps) {
-        if (each === 'flush') tlb.flush();
+        if (each === 'flush' || each === 'flushAll') tlb[each]();
         else if (typeof each === 'number') tlb.dropWrites(each);
+        else if ('hart' in each) tlb.giveTurn(each.hart);
         else {
           const [buffer, at, host] = each;
           const word = Number(BigInt.asUintN(32, BigInt(host) - (at & -4096n)));
@@ -130,8 +169,10 @@ test('what is in use is listed once, whatever is filled, dropped and filled agai
         }
       }
       tlb.check();
-      tlb.flush();
-      tlb.check();
+      for (let hart = 0; hart < hartCount; hart++) {
+        tlb.giveTurn(hart);
+        tlb.check();
+      }
     }),
     { numRuns: 40 },
   );

@@ -33,7 +33,7 @@ import {
   recordBytes,
   run,
 } from '../layout.ts';
-import { defineLookaside, dropWrites, flushTlb } from './lookaside.ts';
+import { defineLookaside, dropWrites, flushAllTlbs } from './lookaside.ts';
 
 /** From outside: keep the old content of a page (by index) for the checkpoint under way. */
 export const preservePage = declare('preservePage', { takes: ['i32'] });
@@ -123,7 +123,7 @@ export class PageTracking {
       const flags = o.let(this.flags(page!));
       o.if(ne(and(flags, pageFlag.checkpoint), 0), () => o.call(preservePage, page!));
       o.if(ne(and(flags, pageFlag.table), 0), () => {
-        o.call(flushTlb);
+        o.call(flushAllTlbs);
         lookUpAfterwards(o);
       });
       o.if(ne(and(flags, pageFlag.code), 0), () => this.#forgetCode(o, page!));
