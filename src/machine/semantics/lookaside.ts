@@ -70,6 +70,7 @@ export function fillEntry(
   o.poke('word', entry, word, 8);
 }
 
+/** The last one first. */
 function forEachUsed(o: Builder, used: UsedEntries, act: (entry: Expr) => void): void {
   const at = o.let(shl(get(used.count), addressShift));
   o.while(
