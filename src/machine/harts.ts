@@ -40,7 +40,6 @@ export class Harts implements HartLines {
 
   /** Parks the running hart and brings another in its place. */
   switchTo(index: number): void {
-    if (index === this.#running) return;
     const parked = parkedAt(this.#running);
     this.#memory.copyWithin(parked, 0, hartStateBytes);
     this.#memory.copyWithin(0, parkedAt(index), parkedAt(index) + hartStateBytes);
@@ -119,7 +118,7 @@ export class Harts implements HartLines {
   reset(index: number): void {
     const at = this.#at(index);
     this.#memory.fill(0, at, at + hartStateBytes);
-    // Nor are translations that have been kept for its next turn.
+    // What has been translated for it before is not its any more.
     this.#view.setBigUint64(parkedEndsAt + index * parkedTlb.endBytes, 0n, true);
     this.set(index, hart.mstatus, status.UXL | status.SXL);
     for (const field of [hart.reservation, hart.stimecmp, hart.mtimecmp]) {

@@ -167,7 +167,7 @@ export const usedWrites: UsedEntries = {
 export const usedReads: UsedEntries = {
   at: usedReadsAt,
   count: run.usedReads,
-  parkedAt: parkedTlbAt + parkedTlb.hartBytes / 2,
+  parkedAt: parkedTlbAt + parkedTlb.entries * parkedTlb.entryBytes,
   parkedEndAt: parkedEndsAt + 4,
 };
 
