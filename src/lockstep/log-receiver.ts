@@ -20,6 +20,7 @@ export class LogReceiver {
   #checkpointPosition: number;
   #releasedPosition: number;
   #ackedAt: Micros = 0;
+  #ackedReceived = -1;
   #ackedExecuted = -1;
 
   /** @param position of the checkpoint; the log begins behind it */
@@ -61,25 +62,38 @@ export class LogReceiver {
     return fresh;
   }
 
+  /** The primary holds something back until it knows that this copy has what has come. */
+  get awaited(): boolean {
+    return this.#releasedPosition < this.receivedPosition;
+  }
+
   /** The primary has drained its gate: nothing up to here is to be sent again. */
   released(position: number): void {
     this.#releasedPosition = Math.max(this.#releasedPosition, position);
   }
 
   acknowledge(now: Micros): Ack {
+    const { receivedPosition, executedPosition } = this;
     this.#ackedAt = now;
-    this.#ackedExecuted = this.executedPosition;
+    this.#ackedReceived = receivedPosition;
+    this.#ackedExecuted = executedPosition;
     return {
       kind: 'ack',
-      receivedPosition: this.receivedPosition,
-      executedPosition: this.executedPosition,
+      receivedPosition,
+      executedPosition,
       executedCount: this.#replayer?.machine.count ?? 0n,
     };
   }
 
-  /** When an acknowledgement is due although nothing comes in: progress to tell, or a heartbeat. */
+  /**
+   * When an acknowledgement is due that nobody waits for: what has come is told together with its
+   * execution; or progress, where more is left; or a heartbeat.
+   */
   get ackDue(): Micros {
-    const news = this.executedPosition !== this.#ackedExecuted;
-    return this.#ackedAt + (news ? timing.executedReportMicros : timing.heartbeatMicros);
+    const { receivedPosition, executedPosition } = this;
+    if (executedPosition === this.#ackedExecuted) return this.#ackedAt + timing.heartbeatMicros;
+    const isTold = receivedPosition === this.#ackedReceived;
+    if (executedPosition === receivedPosition && !isTold) return 0;
+    return this.#ackedAt + timing.executedReportMicros;
   }
 }

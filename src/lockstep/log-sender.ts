@@ -12,6 +12,8 @@ import type { Link, Micros } from './ports.ts';
 import type { Batch } from './recorder.ts';
 
 const roundTripWindow: Micros = 5_000_000;
+/** A batch for which nobody waits is answered at once so often, for the sake of the round trip. */
+const probeMicros: Micros = 1_000_000;
 
 export class LogSender {
   readonly #bytesMax: number;
@@ -28,6 +30,7 @@ export class LogSender {
   #bytesSent = 0;
   /** The batch whose acknowledgement is being waited for to measure the way there and back. */
   #probe: { readonly position: number; readonly sentAt: Micros } | undefined;
+  #probedAt: Micros = Number.NEGATIVE_INFINITY;
   readonly #roundTrips = new RecentLeast(roundTripWindow);
 
   /** @param position of the checkpoint from which the shadow starts */
@@ -78,14 +81,22 @@ export class LogSender {
     return oldest === undefined ? 0 : now - oldest.sentAt;
   }
 
-  /** @param work for how long the primary has executed, for flow control */
-  send(batch: Batch, releasedPosition: number, work: Micros, now: Micros): void {
+  /**
+   * @param released the last position whose outputs have left, or that had none
+   * @param work for how long the primary has executed, for flow control
+   */
+  send(batch: Batch, released: number, work: Micros, now: Micros): void {
+    const { firstPosition, lastPosition, entries } = batch;
     this.#retained.push(batch);
-    this.#retainedBytes += batch.entries.length + 64;
-    this.#unexecuted.push({ lastPosition: batch.lastPosition, sentAt: now, work });
-    this.#lastPosition = batch.lastPosition;
-    if (this.#link !== undefined) this.#probe ??= { position: batch.lastPosition, sentAt: now };
-    const { firstPosition, entries } = batch;
+    this.#retainedBytes += entries.length + 64;
+    this.#unexecuted.push({ lastPosition, sentAt: now, work });
+    this.#lastPosition = lastPosition;
+    const probes = now - this.#probedAt >= probeMicros;
+    const releasedPosition = probes ? Math.min(released, firstPosition - 1) : released;
+    if (releasedPosition < lastPosition && this.#link !== undefined && this.#probe === undefined) {
+      this.#probe = { position: lastPosition, sentAt: now };
+      this.#probedAt = now;
+    }
     const message = { kind: 'batch', firstPosition, releasedPosition, entries } as const;
     const inFront = encodeInFront(message);
     this.#transmit(inFront.message, now, inFront.headroomBytes);

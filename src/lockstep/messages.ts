@@ -71,7 +71,10 @@ export type RefusalCode = (typeof refusalCodes)[number];
 export interface BatchMessage {
   readonly kind: 'batch';
   readonly firstPosition: number;
-  /** Outputs sealed up to here have left the primary. */
+  /**
+   * Outputs sealed up to here have left the primary, or there were none. Where that is less than the
+   * last entry, the acknowledgement is awaited; else it may wait until the entries are executed.
+   */
   readonly releasedPosition: number;
   readonly entries: Uint8Array;
 }

@@ -38,6 +38,26 @@ test('an output waits for the progress entry that covers it', () => {
   assert.equal(gate.releasedPosition, 14);
 });
 
+test('where nothing is held, all has left, acknowledged or not', () => {
+  const gate = new OutputGate(10);
+  gate.close();
+  gate.seal(11);
+  assert.equal(gate.releasedPosition, 11);
+  assert.equal(gate.acknowledgedPosition, 10);
+  gate.hold(frame(1));
+  gate.seal(12);
+  gate.seal(13);
+  assert.equal(gate.releasedPosition, 11);
+  gate.release(11);
+  assert.equal(gate.releasedPosition, 11);
+  assert.equal(gate.acknowledgedPosition, 11);
+  gate.release(12);
+  assert.equal(gate.releasedPosition, 12);
+  gate.seal(14);
+  assert.equal(gate.releasedPosition, 14);
+  assert.equal(gate.acknowledgedPosition, 12);
+});
+
 test('opening lets everything out, in order', () => {
   const gate = new OutputGate(0);
   gate.close();

@@ -38,10 +38,12 @@ export class OutputGate {
   #closed = false;
   #droppedFrames = 0;
   #releasedPosition: number;
+  #acknowledgedPosition: number;
 
   /** @param releasedPosition everything up to here has left, or belongs to the past */
   constructor(releasedPosition: number, bytesMax = 64 * 1024 * 1024) {
     this.#releasedPosition = releasedPosition;
+    this.#acknowledgedPosition = releasedPosition;
     this.#bytesMax = bytesMax;
   }
 
@@ -66,9 +68,14 @@ export class OutputGate {
     return this.#droppedFrames;
   }
 
-  /** Every output sealed up to this position has left. */
+  /** Every output sealed up to this position has left; also where there was none to be sealed. */
   get releasedPosition(): number {
     return this.#releasedPosition;
+  }
+
+  /** What the shadow has for certain. */
+  get acknowledgedPosition(): number {
+    return this.#acknowledgedPosition;
   }
 
   close(): void {
@@ -92,12 +99,14 @@ export class OutputGate {
       this.#held[at]!.position = position;
     }
     this.#unsealed = 0;
+    if (this.#held.length === 0) this.#released(position);
   }
 
   /** The shadow has received everything up to this position: what may leave now, in order. */
   release(acknowledged: number, now?: Micros): Output[] {
     const outputs = this.#take(acknowledged, now);
-    if (acknowledged > this.#releasedPosition) this.#releasedPosition = acknowledged;
+    this.#acknowledgedPosition = Math.max(this.#acknowledgedPosition, acknowledged);
+    this.#released(acknowledged);
     return outputs;
   }
 
@@ -115,6 +124,10 @@ export class OutputGate {
   /** Whether a request that changes this disk is held; reads must not overtake it. */
   holdsDisk(disk: number): boolean {
     return this.#held.some(({ output }) => output.kind === 'disk' && output.request.disk === disk);
+  }
+
+  #released(position: number): void {
+    this.#releasedPosition = Math.max(this.#releasedPosition, position);
   }
 
   #take(limit: number, now?: Micros): Output[] {

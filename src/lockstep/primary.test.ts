@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { virtMachineMaker } from '../board/virt.ts';
+import { boardOf } from '../board/firmware.fixture.ts';
 import { WrappedMachine } from '../host/local/wrapped-machine.ts';
 import { assemble } from '../isa/assemble.ts';
 import type { FrameOutput, Input, Output } from '../machine/effects.ts';
@@ -9,21 +9,6 @@ import { HostClock } from './clock.ts';
 import type { Ports } from './ports.ts';
 import { Primary } from './primary.ts';
 import { timing } from './timing.ts';
-
-/** A board with this firmware alone. */
-function boardOf(words: readonly number[]): Machine {
-  return virtMachineMaker({
-    hartCount: 1,
-    ramBytes: 16 << 20,
-    bios: new Uint8Array(Uint32Array.from(words).buffer),
-    kernel: new Uint8Array(64),
-    bootArguments: '',
-    disks: [],
-    macs: [],
-    epochOffset: 0n,
-    randomSeed: new Uint8Array(32),
-  }).powerOn();
-}
 
 /** Its firmware writes to the test finisher at once. */
 const switchesItselfOff = (): Machine =>

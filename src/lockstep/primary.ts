@@ -29,7 +29,8 @@ const never = Number.POSITIVE_INFINITY;
 const framesWaitingMax = 1024;
 /** A longer one, joined or jumbo, takes the places of several. */
 const frameBytesUsual = 1_518;
-const batchBytesMax = { following: 64 * 1024, recording: 192 * 1024 } as const;
+/** A large value is one message with its answer: each costs, and for half of one nobody waits. */
+const batchBytesMax = 192 * 1024;
 /** Less would stop a guest for its shadow; with more, a slow one never comes near a busy guest. */
 const shareWhileStarting = 0.15;
 
@@ -347,7 +348,7 @@ export class Primary implements Guarded {
 
   #flushDue(now: Micros): boolean {
     if (!this.recorder.listening || !this.recorder.behind) return false;
-    if (this.recorder.pendingBytes >= this.#batchBytesMax) return true;
+    if (this.recorder.pendingBytes >= batchBytesMax) return true;
     // A machine that waits has said what it had to say, and one that has been asked its answer; of
     // one that goes on there is more to come.
     if (this.gate.unsealed > 0 && this.#stop !== 'budget') return true;
@@ -361,16 +362,9 @@ export class Primary implements Guarded {
 
   /** The world waits least, a shadow not long for what it may execute; a file does not mind. */
   #flushBy(): Micros {
-    const patience = this.#isFollowed ? timing.batchMicros : timing.recordingMicros;
+    const isFollowed = this.protection.session !== undefined;
+    const patience = isFollowed ? timing.batchMicros : timing.recordingMicros;
     return Math.min(this.#sealBy, this.#flushedAt + patience);
-  }
-
-  get #batchBytesMax(): number {
-    return this.#isFollowed ? batchBytesMax.following : batchBytesMax.recording;
-  }
-
-  get #isFollowed(): boolean {
-    return this.protection.session !== undefined;
   }
 
   flush(now: Micros): number {

@@ -9,7 +9,7 @@
  *
  * From: the primary's batches. To: the own disk replica, acknowledgements, and after go-live a
  * `Primary` that continues at the same count. `step` is the whole trip: (receive, acknowledge,) run,
- * apply, compare, drop. Twin of primary.ts.
+ * apply, compare, drop, report. Twin of primary.ts.
  *
  * Invariants: never beyond the log. Once a claim has been sent nothing is acknowledged any more, for
  * ever: a primary that is still alive can release nothing. It replays first and claims last, so a
@@ -381,7 +381,7 @@ export class Shadow {
   #batch(message: BatchMessage): void {
     if (this.#log === undefined) throw new MalformedBytes('a batch before the checkpoint');
     this.#noteClock(this.#log.batch(message));
-    this.#acknowledge();
+    if (this.#log.awaited) this.#acknowledge();
   }
 
   #noteClock(entries: readonly Entry[]): void {
@@ -409,7 +409,7 @@ export class Shadow {
 
   /** @returns when the next acknowledgement is due */
   #reportExecuted(now: Micros): Micros {
-    if (this.#link === undefined || this.#log === undefined) return never;
+    if (this.#link === undefined || this.#log === undefined || !this.#acknowledging()) return never;
     if (now >= this.#log.ackDue) this.#acknowledge();
     return this.#log.ackDue;
   }

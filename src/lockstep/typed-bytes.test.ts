@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { TypedBytes } from './typed-bytes.ts';
 
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
-const open = { closed: false, releasedPosition: 0 };
+const open = { closed: false, acknowledgedPosition: 0 };
 
 test('what is typed again is taken once, and nothing behind a hole', () => {
   const typed = new TypedBytes(10);
@@ -21,9 +21,9 @@ test('a byte is safe when it is recorded, behind a closed gate when the shadow h
   assert.equal(typed.safe(open), 0, 'still in the queue');
   typed.record(3, 7);
   assert.equal(typed.recorded, 3);
-  assert.equal(typed.safe({ closed: true, releasedPosition: 6 }), 0);
-  assert.equal(typed.safe({ closed: true, releasedPosition: 7 }), 3);
+  assert.equal(typed.safe({ closed: true, acknowledgedPosition: 6 }), 0);
+  assert.equal(typed.safe({ closed: true, acknowledgedPosition: 7 }), 3);
   typed.record(2, 9);
-  assert.equal(typed.safe({ closed: true, releasedPosition: 8 }), 3);
+  assert.equal(typed.safe({ closed: true, acknowledgedPosition: 8 }), 3);
   assert.equal(typed.safe(open), 5);
 });

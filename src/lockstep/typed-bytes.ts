@@ -52,9 +52,12 @@ export class TypedBytes {
   }
 
   /** What the shadow has, too, or this copy alone where nobody else may go live. */
-  safe(gate: Pick<OutputGate, 'closed' | 'releasedPosition'>): number {
-    const { closed, releasedPosition } = gate;
-    while (this.#marks.length > 0 && (!closed || this.#marks[0]!.position <= releasedPosition)) {
+  safe(gate: Pick<OutputGate, 'closed' | 'acknowledgedPosition'>): number {
+    const { closed, acknowledgedPosition } = gate;
+    while (
+      this.#marks.length > 0 &&
+      (!closed || this.#marks[0]!.position <= acknowledgedPosition)
+    ) {
       this.#safe = this.#marks.shift()!.total;
     }
     return this.#safe;

@@ -131,7 +131,7 @@ test('an arbiter that is away costs a pause, and nobody is started', () => {
 
 test('under faults of all kinds machines are restarted, and every rule holds', () => {
   let restarts = 0;
-  for (let seed = 1000; seed < 1080; seed++) {
+  for (let seed = 1080; seed < 1160; seed++) {
     const result = simulate(seed, { disks: [true], leaseMs: 300 });
     assert.deepEqual(result.violations, [], `seed ${seed}`);
     restarts += result.restarts;

@@ -14,8 +14,8 @@ const skip = compilerMissing;
 test('clusters of real machines keep every rule under faults', { skip }, () => {
   let goLives = 0;
   let resets = 0;
-  // Seeds 13, 20 and 26 reset a machine that was restored from a checkpoint.
-  for (const seed of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 20, 26]) {
+  // The last six reset a machine that was restored from a checkpoint.
+  for (const seed of [1, 2, 3, 4, 5, 6, 7, 8, 10, 13, 19, 26, 56, 57]) {
     const maker = tellingResets(counterMaker(seed), () => {
       resets += 1;
     });
