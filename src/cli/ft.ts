@@ -74,9 +74,12 @@ export function words({ state, reason }: FtStatusView): string {
 
 function compared(replica: NonNullable<NonNullable<FtStatusView['shadow']>['replica']>): string {
   const { bytesTotal, bytesCompared, bytesSent } = replica;
-  const share = bytesTotal === 0 ? 100 : Math.floor((100 * bytesCompared) / bytesTotal);
+  // No disk at all, or shared ones only.
+  if (bytesTotal === 0) return 'none to compare';
+  const share = Math.floor((100 * bytesCompared) / bytesTotal);
   return `${share} % of ${mebibytes(bytesTotal)}, ${mebibytes(bytesSent)} sent`;
 }
+
 const known = (value: number | null, text: (value: number) => string): string =>
   value === null ? '-' : text(value);
 
