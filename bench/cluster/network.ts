@@ -34,8 +34,8 @@ type Way = keyof typeof tests;
 const ways = Object.keys(tests) as Way[];
 const bulk = { clients: 1, pipeline: 4, requests: 300, bytes: valueBytes } as const;
 /** 100 Mbit/s, which every side reaches. */
-const steady = { bytes: valueBytes, perSecond: 125, seconds: 2 } as const;
-const steadyTurns = { warming: 1, measured: 8 } as const;
+const steady = { bytes: valueBytes, perSecond: 125, seconds: 1 } as const;
+const steadyTurns = { warming: 2, measured: 16 } as const;
 const oneAtATime = { test: 'incr', clients: 1, pipeline: 1, requests: 4_000 } as const;
 /** A small request is 55,000 instructions, met once each: which of them are hot shows after 24,000. */
 const warming = { ...oneAtATime, requests: 24_000 } as const;
