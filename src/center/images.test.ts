@@ -9,9 +9,12 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import promises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Images } from './images.ts';
 import { describeImage } from './in-process.fixture.ts';
 
@@ -53,6 +56,25 @@ test('from another file system, too: copied while others are served, once, and w
   assert.equal(one.digest, two.digest);
   assert.deepEqual(readdirSync(join(data, 'images')), [one.digest]);
   assert.ok(readFileSync(images.file(one.digest, 'initrd')).equals(bytes));
+});
+
+test('two that find an image missing at the same moment keep it once, and both have it', async () => {
+  const [home, data] = [folder(), folder()];
+  build(home);
+  // As on a disk that is busy: neither is there when the other looks.
+  const { rename } = promises;
+  promises.rename = (from, to) => sleep(20).then(() => rename(from, to));
+  syncBuiltinESMExports();
+  try {
+    const images = new Images(home, data);
+    const [one, two] = await Promise.all([images.pin('tiny'), images.pin('tiny')]);
+    assert.equal(one.digest, two.digest);
+    assert.deepEqual(readdirSync(join(data, 'images')), [one.digest]);
+    assert.ok(images.file(one.digest, 'initrd'));
+  } finally {
+    promises.rename = rename;
+    syncBuiltinESMExports();
+  }
 });
 
 test('what a VM is being made of is not removed under it', async () => {

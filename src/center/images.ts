@@ -112,7 +112,11 @@ export class Images {
       for (const file of ['image.json', ...files]) {
         await keepFile(join(folder, file), join(aside, file), image.name);
       }
-      if (!existsSync(place)) await rename(aside, place);
+      await rename(aside, place);
+    } catch (error) {
+      // Whoever else was first: a folder that is not empty is never replaced (rename(2)).
+      const { code = '' } = error as NodeJS.ErrnoException;
+      if (!['ENOTEMPTY', 'EEXIST'].includes(code)) throw error;
     } finally {
       await rm(aside, { recursive: true, force: true });
     }
