@@ -112,11 +112,7 @@ export class Images {
       for (const file of ['image.json', ...files]) {
         await keepFile(join(folder, file), join(aside, file), image.name);
       }
-      await rename(aside, place);
-    } catch (error) {
-      // Whoever else was first: a folder that is not empty is never replaced (rename(2)).
-      const { code = '' } = error as NodeJS.ErrnoException;
-      if (!['ENOTEMPTY', 'EEXIST'].includes(code)) throw error;
+      await rename(aside, place).catch(unlessThere);
     } finally {
       await rm(aside, { recursive: true, force: true });
     }
@@ -175,6 +171,11 @@ function parse(name: string, text: string): Static<typeof Description> {
     `the image "${name}" is damaged: its image.json is not one that this version understands`,
     `Build it again: umbra image build ${name}.`,
   );
+}
+
+/** Whoever else was first: a folder that is not empty is never replaced (rename(2)). */
+function unlessThere(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
 }
 
 async function keepFile(from: string, to: string, name: string): Promise<void> {
