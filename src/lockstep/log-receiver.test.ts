@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { boardOf } from '../board/firmware.fixture.ts';
+import { boardOf } from '../board/bare-board.fixture.ts';
 import { assemble } from '../isa/assemble.ts';
 import { LogReceiver } from './log-receiver.ts';
 import { LogSender } from './log-sender.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { boardOf } from '../board/firmware.fixture.ts';
+import { boardOf } from '../board/bare-board.fixture.ts';
 import { WrappedMachine } from '../host/local/wrapped-machine.ts';
 import { assemble } from '../isa/assemble.ts';
 import type { FrameOutput, Input, Output } from '../machine/effects.ts';

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
+import { bareBoard } from '../../src/board/bare-board.fixture.ts';
 import type { VirtConfiguration } from '../../src/board/virt.ts';
 import { Timeline } from '../../src/debug/timeline.ts';
 import { nowUs } from '../../src/host/clock.ts';
@@ -29,17 +30,7 @@ function filling(): VirtConfiguration {
   }
   code.op('sd', { rs1: x.t0, rs2: x.s0 }).op('addi', { rd: x.t0, rs1: x.t0, imm: 8 });
   code.to('bltu', 'fill', { rs1: x.t0, rs2: x.t1 }).to('jal', 'again');
-  return {
-    hartCount: 1,
-    ramBytes: 16 << 20,
-    bios: code.finish(),
-    kernel: new Uint8Array(64),
-    bootArguments: '',
-    disks: [],
-    macs: [],
-    epochOffset: 0n,
-    randomSeed: new Uint8Array(32),
-  };
+  return bareBoard(code.finish());
 }
 
 const bytesIn = (folder: string): number =>

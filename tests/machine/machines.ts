@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import type { SeededRandom } from '../../src/base/random.ts';
+import { bareBoard } from '../../src/board/bare-board.fixture.ts';
 import { type VirtMachineMaker, virtMachineMaker } from '../../src/board/virt.ts';
 import {
   eagerEngine,
@@ -24,23 +25,10 @@ export interface Guest {
 }
 
 export function guestMaker(
-  guest: Guest,
+  { image, ...shape }: Guest,
   makeEngine: EngineMaker = makeWasmEngine,
 ): VirtMachineMaker {
-  return virtMachineMaker(
-    {
-      hartCount: guest.hartCount ?? 1,
-      ramBytes: guest.ramBytes ?? 16 << 20,
-      bios: guest.image,
-      kernel: new Uint8Array(64),
-      bootArguments: '',
-      disks: [],
-      macs: [],
-      epochOffset: 0n,
-      randomSeed: new Uint8Array(32),
-    },
-    makeEngine,
-  );
+  return virtMachineMaker(bareBoard(image, shape), makeEngine);
 }
 
 /** An engine to which something is done ahead of every run. */

@@ -7,6 +7,7 @@
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { bareBoard } from '../../src/board/bare-board.fixture.ts';
 import { loadKernel } from '../../src/board/kernel.ts';
 import { virtMachineMaker } from '../../src/board/virt.ts';
 import { ramBase } from '../../src/machine/layout.ts';
@@ -28,17 +29,12 @@ export function flatImage(elf: string): Uint8Array {
 
 export function umbraMachine(elf: string, options: QemuOptions): Machine {
   const image = flatImage(elf);
-  return virtMachineMaker({
+  const board = bareBoard(image, {
     hartCount: options.harts ?? 1,
     ramBytes: (options.memoryMb ?? 128) * 2 ** 20,
-    bios: image,
     kernel: image,
-    bootArguments: '',
-    disks: [],
-    macs: [],
-    epochOffset: 0n,
-    randomSeed: new Uint8Array(32),
-  }).powerOn();
+  });
+  return virtMachineMaker(board).powerOn();
 }
 
 export interface UmbraRun {
