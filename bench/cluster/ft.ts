@@ -1,22 +1,21 @@
 /**
  * `ft`: what protection costs a guest, on two hosts of one machine.
  *
- * One VM (the recipe `redis`) is protected and unprotected in turn; each round measures it both ways,
- * the first of them in turn, so a round gives one ratio of one and the same process. The live copy is
- * held to one CPU and the shadow to another where the machine has two; clients, gateway and daemons
- * run where the kernel puts them.
+ * Two VMs (the recipe `redis`) take turns, one protected and the other not, and then change places
+ * (crossover.ts). Where the machine has two CPUs both live copies are held to one, and the shadow to
+ * another; clients, gateway and daemons run where the kernel puts them.
  *
  * `cpuRatio`: seconds unprotected over seconds protected of a computation in the guest (`compute`),
- * each in proportion to those of a second VM, which is never protected and has its turns in between
- * on the same CPU (in-turns.ts); of the fastest quarter of each one's turns, since a machine's other
- * users make it half as slow again for seconds. `cpuRatioOfAll`: the same of all turns.
- * `neighbourRatio`: the same of the unprotected VM, with a third one that
- * computes in the shadow's place (neighbour.ts): what two busy cores of one machine cost each other.
- * `redisRatio`: requests a second protected over unprotected, 50 clients with 16 requests each under
- * way. `gateLatencyMs`: what protection adds to the median reply of one client with one request at a
- * time. `roundTripMs`: of a message over mutual TLS between two processes here, as the log channel
- * has it. Log rates are of bytes on the wire from the primary to the shadow, by the kernel's
- * counters: idle, and while the guest computes. `lagMs`: as the center tells it while it computes.
+ * of the fastest quarter of the turns, since a machine's other users make it half as slow again for
+ * seconds. `cpuRatioOfAll`: the same of all turns. `neighbourRatio`: seconds of the unprotected VM
+ * alone over those beside a third one, which computes in the shadow's place (neighbour.ts): what two
+ * busy cores of one machine cost each other, and two hosts do not. `cpuRatioBothBusy`: `cpuRatio`
+ * over such turns, so of what is left. `redisRatio`: requests a second protected over
+ * unprotected, 50 clients with 16 requests each under way. `gateLatencyMs`: what protection adds to
+ * the median reply of one client with one request at a time. `roundTripMs`: of a message over mutual
+ * TLS between two processes here, as the log channel has it. Log rates are of bytes on the wire from
+ * the primary to the shadow, by the kernel's counters: idle, and while the guest computes. `lagMs`:
+ * as the center tells it while it computes.
  */
 import type { Bench, BenchOptions } from '../bench.ts';
 import { need } from '../machine/needs.ts';
@@ -25,10 +24,20 @@ import {
   type Distribution,
   distribution,
   type Interval,
+  mean,
   median,
   medianInterval,
 } from '../statistics.ts';
-import { inTurns, overBeside, quietOverBeside } from './in-turns.ts';
+import {
+  type Copies,
+  type Copy,
+  crossover,
+  inTurns,
+  type Places,
+  quiet,
+  type Round,
+  ratiosOf,
+} from './crossover.ts';
 import { type Neighbour, withNeighbour } from './neighbour.ts';
 import { cpuSeconds } from './processes.ts';
 import { compute, type LoadResult, redisBenchmark } from './redis.ts';
@@ -36,14 +45,14 @@ import { roundTrips } from './round-trip.ts';
 import { onStage, type RedisVm, type Stage, sleep } from './stage.ts';
 import { sockets, wireBytes } from './wire.ts';
 
-const roundsDefault = 5;
+const roundsDefault = 3;
 /** A second of work, and two. */
 const hashes = { turn: 100_000, alone: 200_000 } as const;
-const turns = 12;
+const turns = { computing: 12, replies: 2 } as const;
 const idleMs = 4_000;
 /** A shadow begins with nothing translated, and slows its primary until it keeps up. */
 const warmUpMs = 8_000;
-const oneAtATime = { test: 'incr', clients: 1, pipeline: 1, requests: 4_000 } as const;
+const oneAtATime = { test: 'incr', clients: 1, pipeline: 1, requests: 2_000 } as const;
 const pipelined = { test: 'incr', clients: 50, pipeline: 16, requests: 20_000 } as const;
 
 interface FtDocument {
@@ -60,42 +69,42 @@ interface FtDocument {
   readonly cpuRatioOfAll: number;
   /** As `cpuRatio`, of the unprotected VM beside a third one; null where CPUs are not held. */
   readonly neighbourRatio: number | null;
-  /** As `cpuRatio`, by CPU time of the primary's process: what waits for a CPU does not count. */
+  /** As `cpuRatio`, over the unprotected VM beside a third one; null likewise. */
+  readonly cpuRatioBothBusy: number | null;
+  /** As `cpuRatio`, by CPU time of the live copy's process: what waits for a CPU does not count. */
   readonly coreSecondsRatio: number;
   /** Requests a second of one client with one request at a time, protected over unprotected. */
   readonly redisOneAtATimeRatio: number;
   /** Median reply of that client, milliseconds. */
-  readonly replyMs: { readonly unprotected: number; readonly protected: number };
-  /** The CPUs that primary and shadow were held to, or null. */
+  readonly replyMs: Copies<number>;
+  /** The CPUs that the copy at work and its shadow were held to, or null. */
   readonly cpus: readonly number[] | null;
 }
 
-/** What a client has. */
-interface Replies {
-  readonly single: LoadResult;
-  readonly pipelined: LoadResult;
-}
-
-interface Computing {
-  /** Of the computation, over those of the VM beside: of the fastest turns, and of all. */
+interface Computed {
   readonly seconds: number;
-  readonly secondsOfAll: number;
-  /** CPU time of the live copy's process, over that of the VM beside. */
+  /** CPU time of the live copy's process. */
   readonly coreSeconds: number;
-  readonly results: readonly string[];
-}
-
-type Side = Computing & Replies;
-
-interface Unprotected extends Side {
-  /** As `seconds`, while the shadow's CPU is busy; undefined where none is set apart. */
-  readonly besideNeighbour?: number;
+  readonly result: string;
 }
 
 interface Log {
   readonly idleMbit: number;
   readonly busyMbit: number;
   readonly lagMs: readonly number[];
+}
+
+interface Computing extends Copies<readonly Computed[]> {
+  /** The unprotected one, while a third VM computes in the shadow's place; none where CPUs are not held. */
+  readonly besideThird?: readonly Computed[];
+}
+
+/** What each side's turns have given. */
+interface Period {
+  readonly log: Log;
+  readonly computing: Computing;
+  readonly single: Copies<readonly LoadResult[]>;
+  readonly pipelined: Copies<readonly LoadResult[]>;
 }
 
 async function measure(options: BenchOptions): Promise<FtDocument> {
@@ -121,94 +130,89 @@ async function measureOn(
   { rounds = roundsDefault, progress }: BenchOptions,
   held: Held | null,
 ): Promise<FtDocument> {
-  const vm = await stage.startRedis();
-  const beside = await stage.startRedis({ name: 'beside' });
-  if (held) for (const one of [vm, beside]) pin(await one.primaryPid(), held.primaryCpu);
+  const vms = [
+    await stage.startRedis({ name: 'one' }),
+    await stage.startRedis({ name: 'other' }),
+  ] as const;
   progress('Redis answers');
-  for (const one of [beside, vm]) await warmUp(one);
-  const off: Unprotected[] = [];
-  const on: (Side & { log: Log })[] = [];
-  const unprotected = async (): Promise<void> => {
-    const side = await measured(vm, beside);
-    if (!held) return void off.push(side);
-    const { results, seconds } = await computing(vm, beside, held.neighbour.during);
-    off.push({ ...side, results: [...side.results, ...results], besideNeighbour: seconds });
-  };
-  const withProtection = async (): Promise<void> => {
-    const { primary, shadow } = await vm.protect();
-    if (held) pin(shadow, held.shadowCpu);
-    await warmUp(vm);
-    const idleMbit = await logMbit(primary, shadow, () => sleep(idleMs));
-    const busy = await whileBusy(vm, primary, shadow);
-    on.push({ ...(await measured(vm, beside)), log: { idleMbit, ...busy } });
-    await vm.unprotect();
-  };
-  for (let round = 1; round <= rounds; round++) {
-    const sides = [unprotected, withProtection];
-    for (const side of round % 2 === 1 ? sides : sides.reverse()) await side();
-    const [without, protectedSide] = [off.at(-1)!, on.at(-1)!];
-    progress(`round ${round} of ${rounds}: ${roundText(without, protectedSide)}`);
-  }
+  for (const vm of vms) await warmUp(vm);
+  const seen = await crossover(vms, rounds, async (places, number) => {
+    const period = await periodOf(places, held);
+    progress(`period ${number + 1} of ${2 * rounds}: ${periodText(period)}`);
+    return period;
+  });
   const trips = await roundTrips(stage.folder, 'host1', 'host2');
-  return documentOf(off, on, median(trips), held && [held.primaryCpu, held.shadowCpu]);
+  return documentOf(seen, median(trips), held && [held.primaryCpu, held.shadowCpu]);
 }
 
-const measured = async (vm: RedisVm, beside: RedisVm): Promise<Side> => ({
-  ...(await computing(vm, beside)),
-  ...(await replies(vm)),
-});
-
-/** @param during does what is to go on while the first one computes */
-async function computing(
-  vm: RedisVm,
-  beside: RedisVm,
-  during = <T>(act: () => Promise<T>): Promise<T> => act(),
-): Promise<Computing> {
-  const act = (of: RedisVm) => () => computed(of, hashes.turn);
-  const seen = await inTurns(turns, () => during(act(vm)), act(beside));
+async function periodOf(places: Places, held: Held | null): Promise<Period> {
+  const { protected: on, unprotected: off, pids } = places;
+  const both = <Turn>(act: (vm: RedisVm) => Promise<Turn>) => ({
+    protected: () => act(on),
+    unprotected: () => act(off),
+  });
+  if (held) {
+    pin(pids.shadow, held.shadowCpu);
+    // Both of them: what rests takes the same from either, and nothing from the shadow.
+    for (const pid of [pids.protected, pids.unprotected]) pin(pid, held.primaryCpu);
+  }
+  await warmUp(on);
+  const computing = both(computed);
   return {
-    seconds: quietOverBeside(seen, ({ seconds }) => seconds),
-    secondsOfAll: overBeside(seen, ({ seconds }) => seconds),
-    coreSeconds: quietOverBeside(seen, ({ coreSeconds }) => coreSeconds),
-    results: [...seen.own, ...seen.beside].map(({ result }) => result),
+    log: await logOf(places),
+    computing: held
+      ? await inTurns(turns.computing, {
+          ...computing,
+          besideThird: () => held.neighbour.during(computing.unprotected),
+        })
+      : await inTurns(turns.computing, computing),
+    single: await inTurns(
+      turns.replies,
+      both(({ port }) => redisBenchmark(port, oneAtATime)),
+    ),
+    pipelined: await inTurns(
+      turns.replies,
+      both(({ port }) => redisBenchmark(port, pipelined)),
+    ),
   };
 }
 
-async function computed(vm: RedisVm, count: number) {
+async function computed(vm: RedisVm, count: number = hashes.turn): Promise<Computed> {
   const pid = await vm.primaryPid();
   const before = cpuSeconds(pid);
   const done = await compute(vm.port, count);
   return { ...done, coreSeconds: cpuSeconds(pid) - before };
 }
 
-async function replies({ port }: RedisVm): Promise<Replies> {
-  const single = await redisBenchmark(port, oneAtATime);
-  return { single, pipelined: await redisBenchmark(port, pipelined) };
-}
-
 async function warmUp(vm: RedisVm): Promise<void> {
   for (const end = performance.now() + warmUpMs; performance.now() < end; ) {
     await computed(vm, hashes.alone);
-    await replies(vm);
+    for (const load of [oneAtATime, pipelined]) await redisBenchmark(vm.port, load);
   }
 }
 
-/** The center is asked while the guest computes: that shares its CPUs. */
-async function whileBusy(vm: RedisVm, primary: number, shadow: number) {
+async function logOf({ protected: vm, pids }: Places): Promise<Log> {
+  const mbit = (act: () => Promise<unknown>) => logMbit(pids.protected, pids.shadow, act);
+  const idleMbit = await mbit(() => sleep(idleMs));
   const lagMs: number[] = [];
+  // The center is asked while the guest computes: that shares its CPUs.
   const watch = setInterval(async () => {
-    const { shadow: seen } = await vm.status().catch(() => ({ shadow: null }));
-    if (seen !== null) lagMs.push(seen.lagMs);
+    const { shadow } = await vm.status().catch(() => ({ shadow: null }));
+    if (shadow !== null) lagMs.push(shadow.lagMs);
   }, 200);
-  const busyMbit = await logMbit(primary, shadow, async () => {
-    await computed(vm, hashes.alone);
-  });
-  clearInterval(watch);
-  return { busyMbit, lagMs };
+  try {
+    return { idleMbit, busyMbit: await mbit(() => computed(vm, hashes.alone)), lagMs };
+  } finally {
+    clearInterval(watch);
+  }
 }
 
 /** Mbit/s on the wire from the primary to the shadow while something goes on. */
-async function logMbit(primary: number, shadow: number, act: () => Promise<void>): Promise<number> {
+async function logMbit(
+  primary: number,
+  shadow: number,
+  act: () => Promise<unknown>,
+): Promise<number> {
   const before = wireBytes(sockets(), primary, shadow);
   const start = performance.now();
   await act();
@@ -220,45 +224,82 @@ async function logMbit(primary: number, shadow: number, act: () => Promise<void>
   return ((after - before) * 8) / seconds / 1e6;
 }
 
-function roundText(off: Side, on: Side): string {
-  const reply = `${off.single.medianMs.toFixed(2)} and ${on.single.medianMs.toFixed(2)} ms a reply`;
-  const pipe = (on.pipelined.perSecond / off.pipelined.perSecond).toFixed(2);
-  const cpu = (off.seconds / on.seconds).toFixed(3);
-  const ofAll = (off.secondsOfAll / on.secondsOfAll).toFixed(3);
-  return `computing at ${cpu} (${ofAll} of all turns), pipelined at ${pipe} of unprotected, ${reply}`;
+const replyMs = (turns: readonly LoadResult[]): number => mean(turns.map((turn) => turn.medianMs));
+const perSecond = (turns: readonly LoadResult[]): number =>
+  mean(turns.map((turn) => turn.perSecond));
+const seconds = (turns: readonly Computed[]): number[] => turns.map((turn) => turn.seconds);
+const coreSeconds = (turns: readonly Computed[]): number[] => turns.map((turn) => turn.coreSeconds);
+
+/** What is told of a period, speeds protected over unprotected. */
+const ratios = {
+  cpu: ({ computing }: Period) =>
+    quiet(seconds(computing.unprotected)) / quiet(seconds(computing.protected)),
+  cpuOfAll: ({ computing }: Period) =>
+    mean(seconds(computing.unprotected)) / mean(seconds(computing.protected)),
+  cpuBothBusy: ({ computing }: Period) =>
+    quiet(seconds(computing.besideThird!)) / quiet(seconds(computing.protected)),
+  neighbour: ({ computing }: Period) =>
+    quiet(seconds(computing.unprotected)) / quiet(seconds(computing.besideThird!)),
+  coreSeconds: ({ computing }: Period) =>
+    quiet(coreSeconds(computing.unprotected)) / quiet(coreSeconds(computing.protected)),
+  single: ({ single }: Period) => perSecond(single.protected) / perSecond(single.unprotected),
+  pipelined: ({ pipelined }: Period) =>
+    perSecond(pipelined.protected) / perSecond(pipelined.unprotected),
+} as const;
+
+function periodText(period: Period): string {
+  const text = (ratio: (of: Period) => number): string => ratio(period).toFixed(3);
+  const busy = period.computing.besideThird
+    ? `, ${text(ratios.cpuBothBusy)} with both CPUs busy`
+    : '';
+  const { single } = period;
+  const [off, on] = [single.unprotected, single.protected].map((turns) =>
+    replyMs(turns).toFixed(2),
+  );
+  const pipe = ratios.pipelined(period).toFixed(2);
+  return `computing at ${text(ratios.cpu)} (${text(ratios.cpuOfAll)} of all turns${busy}), pipelined at ${pipe} of unprotected, ${off} and ${on} ms a reply`;
 }
 
 function documentOf(
-  off: readonly Unprotected[],
-  on: readonly (Side & { readonly log: Log })[],
+  rounds: readonly Round<Period>[],
   roundTripMs: number,
   cpus: readonly number[] | null,
 ): FtDocument {
-  const results = new Set([...off, ...on].flatMap((side) => side.results));
+  const periods = rounds.flat();
+  const results = new Set(
+    periods
+      .flatMap(({ computing: { protected: on, unprotected: off, besideThird = [] } }) => [
+        ...on,
+        ...off,
+        ...besideThird,
+      ])
+      .map(({ result }) => result),
+  );
   if (results.size !== 1) throw new Error(`one computation had several results: ${[...results]}`);
-  const ratios = (of: (side: Side) => number): number[] =>
-    on.map((side, round) => of(side) / of(off[round]!));
-  const speeds = ratios(({ seconds }) => 1 / seconds);
-  const reply = (sides: readonly Side[]): number =>
-    median(sides.map(({ single }) => single.medianMs));
+  const ratio = (of: (period: Period) => number): number => median(ratiosOf(rounds, of));
+  const speeds = ratiosOf(rounds, ratios.cpu);
+  const reply = (copy: Copy): number => median(periods.map(({ single }) => replyMs(single[copy])));
   return {
     cpuRatio: median(speeds),
-    redisRatio: median(ratios(({ pipelined: { perSecond } }) => perSecond)),
+    redisRatio: ratio(ratios.pipelined),
     gateLatencyMs: distribution(
-      on.map(({ single }, round) => single.medianMs - off[round]!.single.medianMs),
+      // Of both periods: what one VM's replies take longer than the other's is in neither's favour.
+      rounds.map((round) =>
+        mean(round.map(({ single }) => replyMs(single.protected) - replyMs(single.unprotected))),
+      ),
     ),
     roundTripMs,
-    idleLogMbitPerSecond: median(on.map(({ log }) => log.idleMbit)),
-    busyLogMbitPerSecond: median(on.map(({ log }) => log.busyMbit)),
-    lagMs: distribution(on.flatMap(({ log }) => log.lagMs)),
-    rounds: on.length,
+    idleLogMbitPerSecond: median(periods.map(({ log }) => log.idleMbit)),
+    busyLogMbitPerSecond: median(periods.map(({ log }) => log.busyMbit)),
+    lagMs: distribution(periods.flatMap(({ log }) => log.lagMs)),
+    rounds: rounds.length,
     cpuRatioInterval: medianInterval(speeds),
-    cpuRatioOfAll: median(ratios(({ secondsOfAll }) => 1 / secondsOfAll)),
-    neighbourRatio:
-      cpus === null ? null : median(off.map((side) => side.seconds / side.besideNeighbour!)),
-    coreSecondsRatio: median(ratios(({ coreSeconds }) => 1 / coreSeconds)),
-    redisOneAtATimeRatio: median(ratios(({ single: { perSecond } }) => perSecond)),
-    replyMs: { unprotected: reply(off), protected: reply(on) },
+    cpuRatioOfAll: ratio(ratios.cpuOfAll),
+    neighbourRatio: cpus && ratio(ratios.neighbour),
+    cpuRatioBothBusy: cpus && ratio(ratios.cpuBothBusy),
+    coreSecondsRatio: ratio(ratios.coreSeconds),
+    redisOneAtATimeRatio: ratio(ratios.single),
+    replyMs: { protected: reply('protected'), unprotected: reply('unprotected') },
     cpus,
   };
 }
@@ -272,7 +313,7 @@ function show(all: FtDocument): string {
     `protected over unprotected, ${all.rounds} rounds, ${cpus === null ? 'not pinned' : `primary on CPU ${cpus[0]}, shadow on CPU ${cpus[1]}`}`,
     `computing               ${all.cpuRatio.toFixed(3)} (${range}), by CPU time ${all.coreSecondsRatio.toFixed(3)}`,
     `  all turns             ${all.cpuRatioOfAll.toFixed(3)}`,
-    `  beside a third VM     ${all.neighbourRatio?.toFixed(3) ?? 'not measured'}, unprotected`,
+    `  both CPUs busy        ${all.cpuRatioBothBusy?.toFixed(3) ?? 'not measured'}; an unprotected VM beside a third one ${all.neighbourRatio?.toFixed(3) ?? 'not measured'} of its own alone`,
     `redis, pipelined        ${all.redisRatio.toFixed(3)}`,
     `redis, one at a time    ${all.redisOneAtATimeRatio.toFixed(3)}: ${replies}`,
     `added to a reply        ${gate.median.toFixed(3)} ms (${gate.min.toFixed(3)} to ${gate.max.toFixed(3)}); round trip ${all.roundTripMs.toFixed(3)} ms`,

@@ -3,28 +3,34 @@
  *
  * The guest is the recipe `redis`; redis-benchmark sends it values of 100 KB (receive) and asks for
  * them (send) over one connection with four requests under way, through the gateway's published
- * port, and through QEMU's user network in the same run. Rates are of values alone. One VM is
- * protected and unprotected in turn, so a round gives ratios of one and the same process.
+ * port, and through QEMU's user network in turn. Rates are of values alone. Two VMs take turns, one
+ * protected and the other not, and then change places (crossover.ts).
  *
  * `coreSecondsRatio`: CPU time of the primary's VM process for a megabyte, protected over
  * unprotected; what the daemon's switch and the gateway use is the same both ways. `rawRatio`: rate
  * protected over unprotected. `oneAtATime`: small requests a second, one at a time, unprotected.
  *
  * At full speed a megabyte costs less the faster it comes, since more of it arrives together. So
- * `atSameRate` has the cost of a megabyte, and its ratio, at one rate for both. A machine's speed
- * drifts by more than what is to be seen here, within the minute that lies between a VM with and
- * without protection: so the ratio is that of what it costs in proportion to a second one, which is
- * never protected and has its turns in between (in-turns.ts); of the cheapest quarter of each one's
- * turns, since the machine's other users only ever add to them.
+ * `atSameRate` has the cost of a megabyte, and its ratio, at one rate for both: of the cheapest
+ * quarter of the turns, since a machine's other users only ever add to them, and of all beside it.
  */
 import type { Bench, BenchOptions } from '../bench.ts';
 import { need } from '../machine/needs.ts';
 import { mean, median } from '../statistics.ts';
-import { inTurns, quietOverBeside } from './in-turns.ts';
+import {
+  type Copies,
+  type Copy,
+  crossover,
+  inTurns,
+  type Places,
+  quiet,
+  type Round,
+  ratiosOf,
+} from './crossover.ts';
 import { cpuSeconds } from './processes.ts';
-import { startQemuRedis } from './qemu.ts';
+import { type QemuRedis, startQemuRedis } from './qemu.ts';
 import { atPace, redisBenchmark } from './redis.ts';
-import { onStage, type RedisVm } from './stage.ts';
+import { onStage } from './stage.ts';
 
 const roundsDefault = 3;
 const valueBytes = 100_000;
@@ -32,11 +38,13 @@ const valueBytes = 100_000;
 const tests = { receive: 'set', send: 'get' } as const;
 type Way = keyof typeof tests;
 const ways = Object.keys(tests) as Way[];
-const bulk = { clients: 1, pipeline: 4, requests: 300, bytes: valueBytes } as const;
+const bulk = { clients: 1, pipeline: 4, requests: 200, bytes: valueBytes } as const;
+const oneAtATime = { test: 'incr', clients: 1, pipeline: 1, requests: 1_000 } as const;
+/** As fast as it goes. */
+const fastTurns = { warming: 1, measured: 5 } as const;
 /** 100 Mbit/s, which every side reaches. */
 const steady = { bytes: valueBytes, perSecond: 125, seconds: 1 } as const;
-const steadyTurns = { warming: 2, measured: 16 } as const;
-const oneAtATime = { test: 'incr', clients: 1, pipeline: 1, requests: 4_000 } as const;
+const steadyTurns = { warming: 2, measured: 12 } as const;
 /** A small request is 55,000 instructions, met once each: which of them are hot shows after 24,000. */
 const warming = { ...oneAtATime, requests: 24_000 } as const;
 
@@ -48,18 +56,14 @@ interface WayDocument {
   readonly qemuMbit: number;
   /** Unprotected, over QEMU's. */
   readonly vsQemu: number;
-  readonly coreSecondsPerMegabyte: Costs;
+  readonly coreSecondsPerMegabyte: Copies<number>;
   readonly atSameRate: {
-    /** The slower side's. */
+    /** Of the slowest side. */
     readonly mbit: number;
     readonly coreSecondsRatio: number;
-    readonly coreSecondsPerMegabyte: Costs;
+    readonly coreSecondsRatioOfAll: number;
+    readonly coreSecondsPerMegabyte: Copies<number>;
   };
-}
-
-interface Costs {
-  readonly unprotected: number;
-  readonly protected: number;
 }
 
 interface NetworkDocument extends Readonly<Record<Way, WayDocument>> {
@@ -71,194 +75,211 @@ interface NetworkDocument extends Readonly<Record<Way, WayDocument>> {
   readonly rounds: number;
 }
 
-interface Rate {
+type Side = Copy | 'qemu';
+
+/** A Redis at a port, and its process. */
+interface Served {
+  readonly port: number;
+  readonly pid: number;
+}
+
+/** One turn of values one way. */
+interface Moved {
   readonly mbit: number;
   readonly coreSecondsPerMegabyte: number;
 }
 
-/** As fast as it goes, and small requests. */
-interface FullSpeed extends Readonly<Record<Way, Rate>> {
-  readonly perSecond: number;
+/** What each side's turns have given. */
+interface FullSpeed {
+  readonly values: Readonly<Record<Way, Readonly<Record<Side, readonly Moved[]>>>>;
+  /** Small requests a second. */
+  readonly small: Readonly<Record<Side, readonly number[]>>;
 }
 
-interface SteadyRate extends Rate {
-  /** CPU time for a megabyte, over that of the VM beside in the turns between, of the cheapest of each. */
-  readonly overBeside: number;
-}
+type Steady = Readonly<Record<Way, Copies<readonly Moved[]>>>;
 
-interface Side extends FullSpeed {
-  readonly steady: Readonly<Record<Way, SteadyRate>>;
+interface Period extends FullSpeed {
+  readonly steady: Steady;
 }
 
 async function measure({ rounds = roundsDefault, progress }: BenchOptions) {
   need('redis-tools', 'qemu-system-misc');
   return onStage({ hosts: 2, images: ['redis'] }, async (stage): Promise<NetworkDocument> => {
-    const vm = await stage.startRedis();
-    const beside = await served(await stage.startRedis({ name: 'beside' }));
-    const reference = await startQemuRedis();
+    const one = await stage.startRedis({ name: 'one' });
+    const other = await stage.startRedis({ name: 'other' });
+    const references = [await startQemuRedis(), await startQemuRedis()] as const;
     progress('Redis answers, here and under QEMU');
-    const load = async (one: Served, turns: number): Promise<Side> => ({
-      ...(await fullSpeed(one)),
-      steady: await steadily(one, beside, turns),
-    });
-    const withProtection = async (): Promise<Side> => {
-      const { primary: pid } = await vm.protect();
-      const one = { port: vm.port, pid };
-      // A shadow begins with nothing translated, and slows its primary until it keeps up.
-      for (let times = 0; times < 2; times++) await load(one, steadyTurns.warming);
-      const side = await load(one, steadyTurns.measured);
-      await vm.unprotect();
-      return side;
-    };
     // What is warm in the end is measured, on either machine.
-    for (const { port } of [vm, beside, reference]) await redisBenchmark(port, warming);
-    for (const one of [beside, reference]) await fullSpeed(one);
-    await load(await served(vm), steadyTurns.warming);
-    const off: Side[] = [];
-    const on: Side[] = [];
-    const qemu: FullSpeed[] = [];
-    const sides = {
-      unprotected: async () => off.push(await load(await served(vm), steadyTurns.measured)),
-      protected: async () => on.push(await withProtection()),
-      qemu: async () => qemu.push(await fullSpeed(reference)),
-    };
-    const order = Object.keys(sides) as (keyof typeof sides)[];
-    for (let round = 1; round <= rounds; round++) {
-      for (const side of round % 2 === 1 ? order : order.toReversed()) {
-        await sides[side]();
-        progress(`round ${round} of ${rounds}: ${side}`);
-      }
-    }
-    reference.end();
-    return documentOf(off, on, qemu);
+    for (const { port } of [one, other, ...references]) await redisBenchmark(port, warming);
+    const seen = await crossover([one, other], rounds, async (places, number) => {
+      const period = await periodOf(places, references[number % 2]!);
+      progress(`period ${number + 1} of ${2 * rounds}: ${periodText(period)}`);
+      return period;
+    });
+    for (const reference of references) reference.end();
+    return documentOf(seen);
   });
 }
 
-/** A Redis at a port, and the process whose CPU time counts; QEMU's does not. */
-interface Served {
-  readonly port: number;
-  readonly pid?: number;
+async function periodOf({ pids, ...vms }: Places, qemu: QemuRedis): Promise<Period> {
+  const sides = {
+    protected: { port: vms.protected.port, pid: pids.protected },
+    unprotected: { port: vms.unprotected.port, pid: pids.unprotected },
+    qemu,
+  };
+  // A shadow begins with nothing translated, and slows its primary until it keeps up.
+  for (let times = 0; times < 2; times++) {
+    await fullSpeed(sides, fastTurns.warming);
+    await steadily(sides, steadyTurns.warming);
+  }
+  return {
+    ...(await fullSpeed(sides, fastTurns.measured)),
+    steady: await steadily(sides, steadyTurns.measured),
+  };
 }
 
-const served = async (vm: RedisVm): Promise<Served> => ({
-  port: vm.port,
-  pid: await vm.primaryPid(),
-});
-
-/** @param act returns how many values it has moved */
-async function rateOf({ pid }: Served, act: () => Promise<number>): Promise<Rate> {
-  const used = (): number => (pid === undefined ? 0 : cpuSeconds(pid));
-  const [before, start] = [used(), performance.now()];
-  const megabytes = ((await act()) * valueBytes) / 1e6;
-  const seconds = (performance.now() - start) / 1000;
+/** @param act moves values, and tells how many and in what time */
+async function moved(
+  pid: number,
+  act: () => Promise<{ readonly values: number; readonly seconds: number }>,
+): Promise<Moved> {
+  const before = cpuSeconds(pid);
+  const { values, seconds } = await act();
+  const megabytes = (values * valueBytes) / 1e6;
   return {
     mbit: (megabytes * 8) / seconds,
-    coreSecondsPerMegabyte: (used() - before) / megabytes,
+    coreSecondsPerMegabyte: (cpuSeconds(pid) - before) / megabytes,
   };
 }
 
-async function fullSpeed(one: Served): Promise<FullSpeed> {
-  const fast = async (way: Way): Promise<Rate> => {
-    let perSecond = 0;
-    const seen = await rateOf(one, async () => {
-      perSecond = (await redisBenchmark(one.port, { ...bulk, test: tests[way] })).perSecond;
-      return bulk.requests;
+async function fullSpeed(sides: Readonly<Record<Side, Served>>, turns: number): Promise<FullSpeed> {
+  const each = <Turn>(act: (one: Served) => Promise<Turn>) =>
+    inTurns(turns, {
+      protected: () => act(sides.protected),
+      unprotected: () => act(sides.unprotected),
+      qemu: () => act(sides.qemu),
     });
-    return { ...seen, mbit: (perSecond * valueBytes * 8) / 1e6 };
+  const values = (way: Way) =>
+    each(({ port, pid }) =>
+      moved(pid, async () => {
+        const { perSecond } = await redisBenchmark(port, { ...bulk, test: tests[way] });
+        return { values: bulk.requests, seconds: bulk.requests / perSecond };
+      }),
+    );
+  return {
+    values: { receive: await values('receive'), send: await values('send') },
+    small: await each(async ({ port }) => (await redisBenchmark(port, oneAtATime)).perSecond),
   };
-  const receive = await fast('receive');
-  const send = await fast('send');
-  const { perSecond } = await redisBenchmark(one.port, oneAtATime);
-  return { receive, send, perSecond };
 }
 
-/** At one rate, in turns. */
-async function steadily(
-  one: Served,
-  beside: Served,
-  turns: number,
-): Promise<Readonly<Record<Way, SteadyRate>>> {
-  const paced = async (way: Way): Promise<SteadyRate> => {
-    const act = (of: Served) => (): Promise<Rate> =>
-      rateOf(of, () => atPace(of.port, { ...steady, test: tests[way] }));
-    const seen = await inTurns(turns, act(one), act(beside));
-    return {
-      mbit: mean(seen.own.map(({ mbit }) => mbit)),
-      coreSecondsPerMegabyte: mean(seen.own.map((rate) => rate.coreSecondsPerMegabyte)),
-      overBeside: quietOverBeside(seen, (rate) => rate.coreSecondsPerMegabyte),
-    };
-  };
-  return { receive: await paced('receive'), send: await paced('send') };
-}
-
-export function documentOf(
-  off: readonly Side[],
-  on: readonly Side[],
-  qemu: readonly FullSpeed[],
-): NetworkDocument {
-  const over = <Of>(of: (side: Of) => number, these: readonly Of[], those: readonly Of[]): number =>
-    median(these.map((side, round) => of(side) / of(those[round]!)));
-  const figure = <Of>(of: (side: Of) => number, sides: readonly Of[]): number =>
-    median(sides.map(of));
-  const way = (name: Way): WayDocument => {
-    const mbit = (side: FullSpeed): number => side[name].mbit;
-    const cost = (side: Side): number => side[name].coreSecondsPerMegabyte;
-    const steadyCost = (side: Side): number => side.steady[name].coreSecondsPerMegabyte;
-    const costs = (of: (side: Side) => number): Costs => ({
-      unprotected: figure(of, off),
-      protected: figure(of, on),
+async function steadily(sides: Copies<Served>, turns: number): Promise<Steady> {
+  const paced =
+    ({ port, pid }: Served, way: Way) =>
+    (): Promise<Moved> =>
+      moved(pid, async () => {
+        const start = performance.now();
+        const values = await atPace(port, { ...steady, test: tests[way] });
+        return { values, seconds: (performance.now() - start) / 1000 };
+      });
+  const both = (way: Way) =>
+    inTurns(turns, {
+      protected: paced(sides.protected, way),
+      unprotected: paced(sides.unprotected, way),
     });
-    return {
-      unprotectedMbit: figure(mbit, off),
-      protectedMbit: figure(mbit, on),
-      rawRatio: over(mbit, on, off),
-      coreSecondsRatio: over(cost, on, off),
-      qemuMbit: figure(mbit, qemu),
-      vsQemu: over(mbit, off, qemu),
-      coreSecondsPerMegabyte: costs(cost),
-      atSameRate: {
-        mbit: Math.min(...[...off, ...on].map((side) => side.steady[name].mbit)),
-        coreSecondsRatio: over((side) => side.steady[name].overBeside, on, off),
-        coreSecondsPerMegabyte: costs(steadyCost),
-      },
-    };
+  return { receive: await both('receive'), send: await both('send') };
+}
+
+const mbit = (turns: readonly Moved[]): number => median(turns.map((turn) => turn.mbit));
+const costs = (turns: readonly Moved[]): number[] =>
+  turns.map((turn) => turn.coreSecondsPerMegabyte);
+
+/** What is told of a period, each as one over the other. */
+const ratios = {
+  raw: (way: Way) => (period: Period) =>
+    mbit(period.values[way].protected) / mbit(period.values[way].unprotected),
+  cost: (way: Way) => (period: Period) =>
+    median(costs(period.values[way].protected)) / median(costs(period.values[way].unprotected)),
+  vsQemu: (way: Way) => (period: Period) =>
+    mbit(period.values[way].unprotected) / mbit(period.values[way].qemu),
+  steadyCost: (way: Way) => (period: Period) =>
+    quiet(costs(period.steady[way].protected)) / quiet(costs(period.steady[way].unprotected)),
+  steadyCostOfAll: (way: Way) => (period: Period) =>
+    mean(costs(period.steady[way].protected)) / mean(costs(period.steady[way].unprotected)),
+  smallVsQemu: ({ small }: Period) => median(small.unprotected) / median(small.qemu),
+} as const;
+
+function periodText(period: Period): string {
+  const way = (name: Way): string => {
+    const [same, ofAll, raw, qemu] = [
+      ratios.steadyCost(name),
+      ratios.steadyCostOfAll(name),
+      ratios.cost(name),
+      ratios.vsQemu(name),
+    ].map((ratio) => ratio(period).toFixed(2));
+    return `${name} ${same} at one rate (${ofAll} of all turns), ${raw} at full speed, ${qemu} of QEMU`;
   };
-  const perSecond = (side: FullSpeed): number => side.perSecond;
+  return `${ways.map(way).join('; ')}; small ${ratios.smallVsQemu(period).toFixed(2)} of QEMU`;
+}
+
+export function documentOf(rounds: readonly Round<Period>[]): NetworkDocument {
+  const periods = rounds.flat();
+  const ratio = (of: (period: Period) => number): number => median(ratiosOf(rounds, of));
+  const figure = (of: (period: Period) => number): number => median(periods.map(of));
+  const costsOf = (of: (period: Period, copy: Copy) => readonly Moved[]): Copies<number> => ({
+    unprotected: figure((period) => median(costs(of(period, 'unprotected')))),
+    protected: figure((period) => median(costs(of(period, 'protected')))),
+  });
+  const way = (name: Way): WayDocument => ({
+    unprotectedMbit: figure(({ values }) => mbit(values[name].unprotected)),
+    protectedMbit: figure(({ values }) => mbit(values[name].protected)),
+    rawRatio: ratio(ratios.raw(name)),
+    coreSecondsRatio: ratio(ratios.cost(name)),
+    qemuMbit: figure(({ values }) => mbit(values[name].qemu)),
+    vsQemu: ratio(ratios.vsQemu(name)),
+    coreSecondsPerMegabyte: costsOf(({ values }, copy) => values[name][copy]),
+    atSameRate: {
+      mbit: Math.min(...periods.flatMap((period) => Object.values(period.steady[name]).map(mbit))),
+      coreSecondsRatio: ratio(ratios.steadyCost(name)),
+      coreSecondsRatioOfAll: ratio(ratios.steadyCostOfAll(name)),
+      coreSecondsPerMegabyte: costsOf((period, copy) => period.steady[name][copy]),
+    },
+  });
   return {
     receive: way('receive'),
     send: way('send'),
     oneAtATime: {
-      perSecond: figure(perSecond, off),
-      qemu: figure(perSecond, qemu),
-      vsQemu: over(perSecond, off, qemu),
+      perSecond: figure(({ small }) => median(small.unprotected)),
+      qemu: figure(({ small }) => median(small.qemu)),
+      vsQemu: ratio(ratios.smallVsQemu),
     },
-    rounds: off.length,
+    rounds: rounds.length,
   };
 }
 
 function show({ oneAtATime: one, rounds, ...all }: NetworkDocument): string {
-  const head = ['Mbit/s', 'protected', 'raw ratio', 'core seconds', 'same rate', 'QEMU', 'vs QEMU'];
-  const cells = (values: readonly string[]): string =>
-    values.map((value) => value.padStart(14)).join('');
-  const line = (way: Way): string => {
-    const { unprotectedMbit, protectedMbit, qemuMbit, vsQemu, ...other } = all[way];
-    const [rates, ratios] = [
-      [unprotectedMbit, protectedMbit],
-      [other.rawRatio, other.coreSecondsRatio, other.atSameRate.coreSecondsRatio],
-    ];
-    return (
-      `guest ${way}s`.padEnd(18) +
-      cells([
-        ...rates.map((value) => value.toFixed(0)),
-        ...ratios.map((value) => value.toFixed(3)),
-        qemuMbit.toFixed(0),
-        vsQemu.toFixed(2),
-      ])
-    );
-  };
+  const row = (name: string, cells: readonly string[]): string =>
+    name.padEnd(16) + cells.map((cell) => cell.padStart(13)).join('');
+  const columns: [string, (way: WayDocument) => string][] = [
+    ['Mbit/s', ({ unprotectedMbit }) => unprotectedMbit.toFixed(0)],
+    ['protected', ({ protectedMbit }) => protectedMbit.toFixed(0)],
+    ['raw ratio', ({ rawRatio }) => rawRatio.toFixed(3)],
+    ['core seconds', ({ coreSecondsRatio }) => coreSecondsRatio.toFixed(3)],
+    ['same rate', ({ atSameRate }) => atSameRate.coreSecondsRatio.toFixed(3)],
+    ['of all turns', ({ atSameRate }) => atSameRate.coreSecondsRatioOfAll.toFixed(3)],
+    ['QEMU', ({ qemuMbit }) => qemuMbit.toFixed(0)],
+    ['vs QEMU', ({ vsQemu }) => vsQemu.toFixed(2)],
+  ];
   return [
-    `${rounds} rounds`.padEnd(18) + cells(head),
-    ...ways.map(line),
+    row(
+      `${rounds} rounds`,
+      columns.map(([name]) => name),
+    ),
+    ...ways.map((way) =>
+      row(
+        `guest ${way}s`,
+        columns.map(([, cell]) => cell(all[way])),
+      ),
+    ),
     `one at a time: ${one.perSecond.toFixed(0)} a second, QEMU ${one.qemu.toFixed(0)}: ${one.vsQemu.toFixed(2)}`,
   ].join('\n');
 }

@@ -8,6 +8,7 @@ const bootMsMax = 120_000;
 
 export interface QemuRedis {
   readonly port: number;
+  readonly pid: number;
   end(): void;
 }
 
@@ -34,5 +35,5 @@ export async function startQemuRedis(): Promise<QemuRedis> {
     }
     await sleep(100);
   }
-  return { port, end };
+  return { port, pid: child.pid!, end };
 }

@@ -8,10 +8,12 @@ import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import test from 'node:test';
+import { crossover, inTurns, ratiosOf } from '../../bench/cluster/crossover.ts';
 import { documentOf, type FailoverDocument } from '../../bench/cluster/failover.ts';
 import { documentOf as networkDocument } from '../../bench/cluster/network.ts';
 import { countPresent, cpuSeconds, linearMemory } from '../../bench/cluster/processes.ts';
 import { parseBenchmark } from '../../bench/cluster/redis.ts';
+import type { RedisVm } from '../../bench/cluster/stage.ts';
 import { headerBytes, parseSockets, wireBytes } from '../../bench/cluster/wire.ts';
 import { cpuList } from '../../bench/machine/pinning.ts';
 import { percentile } from '../../bench/statistics.ts';
@@ -97,37 +99,90 @@ test('rounds of failovers: sums of what must be none, distributions of the rest'
   assert.equal(document.reprotectedMs.median, 600);
 });
 
-test('network: ratios are of pairs, costs protected over unprotected', () => {
-  const side = (
-    mbit: number,
-    coreSecondsPerMegabyte: number,
-    perSecond: number,
-    overBeside: number,
-  ) => ({
-    receive: { mbit, coreSecondsPerMegabyte },
-    send: { mbit: 2 * mbit, coreSecondsPerMegabyte },
-    perSecond,
-    steady: {
-      receive: { mbit: 10, coreSecondsPerMegabyte: 2 * coreSecondsPerMegabyte, overBeside },
-      send: { mbit: 9, coreSecondsPerMegabyte, overBeside },
-    },
-  });
-  const off = [side(100, 0.1, 1000, 0.9), side(200, 0.2, 1000, 1)];
-  const on = [side(50, 0.11, 500, 1.08), side(100, 0.22, 500, 1.2)];
-  const { receive, send, oneAtATime } = networkDocument(off, on, [
-    side(50, 0, 800, 0),
-    side(100, 0, 800, 0),
-  ]);
-  assert.equal(receive.rawRatio, 0.5);
-  assert.ok(Math.abs(receive.coreSecondsRatio - 1.1) < 1e-9);
-  assert.equal(receive.vsQemu, 2);
-  assert.equal(send.unprotectedMbit, 300);
-  assert.equal(oneAtATime.vsQemu, 1.25);
-  assert.equal(send.atSameRate.mbit, 9);
-  assert.ok(Math.abs(receive.atSameRate.coreSecondsPerMegabyte.protected - 0.33) < 1e-9);
-  // In proportion to the VM beside.
-  assert.ok(Math.abs(receive.atSameRate.coreSecondsRatio - 1.2) < 1e-9);
+test('turns go to and fro, so that no side is always the first', async () => {
+  const order: string[] = [];
+  const side = (name: string) => async () => {
+    order.push(name);
+    return order.length;
+  };
+  const seen = await inTurns(3, { one: side('one'), other: side('other') });
+  assert.deepEqual(order, ['one', 'other', 'other', 'one', 'one', 'other']);
+  assert.deepEqual(seen, { one: [1, 4, 5], other: [2, 3, 6] });
 });
+
+test('a crossover: each VM is protected once in a round, beside the other one', async () => {
+  const said: string[] = [];
+  const vm = (name: string, pid: number) =>
+    ({
+      name,
+      protect: async () => {
+        said.push(`protect ${name}`);
+        return { primary: pid, shadow: pid + 1 };
+      },
+      primaryPid: async () => pid,
+      unprotect: async () => said.push(`unprotect ${name}`),
+    }) as unknown as RedisVm;
+  const rounds = await crossover([vm('one', 10), vm('other', 20)], 2, async (places, number) => {
+    said.push(`${number}: ${places.protected.name} beside ${places.unprotected.name}`);
+    return places.pids;
+  });
+  const period = (number: number, one: string, other: string) => [
+    ...[`protect ${one}`, `${number}: ${one} beside ${other}`, `unprotect ${one}`],
+  ];
+  assert.deepEqual(said, [
+    ...[...period(0, 'one', 'other'), ...period(1, 'other', 'one')],
+    ...[...period(2, 'other', 'one'), ...period(3, 'one', 'other')],
+  ]);
+  assert.deepEqual(rounds[0], [
+    { protected: 10, shadow: 11, unprotected: 20 },
+    { protected: 20, shadow: 21, unprotected: 10 },
+  ]);
+});
+
+test('a round of a crossover is without what one VM has and the other has not', () => {
+  // One takes half as long again as the other; protection takes a tenth.
+  const [one, other] = [1.5, 1];
+  const rounds = [
+    [(1.1 * one) / other, (1.1 * other) / one],
+    [(1.1 * other) / one, (1.1 * one) / other],
+  ] as const;
+  for (const ratio of ratiosOf(rounds, (period) => period)) assert.ok(near(ratio, 1.1));
+});
+
+test('network: ratios are of rounds, costs protected over unprotected', () => {
+  const turn = (mbit: number, coreSecondsPerMegabyte: number) => ({ mbit, coreSecondsPerMegabyte });
+  /** @param slow how much slower the protected VM would be without protection */
+  const period = (slow: number) => {
+    const values = {
+      protected: [turn(50 / slow, 0.22 * slow)],
+      unprotected: [turn(100, 0.2)],
+      qemu: [turn(50, 1)],
+    };
+    // The last turn of each was disturbed.
+    const paced = {
+      protected: [0.3, 0.3, 0.3, 0.9].map((cost) => turn(9, cost * slow)),
+      unprotected: [0.25, 0.25, 0.25, 0.3].map((cost) => turn(10, cost)),
+    };
+    return {
+      values: { receive: values, send: values },
+      small: { protected: [500], unprotected: [900, 1000, 1100], qemu: [800] },
+      steady: { receive: paced, send: paced },
+    };
+  };
+  const rounds = [[period(2), period(1 / 2)] as const];
+  const { receive, oneAtATime } = networkDocument(rounds);
+  assert.ok(near(receive.rawRatio, 0.5));
+  assert.ok(near(receive.coreSecondsRatio, 1.1));
+  assert.equal(receive.vsQemu, 2);
+  assert.equal(receive.unprotectedMbit, 100);
+  assert.equal(oneAtATime.vsQemu, 1.25);
+  assert.equal(receive.atSameRate.mbit, 9);
+  assert.ok(near(receive.atSameRate.coreSecondsRatio, 1.2));
+  assert.ok(near(receive.atSameRate.coreSecondsRatioOfAll, 0.45 / 0.2625));
+  assert.equal(receive.atSameRate.coreSecondsPerMegabyte.unprotected, 0.25);
+});
+
+const near = (value: number, wanted: number): boolean => Math.abs(value - wanted) < 1e-9;
 
 const program = resolve(import.meta.dirname, '../../bench/main.ts');
 
