@@ -20,11 +20,15 @@ export interface Places extends Copies<RedisVm> {
 /** Two periods: in the second the VMs have changed places. */
 export type Round<Period> = readonly [Period, Period];
 
-/** @param act a period, whose number counts on through all rounds */
+/**
+ * @param act a period, whose number counts on through all rounds
+ * @param text what a period tells of itself when it has ended
+ */
 export async function crossover<Period>(
   vms: readonly [RedisVm, RedisVm],
-  rounds: number,
+  { rounds, progress }: { readonly rounds: number; readonly progress: (line: string) => void },
   act: (places: Places, period: number) => Promise<Period>,
+  text: (period: Period) => string,
 ): Promise<Round<Period>[]> {
   const period = async (number: number): Promise<Period> => {
     // One, other; other, one: neither is always the first.
@@ -33,6 +37,7 @@ export async function crossover<Period>(
     const { primary, shadow } = await one.protect();
     const pids = { protected: primary, shadow, unprotected: await other.primaryPid() };
     const seen = await act({ protected: one, unprotected: other, pids }, number);
+    progress(`period ${number + 1} of ${2 * rounds}: ${text(seen)}`);
     await one.unprotect();
     return seen;
   };
@@ -66,6 +71,12 @@ const quietShare = 1 / 4;
 
 /** Of times or costs, to which other users of a machine only ever add: the mean of the quietest turns. */
 export const quiet = (values: readonly number[]): number => meanOfLeast(values, quietShare);
+
+/** Protected over unprotected, of what each side's turns come to. */
+export const over = <Turn>(
+  sides: Copies<readonly Turn[]>,
+  figure: (turns: readonly Turn[]) => number,
+): number => figure(sides.protected) / figure(sides.unprotected);
 
 /** A round's ratio, of those that its periods have: without what one VM has and the other has not. */
 export const ratiosOf = <Period>(

@@ -33,6 +33,7 @@ import {
   type Copy,
   crossover,
   inTurns,
+  over,
   type Places,
   quiet,
   type Round,
@@ -136,11 +137,12 @@ async function measureOn(
   ] as const;
   progress('Redis answers');
   for (const vm of vms) await warmUp(vm);
-  const seen = await crossover(vms, rounds, async (places, number) => {
-    const period = await periodOf(places, held);
-    progress(`period ${number + 1} of ${2 * rounds}: ${periodText(period)}`);
-    return period;
-  });
+  const seen = await crossover(
+    vms,
+    { rounds, progress },
+    (places) => periodOf(places, held),
+    periodText,
+  );
   const trips = await roundTrips(stage.folder, 'host1', 'host2');
   return documentOf(seen, median(trips), held && [held.primaryCpu, held.shadowCpu]);
 }
@@ -232,19 +234,15 @@ const coreSeconds = (turns: readonly Computed[]): number[] => turns.map((turn) =
 
 /** What is told of a period, speeds protected over unprotected. */
 const ratios = {
-  cpu: ({ computing }: Period) =>
-    quiet(seconds(computing.unprotected)) / quiet(seconds(computing.protected)),
-  cpuOfAll: ({ computing }: Period) =>
-    mean(seconds(computing.unprotected)) / mean(seconds(computing.protected)),
+  cpu: ({ computing }: Period) => 1 / over(computing, (turns) => quiet(seconds(turns))),
+  cpuOfAll: ({ computing }: Period) => 1 / over(computing, (turns) => mean(seconds(turns))),
   cpuBothBusy: ({ computing }: Period) =>
     quiet(seconds(computing.besideThird!)) / quiet(seconds(computing.protected)),
   neighbour: ({ computing }: Period) =>
     quiet(seconds(computing.unprotected)) / quiet(seconds(computing.besideThird!)),
-  coreSeconds: ({ computing }: Period) =>
-    quiet(coreSeconds(computing.unprotected)) / quiet(coreSeconds(computing.protected)),
-  single: ({ single }: Period) => perSecond(single.protected) / perSecond(single.unprotected),
-  pipelined: ({ pipelined }: Period) =>
-    perSecond(pipelined.protected) / perSecond(pipelined.unprotected),
+  coreSeconds: ({ computing }: Period) => 1 / over(computing, (turns) => quiet(coreSeconds(turns))),
+  single: ({ single }: Period) => over(single, perSecond),
+  pipelined: ({ pipelined }: Period) => over(pipelined, perSecond),
 } as const;
 
 function periodText(period: Period): string {

@@ -22,6 +22,7 @@ import {
   type Copy,
   crossover,
   inTurns,
+  over,
   type Places,
   quiet,
   type Round,
@@ -111,11 +112,12 @@ async function measure({ rounds = roundsDefault, progress }: BenchOptions) {
     progress('Redis answers, here and under QEMU');
     // What is warm in the end is measured, on either machine.
     for (const { port } of [one, other, ...references]) await redisBenchmark(port, warming);
-    const seen = await crossover([one, other], rounds, async (places, number) => {
-      const period = await periodOf(places, references[number % 2]!);
-      progress(`period ${number + 1} of ${2 * rounds}: ${periodText(period)}`);
-      return period;
-    });
+    const seen = await crossover(
+      [one, other],
+      { rounds, progress },
+      (places, number) => periodOf(places, references[number % 2]!),
+      periodText,
+    );
     for (const reference of references) reference.end();
     return documentOf(seen);
   });
@@ -193,18 +195,18 @@ const mbit = (turns: readonly Moved[]): number => median(turns.map((turn) => tur
 const costs = (turns: readonly Moved[]): number[] =>
   turns.map((turn) => turn.coreSecondsPerMegabyte);
 
+const cost = (turns: readonly Moved[]): number => median(costs(turns));
+
 /** What is told of a period, each as one over the other. */
 const ratios = {
-  raw: (way: Way) => (period: Period) =>
-    mbit(period.values[way].protected) / mbit(period.values[way].unprotected),
-  cost: (way: Way) => (period: Period) =>
-    median(costs(period.values[way].protected)) / median(costs(period.values[way].unprotected)),
+  raw: (way: Way) => (period: Period) => over(period.values[way], mbit),
+  cost: (way: Way) => (period: Period) => over(period.values[way], cost),
   vsQemu: (way: Way) => (period: Period) =>
     mbit(period.values[way].unprotected) / mbit(period.values[way].qemu),
   steadyCost: (way: Way) => (period: Period) =>
-    quiet(costs(period.steady[way].protected)) / quiet(costs(period.steady[way].unprotected)),
+    over(period.steady[way], (turns) => quiet(costs(turns))),
   steadyCostOfAll: (way: Way) => (period: Period) =>
-    mean(costs(period.steady[way].protected)) / mean(costs(period.steady[way].unprotected)),
+    over(period.steady[way], (turns) => mean(costs(turns))),
   smallVsQemu: ({ small }: Period) => median(small.unprotected) / median(small.qemu),
 } as const;
 
@@ -226,8 +228,8 @@ export function documentOf(rounds: readonly Round<Period>[]): NetworkDocument {
   const ratio = (of: (period: Period) => number): number => median(ratiosOf(rounds, of));
   const figure = (of: (period: Period) => number): number => median(periods.map(of));
   const costsOf = (of: (period: Period, copy: Copy) => readonly Moved[]): Copies<number> => ({
-    unprotected: figure((period) => median(costs(of(period, 'unprotected')))),
-    protected: figure((period) => median(costs(of(period, 'protected')))),
+    unprotected: figure((period) => cost(of(period, 'unprotected'))),
+    protected: figure((period) => cost(of(period, 'protected'))),
   });
   const way = (name: Way): WayDocument => ({
     unprotectedMbit: figure(({ values }) => mbit(values[name].unprotected)),

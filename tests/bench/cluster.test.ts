@@ -122,12 +122,19 @@ test('a crossover: each VM is protected once in a round, beside the other one', 
       primaryPid: async () => pid,
       unprotect: async () => said.push(`unprotect ${name}`),
     }) as unknown as RedisVm;
-  const rounds = await crossover([vm('one', 10), vm('other', 20)], 2, async (places, number) => {
-    said.push(`${number}: ${places.protected.name} beside ${places.unprotected.name}`);
-    return places.pids;
-  });
+  const rounds = await crossover(
+    [vm('one', 10), vm('other', 20)],
+    { rounds: 2, progress: (line) => said.push(line) },
+    async (places, number) => {
+      said.push(`${number}: ${places.protected.name} beside ${places.unprotected.name}`);
+      return places.pids;
+    },
+    (pids) => `primary ${pids.protected}`,
+  );
   const period = (number: number, one: string, other: string) => [
-    ...[`protect ${one}`, `${number}: ${one} beside ${other}`, `unprotect ${one}`],
+    ...[`protect ${one}`, `${number}: ${one} beside ${other}`],
+    `period ${number + 1} of 4: primary ${one === 'one' ? 10 : 20}`,
+    `unprotect ${one}`,
   ];
   assert.deepEqual(said, [
     ...[...period(0, 'one', 'other'), ...period(1, 'other', 'one')],
@@ -163,23 +170,37 @@ test('network: ratios are of rounds, costs protected over unprotected', () => {
       protected: [0.3, 0.3, 0.3, 0.9].map((cost) => turn(9, cost * slow)),
       unprotected: [0.25, 0.25, 0.25, 0.3].map((cost) => turn(10, cost)),
     };
+    const twice = ({ mbit, coreSecondsPerMegabyte }: ReturnType<typeof turn>) =>
+      turn(2 * mbit, 2 * coreSecondsPerMegabyte);
+    const sent = {
+      protected: values.protected.map(twice),
+      unprotected: values.unprotected.map(twice),
+      qemu: values.qemu,
+    };
     return {
-      values: { receive: values, send: values },
+      values: { receive: values, send: sent },
       small: { protected: [500], unprotected: [900, 1000, 1100], qemu: [800] },
-      steady: { receive: paced, send: paced },
+      steady: { receive: paced, send: { ...paced, protected: paced.unprotected } },
     };
   };
   const rounds = [[period(2), period(1 / 2)] as const];
-  const { receive, oneAtATime } = networkDocument(rounds);
+  const { receive, send, oneAtATime } = networkDocument(rounds);
   assert.ok(near(receive.rawRatio, 0.5));
   assert.ok(near(receive.coreSecondsRatio, 1.1));
   assert.equal(receive.vsQemu, 2);
   assert.equal(receive.unprotectedMbit, 100);
+  assert.equal(send.unprotectedMbit, 200);
+  assert.equal(send.vsQemu, 4);
+  assert.equal(send.coreSecondsPerMegabyte.unprotected, 0.4);
+  assert.equal(send.atSameRate.mbit, 10);
+  assert.equal(send.atSameRate.coreSecondsRatio, 1);
   assert.equal(oneAtATime.vsQemu, 1.25);
   assert.equal(receive.atSameRate.mbit, 9);
   assert.ok(near(receive.atSameRate.coreSecondsRatio, 1.2));
   assert.ok(near(receive.atSameRate.coreSecondsRatioOfAll, 0.45 / 0.2625));
   assert.equal(receive.atSameRate.coreSecondsPerMegabyte.unprotected, 0.25);
+  // The median of the two VMs, of which one is four times as slow as the other.
+  assert.ok(near(receive.atSameRate.coreSecondsPerMegabyte.protected, (0.6 + 0.15) / 2));
 });
 
 const near = (value: number, wanted: number): boolean => Math.abs(value - wanted) < 1e-9;
