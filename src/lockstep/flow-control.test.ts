@@ -64,6 +64,29 @@ test('a hiccup of the shadow costs little', () => {
   assert.ok(share > 0.9, `${share}`);
 });
 
+test('hosts that are slow in turn get nearly all of what each of them does in the mean', () => {
+  // Work is the primary's time, in which it does less where it is the slow one itself.
+  const inTurn = (slow: number, micros: number) => (now: number) =>
+    Math.floor(now / micros) % 2 === 0 ? slow : 1 / slow;
+  for (const [slow, micros, least] of [
+    [0.8, second / 2, 0.98],
+    [0.55, second / 2, 0.96],
+    [0.8, second, 0.96],
+  ] as const) {
+    const { share, worst } = follow(inTurn(slow, micros), 20);
+    assert.ok(share > least, `${share} of the time used, slow ${slow} for ${micros} us`);
+    assert.ok(worst < 300_000, `lag of ${worst} us, slow ${slow} for ${micros} us`);
+  }
+});
+
+test('what an estimate says is bounded', () => {
+  const flow = new FlowControl();
+  flow.update(0, 0, 0, { least: 0.1, most: 0.5 });
+  assert.equal(flow.share, 0.5);
+  flow.update(second, 0, 10_000, { least: 0.1, most: 0.5 });
+  assert.equal(flow.share, 0.1);
+});
+
 test('a guest that waited has its full share when it wakes', () => {
   const flow = new FlowControl();
   for (let now = 0; now < second; now += 10_000) flow.update(0, 0, now);

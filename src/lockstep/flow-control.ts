@@ -2,23 +2,31 @@
  * A go-live has to replay the shadow's lag, so a primary that runs away from its shadow is slowed:
  * smoothly above 20 ms, to a stop at 1 s (FACTS 1.8; DESIGN 6).
  *
+ * Two hosts are never slow at the same moments. A primary that waited for each hiccup of its shadow
+ * would have the speed of whichever is slower at the time, and never make up for it; so a hiccup makes
+ * a lag, which the shadow works off when it is the faster one again. Only what a shadow has not been
+ * able to do for two seconds is not asked of it.
+ *
  * From: the lag and the work that acknowledgements tell; work is time for which the primary has
  * executed. To: the share of time in which the primary may run. While the shadow lags, what it gets
- * done is its speed: a share just below lets it catch up. While it does not, its speed can only be
- * found by giving it more. A ceiling that falls with the lag itself bounds what estimates may do.
+ * done is its speed; while it does not, its speed can only be found by giving it more. A ceiling that
+ * falls with the lag itself bounds what estimates may do.
  */
 import type { Micros } from './ports.ts';
 
 const targetMicros = 20_000;
+/** The lag of a hiccup. What is above is the worse of two evils, and gets ever less of the time. */
+const hiccupMicros = 200_000;
+const tightMicros = 800_000;
 const hardMicros = 1_000_000;
 /** Acknowledgements come every ten milliseconds, so shorter windows would measure those. */
 const windowMicros = 50_000;
-/** A hiccup of the shadow lies in one window or two; the best of so many is what it can do. */
-const windowsMax = 3;
-/** How much more a shadow that keeps up is given after each window. */
+/** The best of so many windows is what the shadow can do: two seconds. */
+const windowsMax = 40;
+/** How much more a slowed primary's shadow is given after each window in which it keeps up. */
 const growth = 1.25;
-/** A lag this far above the target is worked off at the cost of all execution, a nearer one in part. */
-const urgentMicros = 400_000;
+/** A lag of so much above the target would be worked off at the cost of all execution. */
+const patienceMicros = 4_000_000;
 const shareMin = 0.02;
 /**
  * A timer is a millisecond and more late. Rest behind each slice of a quarter of one would make any
@@ -27,11 +35,22 @@ const shareMin = 0.02;
 const restMinMicros = 3_000;
 const restMaxMicros = 50_000;
 
+interface Window {
+  readonly at: Micros;
+  /** At its beginning, and as it was told last. */
+  readonly executed: Micros;
+  told: Micros;
+  leastLag: Micros;
+  mostLag: Micros;
+}
+
 export class FlowControl {
   #share = 1;
-  /** Work that the shadow did in a microsecond, in the last windows. */
-  #speeds: number[] = [];
-  #window: { readonly at: Micros; readonly executed: Micros; lagging: boolean } | undefined;
+  /** Work that the shadow has shown to do in a microsecond, in the last windows. */
+  #shown: number[] = [];
+  /** What it is given to find out whether it can do more than it has shown. */
+  #probe = 0;
+  #window: Window | undefined;
   #work: Micros = 0;
   #restUntil: Micros = 0;
   /** Rest that the execution so far is to be followed by; negative: taken in advance. */
@@ -51,44 +70,57 @@ export class FlowControl {
   /**
    * @param lag the age of the oldest entry that the shadow has not executed
    * @param executed `work` as it was when the last entry that the shadow has executed was sent
-   * @param floor a share to keep in any case: a shadow that starts must not stop the machine
+   * @param bounds of the share in any case
    */
-  update(lag: Micros, executed: Micros, now: Micros, floor = 0): void {
+  update(lag: Micros, executed: Micros, now: Micros, { least = 0, most = 1 } = {}): void {
     this.#measure(lag, executed, now);
-    const excess = Math.max(0, lag - targetMicros) / urgentMicros;
-    const catchingUp = this.#speed() * Math.max(0, 1 - excess);
-    const ceiling = 1 - Math.max(0, lag - 5 * targetMicros) / (hardMicros - 5 * targetMicros);
-    const least = Math.max(floor, Math.min(shareMin, ceiling));
-    this.#share = Math.max(least, Math.min(1, catchingUp, ceiling));
+    const catchingUp = this.#speed() * (1 - Math.max(0, lag - targetMicros) / patienceMicros);
+    const ceiling = 1 - Math.max(0, lag - hiccupMicros) / (tightMicros - hiccupMicros);
+    const lowest = lag < hardMicros ? Math.max(least, shareMin) : least;
+    this.#share = Math.max(lowest, Math.min(most, catchingUp, ceiling));
   }
 
   #measure(lag: Micros, executed: Micros, now: Micros): void {
-    const lagging = lag > targetMicros;
     const window = this.#window;
     if (window === undefined || now - window.at > 10 * windowMicros) {
-      this.#window = { at: now, executed, lagging };
+      this.#window = { at: now, executed, told: executed, leastLag: lag, mostLag: lag };
       return;
     }
-    window.lagging &&= lagging;
-    if (now - window.at < windowMicros) return;
-    // While it keeps up, it did what it was given: it may be able to do more.
-    const speed = window.lagging
-      ? Math.max(shareMin, (executed - window.executed) / (now - window.at))
-      : this.#speed() * growth;
-    this.#speeds.push(Math.min(1, speed));
-    if (this.#speeds.length > windowsMax) this.#speeds.shift();
-    this.#window = { at: now, executed, lagging };
+    // What has been executed is told in steps: from one of them to another.
+    const isStep = executed !== window.told;
+    window.told = executed;
+    window.leastLag = Math.min(window.leastLag, lag);
+    window.mostLag = Math.max(window.mostLag, lag);
+    const micros = now - window.at;
+    if (micros < windowMicros || (!isStep && window.leastLag > targetMicros)) return;
+    this.#learn(window, (executed - window.executed) / micros);
+    this.#window = { at: now, executed, told: executed, leastLag: lag, mostLag: lag };
+  }
+
+  #learn({ leastLag, mostLag }: Window, speed: number): void {
+    if (leastLag > targetMicros) this.#show(Math.min(1, Math.max(shareMin, speed)));
+    else if (mostLag > targetMicros) this.#probe = 0;
+    // It did what it was given, which was all there was, or may be less than it can do.
+    else if (this.#share >= 1) this.#show(1);
+    else this.#probe = Math.min(1, this.#share * growth);
+  }
+
+  #show(speed: number): void {
+    this.#shown.push(speed);
+    if (this.#shown.length > windowsMax) this.#shown.shift();
+    this.#probe = 0;
   }
 
   /** What the shadow can do; of one that has just come it is not known. */
   #speed(): number {
-    return this.#speeds.length === 0 ? 1 : Math.max(...this.#speeds);
+    return this.#shown.length === 0 ? 1 : Math.max(this.#probe, ...this.#shown);
   }
 
   /** No shadow to wait for. */
   reset(): void {
     this.#share = 1;
-    this.#speeds = [];
+    this.#shown = [];
+    this.#probe = 0;
     this.#window = undefined;
     this.#settle();
   }

@@ -33,6 +33,7 @@ const frameBytesUsual = 1_518;
 const batchBytesMax = 192 * 1024;
 /** Less would stop a guest for its shadow; with more, a slow one never comes near a busy guest. */
 const shareWhileStarting = 0.15;
+const shareWhileNearing = 0.5;
 
 /** What a copy is, whatever its role. */
 export interface CopyOptions {
@@ -152,12 +153,16 @@ export class Primary implements Guarded {
     return this.ended !== undefined ? never : Math.min(wake, this.#nextRun(now), this.#nextFlush());
   }
 
-  /** A shadow that starts must not stop the machine; one that follows is not left behind. */
+  /**
+   * A shadow that starts must not stop the machine; one that follows is not left behind, and one that
+   * is about to take over comes near.
+   */
   #keepTo(now: Micros): void {
-    const { session, phase, lag } = this.protection;
+    const { session, phase, lag, isNearing } = this.protection;
     if (session?.ready !== true) return this.#flow.reset();
-    const floor = phase === 'starting' ? shareWhileStarting : 0;
-    this.#flow.update(lag, session.sender.executedWork, now, floor);
+    const least = phase === 'starting' ? shareWhileStarting : 0;
+    const most = isNearing ? shareWhileNearing : 1;
+    this.#flow.update(lag, session.sender.executedWork, now, { least, most });
   }
 
   // --- inputs --------------------------------------------------------------------------------

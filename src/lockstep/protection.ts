@@ -71,6 +71,8 @@ export class Protection {
   #goal: Goal;
   /** The machine stands still: before a hand-over or a suspend, and until its outcome is known. */
   #frozen = false;
+  /** Since when the machine is only to come near to its shadow before it is frozen. */
+  #nearingSince: Micros | undefined;
   /** The name of the saved state, once it is durable. */
   #saved: string | undefined;
   #closingPosition = 0;
@@ -106,6 +108,11 @@ export class Protection {
 
   get session(): ShadowSession | undefined {
     return this.#session;
+  }
+
+  /** A hand-over stops the machine for as long as its shadow lags, so it lets that catch up first. */
+  get isNearing(): boolean {
+    return this.#goal === 'hand-over' && this.#nearingSince !== undefined && !this.#frozen;
   }
 
   /** Whether the machine may run at all; flow control has its own say. */
@@ -285,6 +292,7 @@ export class Protection {
         return;
       case 'protected':
         if (this.#goal === 'turn-off') return this.#part(now);
+        if (this.#goal === 'hand-over' && this.#isNear(now)) this.#frozen = true;
         if (this.#goal === 'hand-over' && this.#frozen && this.#drained()) {
           this.#phase = 'consented';
           this.#consentedAt = now;
@@ -401,7 +409,7 @@ export class Protection {
         if (granted || record.eligibleShadow === undefined) this.#goAlone();
         return;
       case 'read':
-        if (this.#goal === 'hand-over' && this.#phase === 'protected') this.#frozen = true;
+        if (this.#goal === 'hand-over') this.#nearingSince ??= now;
         if (this.#goal === 'suspend') this.#freeze();
         return;
       case 'stop':
@@ -460,6 +468,7 @@ export class Protection {
     if (this.#goal !== undefined) return 'another order is being carried out';
     if (this.#membership!.pending !== undefined) return 'the arbiter has not answered yet';
     this.#goal = 'hand-over';
+    this.#nearingSince = undefined;
     // Whether the arbiter can be reached is found out before the machine is stopped.
     this.#membership!.ask({ kind: 'read' }, this.#now());
     return undefined;
@@ -501,6 +510,12 @@ export class Protection {
     // Whether the arbiter can be reached is found out before the machine is stopped.
     this.#membership.ask({ kind: 'read' }, this.#now());
     return undefined;
+  }
+
+  /** Near enough to be frozen, or not to be had any nearer. */
+  #isNear(now: Micros): boolean {
+    if (this.#nearingSince === undefined) return false;
+    return this.lag <= timing.nearMicros || now - this.#nearingSince >= timing.nearingMicros;
   }
 
   #freeze(): void {

@@ -37,4 +37,7 @@ export const timing = {
   executedReportMicros: 15_000,
   /** A shadow that lags less than this is close enough to be protected. */
   caughtUpMicros: 100_000,
+  /** One that is handed over to is to lag no more than this, if that can be had in so much time. */
+  nearMicros: 30_000,
+  nearingMicros: 1_000_000,
 } as const;

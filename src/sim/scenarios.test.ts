@@ -173,6 +173,45 @@ test('a planned hand-over: the shadow takes over at once and nothing is lost', (
   well(cluster);
 });
 
+test('a hand-over stops the machine when its shadow has come near', () => {
+  const { scheduler, cluster, primary, shadow } = protectedCluster({
+    period: 50_000,
+    burst: 400_000,
+  });
+  const { protection } = primary.copy.primary!;
+  const asFastAsIts = shadow.costPerCount;
+  shadow.costPerCount = 3 * asFastAsIts;
+  const lags = (micros: number) => protection.lag > micros;
+  while (!lags(5 * timing.nearMicros)) scheduler.runUntil(scheduler.now + 1_000);
+  shadow.costPerCount = asFastAsIts;
+  assert.equal(protection.handOver(), undefined);
+  primary.wake(scheduler.now);
+  const ordered = scheduler.now;
+  while (protection.mayRun) scheduler.runUntil(scheduler.now + 1_000);
+  assert.ok(!lags(timing.nearMicros + 5_000), `stopped with a lag of ${protection.lag} us`);
+  assert.ok(scheduler.now - ordered < timing.nearingMicros);
+  scheduler.runUntil(scheduler.now + second);
+  assert.equal(primary.copy.ended?.kind, 'handed-over');
+  well(cluster);
+});
+
+test('one that cannot be had near is handed over to all the same', () => {
+  const { scheduler, cluster, primary, shadow } = protectedCluster({
+    period: 50_000,
+    burst: 400_000,
+  });
+  const { protection } = primary.copy.primary!;
+  shadow.costPerCount *= 10;
+  scheduler.runUntil(scheduler.now + second);
+  assert.equal(protection.handOver(), undefined);
+  primary.wake(scheduler.now);
+  scheduler.runUntil(scheduler.now + timing.nearingMicros + 2 * second);
+  assert.equal(primary.copy.ended?.kind, 'handed-over');
+  shadow.costPerCount /= 10;
+  scheduler.runUntil(scheduler.now + 3 * second);
+  well(cluster);
+});
+
 test('a hand-over is refused while the arbiter cannot be reached', () => {
   const { scheduler, cluster, primary, world } = protectedCluster({});
   cluster.arbiterUp = false;
