@@ -49,12 +49,13 @@ export class Suspending {
   }
 
   #saved(process: Process, state: SavedState): void {
-    if (this.#saving === process) this.#saving = undefined;
     const host = this.#cluster.host(process.host);
     if (!process.alive || !host.up) return;
     const { scheduler } = this.#cluster;
     const full = scheduler.random.chance(0.2);
     process.deliver(() => {
+      // One that was paused has been saving until now: it saves and steps on one thread.
+      if (this.#saving === process) this.#saving = undefined;
       const protection = process.copy.primary?.protection;
       if (full) return protection?.cancelSuspend('the disk is full');
       for (const disk of host.disks) disk.sync();
