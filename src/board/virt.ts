@@ -352,6 +352,10 @@ class VirtPeripherals implements Peripherals {
     return this.#disks.flatMap((disk) => disk.pendingRequests);
   }
 
+  awaitsDiskRequest(disk: number, request: number): boolean {
+    return this.#disks[disk]?.awaits(request) === true;
+  }
+
   wakeTime() {
     return this.#rtc.wakeTime;
   }

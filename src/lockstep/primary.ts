@@ -206,10 +206,7 @@ export class Primary implements Guarded {
   }
 
   #takeInputs(now: Micros): void {
-    if (this.#failed.length > 0 && this.protection.diskFails()) {
-      for (const completion of this.#failed) this.#inputs.push({ kind: 'disk', ...completion });
-      this.#failed = [];
-    }
+    if (this.#failed.length > 0) this.#tellFailed();
     const host = this.#hostClock.ticksAt(now);
     const waits = this.#stop === 'idle';
     if (waits && this.#framesWaiting > 0) this.#answers = true;
@@ -221,6 +218,17 @@ export class Primary implements Guarded {
     this.#inputs = [];
     this.#framesWaiting = 0;
     for (const input of inputs) this.#record(input);
+  }
+
+  /** What fails here is left to the shadow's disk, for as long as the guest waits for it. */
+  #tellFailed(): void {
+    const { machine, protection } = this;
+    const isAwaited = this.#failed.every(({ disk, request }) =>
+      machine.awaitsDiskRequest(disk, request),
+    );
+    if (!protection.diskFails(isAwaited)) return;
+    for (const completion of this.#failed) this.#inputs.push({ kind: 'disk', ...completion });
+    this.#failed = [];
   }
 
   #record(input: Input): void {

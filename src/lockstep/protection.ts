@@ -561,19 +561,27 @@ export class Protection {
     this.#membership.ask({ kind: 'stop', state, currentReplicas: both, ...saved }, now);
   }
 
-  /** A disk of this host fails. @returns true when the guest has to be told, being alone */
-  diskFails(): boolean {
+  /**
+   * A disk of this host fails. The shadow is to take over before the guest is told; but a guest that
+   * was reset meanwhile goes on without the requests that failed, on a disk on which they are not,
+   * while the shadow has carried them out, or would do so later, over newer data.
+   * @param isAwaited the guest still waits for all that failed
+   * @returns true when the guest has to be told, being alone
+   */
+  diskFails(isAwaited: boolean): boolean {
+    const lose = (text: string): void =>
+      this.#lose({ reason: 'partialHardwareFailure', text }, this.#now());
     switch (this.#phase) {
       case 'alone':
         return true;
       case 'starting':
-      case 'closing': {
-        const text = 'a disk of the primary failed';
-        this.#lose({ reason: 'partialHardwareFailure', text }, this.#now());
+      case 'closing':
+        lose('a disk of the primary failed');
         return true;
-      }
       case 'protected':
-        this.handOver();
+        if (isAwaited) this.handOver();
+        else
+          lose('a disk of the primary failed, and the guest was reset before the shadow took over');
         return false;
       default:
         return false;

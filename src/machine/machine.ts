@@ -68,6 +68,9 @@ export interface Machine {
   /** Disk requests that the guest has made and that no input has completed, oldest first. */
   pendingDiskRequests(): DiskRequest[];
 
+  /** Whether the guest waits for the end of this request: not of one that it made before a reset. */
+  awaitsDiskRequest(disk: number, request: number): boolean;
+
   /** 64 bits over the whole state: equal states have equal fingerprints, wherever they came from. */
   fingerprint(): bigint;
 

@@ -41,6 +41,7 @@ function parts(words: readonly number[], makeEngine: EngineMaker = makeWasmEngin
       apply: () => {},
       takesSegments: () => false,
       pendingDiskRequests: () => [],
+      awaitsDiskRequest: () => false,
       wakeTime: () => undefined,
       tick: () => {},
       reset: () => {},

@@ -38,6 +38,7 @@ export interface Peripherals {
   apply(input: Exclude<Input, { kind: 'clock' }>): void;
   takesSegments(port: number): boolean;
   pendingDiskRequests(): DiskRequest[];
+  awaitsDiskRequest(disk: number, request: number): boolean;
   /** The guest's time at which `tick` is wanted. */
   wakeTime(): Ticks | undefined;
   tick(): void;
@@ -467,6 +468,10 @@ export class RiscvMachine implements Machine {
 
   pendingDiskRequests(): DiskRequest[] {
     return this.#peripherals.pendingDiskRequests();
+  }
+
+  awaitsDiskRequest(disk: number, request: number): boolean {
+    return this.#peripherals.awaitsDiskRequest(disk, request);
   }
 
   #emit(output: DeviceOutput): void {

@@ -91,7 +91,7 @@ test('an answer that the shadow had computed and nobody had sent goes out on go-
     cluster.checkers[0]!.reported = (_cluster, _from, report) => {
       if (report.kind === 'went-live') resent += report.resent;
     };
-    scheduler.runUntil(scheduler.now + 1_700 * moment);
+    scheduler.runUntil(scheduler.now + 8_500 * moment);
     cluster.crash(cluster.host(primary.host));
     scheduler.runUntil(scheduler.now + second);
     assert.deepEqual(cluster.violations, []);
@@ -224,6 +224,28 @@ test('a hand-over is refused while the arbiter cannot be reached', () => {
   cluster.arbiterUp = true;
   scheduler.runUntil(7 * second);
   assert.equal(cluster.live, primary);
+  well(cluster);
+});
+
+test('a disk fails and the guest is reset before the shadow has it: the shadow is made anew', () => {
+  const { scheduler, cluster, primary, world } = protectedCluster({ clients: 2, period: 20_000 });
+  const reports: Report[] = [];
+  cluster.checkers[0]!.reported = (_cluster, _from, report) => reports.push(report);
+  const [disk] = cluster.host(primary.host).disks;
+  cluster.arbiterUp = false;
+  disk!.failing = true;
+  const failed = () => reports.filter(({ kind }) => kind === 'disk-error').length;
+  while (failed() < 2) scheduler.runUntil(scheduler.now + 1_000);
+  disk!.failing = false;
+  primary.deliver(() => primary.copy.control('reset'));
+  scheduler.runUntil(scheduler.now + 50_000);
+  cluster.arbiterUp = true;
+  const answers = world.answered.reduce((sum, count) => sum + count);
+  scheduler.runUntil(scheduler.now + 5 * second);
+  assert.equal(cluster.live, primary);
+  assert.ok(world.answered.reduce((sum, count) => sum + count) > answers + 50);
+  const why = reports.find((report) => report.kind === 'need-shadow');
+  assert.equal(why?.reason, 'partialHardwareFailure');
   well(cluster);
 });
 

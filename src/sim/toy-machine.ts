@@ -203,6 +203,10 @@ export class ToyMachine implements Machine {
     return [...this.#pending];
   }
 
+  awaitsDiskRequest(disk: number, request: number): boolean {
+    return this.#pending.some((one) => one.disk === disk && one.request === request);
+  }
+
   fingerprint(): bigint {
     let sum = hash64(this.#save());
     for (const page of this.#ram) sum = (sum * 31n + hash64(page)) & mask64;

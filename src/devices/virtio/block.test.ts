@@ -199,8 +199,10 @@ test('a request outlives a reset by the guest, its reply does not, and its numbe
   const { machine, block, driver } = make();
   driver.offer(0, { readable: [header(VIRTIO_BLK_T_IN, 0)], writable: [512, 1] });
   driver.kick(0);
+  assert.ok(block.awaits(0));
   driver.start(1, features);
   assert.equal(block.pendingRequests.length, 1);
+  assert.ok(!block.awaits(0));
   machine.outputs.length = 0;
   driver.offer(0, { readable: [header(VIRTIO_BLK_T_IN, 0)], writable: [512, 1] });
   driver.kick(0);
@@ -208,6 +210,7 @@ test('a request outlives a reset by the guest, its reply does not, and its numbe
     requests(machine).map(({ request }) => request),
     [1],
   );
+  assert.ok(block.awaits(1));
   block.complete(answer(0, true, pattern(512, 3)));
   assert.deepEqual(driver.collect(0), []);
   assert.ok(!machine.memory.bytes.includes(3 + 7, 0x4000));

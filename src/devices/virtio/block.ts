@@ -112,6 +112,11 @@ export class VirtioBlock extends VirtioMmio {
     return this.#pending.map(({ request }) => request);
   }
 
+  /** Whether the guest waits for the answer, which ends in no reply once it has reset the device. */
+  awaits(number: number): boolean {
+    return this.#pending.some(({ request, reply }) => request.request === number && reply);
+  }
+
   /** A disk input. */
   complete(input: DiskInput): void {
     const index = this.#pending.findIndex(({ request }) => request.request === input.request);

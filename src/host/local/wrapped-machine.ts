@@ -35,6 +35,10 @@ export abstract class WrappedMachine<Inner extends Machine = Machine> implements
   pendingDiskRequests() {
     return this.machine.pendingDiskRequests();
   }
+
+  awaitsDiskRequest(disk: number, request: number) {
+    return this.machine.awaitsDiskRequest(disk, request);
+  }
   fingerprint(): bigint {
     return this.machine.fingerprint();
   }
