@@ -19,7 +19,7 @@ const targetMicros = 20_000;
 const hiccupMicros = 200_000;
 const tightMicros = 800_000;
 const hardMicros = 1_000_000;
-/** Acknowledgements come every ten milliseconds, so shorter windows would measure those. */
+/** Acknowledgements come every fifteen milliseconds, so shorter windows would measure those. */
 const windowMicros = 50_000;
 /** The best of so many windows is what the shadow can do: two seconds. */
 const windowsMax = 40;

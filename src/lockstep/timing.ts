@@ -23,7 +23,7 @@ export const timing = {
   /** One that nobody waits for, as a bare acknowledgement of TCP, is held so long for the next. */
   companyMicros: 1_000,
   /** Entries without a held output wait at most this long for company. */
-  batchMicros: 10_000,
+  batchMicros: 15_000,
   /** The same where only a recording listens. */
   recordingMicros: 100_000,
   /** Asking the arbiter again, and telling people that it does not answer. */
@@ -34,7 +34,7 @@ export const timing = {
   /** A fingerprint of a machine that has moved. */
   fingerprintMicros: 1_000_000,
   /** What a shadow executed is reported at least so much later, if nothing else is sent. */
-  executedReportMicros: 15_000,
+  executedReportMicros: 20_000,
   /** A shadow that lags less than this is close enough to be protected. */
   caughtUpMicros: 100_000,
   /** One that is handed over to is to lag no more than this, if that can be had in so much time. */
