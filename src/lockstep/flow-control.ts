@@ -50,6 +50,8 @@ export class FlowControl {
   #shown: number[] = [];
   /** What it is given to find out whether it can do more than it has shown. */
   #probe = 0;
+  /** What it can do, as far as is known; of one that has just come nothing is. */
+  #ability = 1;
   #window: Window | undefined;
   #work: Micros = 0;
   #restUntil: Micros = 0;
@@ -74,7 +76,7 @@ export class FlowControl {
    */
   update(lag: Micros, executed: Micros, now: Micros, { least = 0, most = 1 } = {}): void {
     this.#measure(lag, executed, now);
-    const catchingUp = this.#speed() * (1 - Math.max(0, lag - targetMicros) / patienceMicros);
+    const catchingUp = this.#ability * (1 - Math.max(0, lag - targetMicros) / patienceMicros);
     const ceiling = 1 - Math.max(0, lag - hiccupMicros) / (tightMicros - hiccupMicros);
     const lowest = lag < hardMicros ? Math.max(least, shareMin) : least;
     this.#share = Math.max(lowest, Math.min(most, catchingUp, ceiling));
@@ -103,6 +105,7 @@ export class FlowControl {
     // It did what it was given, which was all there was, or may be less than it can do.
     else if (this.#share >= 1) this.#show(1);
     else this.#probe = Math.min(1, this.#share * growth);
+    if (this.#shown.length > 0) this.#ability = Math.max(this.#probe, ...this.#shown);
   }
 
   #show(speed: number): void {
@@ -111,16 +114,12 @@ export class FlowControl {
     this.#probe = 0;
   }
 
-  /** What the shadow can do; of one that has just come it is not known. */
-  #speed(): number {
-    return this.#shown.length === 0 ? 1 : Math.max(this.#probe, ...this.#shown);
-  }
-
   /** No shadow to wait for. */
   reset(): void {
     this.#share = 1;
     this.#shown = [];
     this.#probe = 0;
+    this.#ability = 1;
     this.#window = undefined;
     this.#settle();
   }

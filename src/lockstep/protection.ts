@@ -578,6 +578,7 @@ export class Protection {
       case 'closing':
         lose('a disk of the primary failed');
         return true;
+      case 'enlisting':
       case 'protected':
         if (isAwaited) this.handOver();
         else
