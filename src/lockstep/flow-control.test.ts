@@ -1,39 +1,48 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FlowControl } from './flow-control.ts';
+import { timing } from './timing.ts';
 
 const second = 1_000_000;
 
 /**
  * A primary that wants to run all the time, before a shadow of a relative speed that may change.
- * Batches leave every 5 ms, acknowledgements every 10, and timers are late.
+ * Batches leave every 15 ms, whole ones are reported every 20, and timers are late.
  */
-function follow(shadowSpeed: (now: number) => number, seconds: number) {
+function follow(
+  shadowSpeed: (now: number) => number,
+  seconds: number,
+  hurriedFrom = Number.POSITIVE_INFINITY,
+) {
   const flow = new FlowControl();
   const sent: { at: number; work: number }[] = [];
   let [executed, told] = [0, 0];
   let [lag, worst, ran, awake] = [0, 0, 0, 0];
   const shares: number[] = [];
+  let near = Number.POSITIVE_INFINITY;
   for (let now = 0; now < seconds * second; now += 250) {
-    flow.update(lag, told, now);
+    flow.update(lag, told, now, { hurried: now >= hurriedFrom });
     if (awake <= now && flow.restUntil(now) <= now) {
       flow.ran(now, now + 250);
       ran += 250;
       const rest = flow.restUntil(now + 250) - now - 250;
       if (rest > 0) awake = now + 250 + Math.ceil(rest / 1000) * 1000 + 200;
     }
-    if (now % 5_000 === 0) sent.push({ at: now, work: flow.work });
-    executed = Math.min(sent.at(-1)!.work, executed + 250 * shadowSpeed(now));
-    while (sent.length > 1 && sent[0]!.work <= executed) sent.shift();
-    if (now % 10_000 === 0) told = executed;
-    lag = sent[0]!.work > told ? now - sent[0]!.at : 0;
+    if (now % 15_000 === 0) sent.push({ at: now, work: flow.work });
+    executed = Math.min(sent.at(-1)?.work ?? executed, executed + 250 * shadowSpeed(now));
+    if (now % 20_500 === 0) {
+      while (sent.length > 0 && sent[0]!.work <= executed) told = sent.shift()!.work;
+    }
+    lag = sent.length > 0 ? now - sent[0]!.at : 0;
     worst = Math.max(worst, lag);
+    if (now >= hurriedFrom && lag <= timing.nearMicros) near = Math.min(near, now);
     if (now % second === 0) shares.push(ran);
   }
   shares.push(ran);
   return {
     lag,
     worst,
+    near,
     share: ran / (seconds * second),
     inSecond: (at: number) => (shares[at + 1]! - shares[at]!) / second,
   };
@@ -70,8 +79,8 @@ test('hosts that are slow in turn get nearly all of what each of them does in th
     Math.floor(now / micros) % 2 === 0 ? slow : 1 / slow;
   for (const [slow, micros, least] of [
     [0.8, second / 2, 0.98],
-    [0.55, second / 2, 0.96],
-    [0.8, second, 0.96],
+    [0.55, second / 2, 0.93],
+    [0.8, second, 0.95],
   ] as const) {
     const { share, worst } = follow(inTurn(slow, micros), 20);
     assert.ok(share > least, `${share} of the time used, slow ${slow} for ${micros} us`);
@@ -79,11 +88,25 @@ test('hosts that are slow in turn get nearly all of what each of them does in th
   }
 });
 
+test('a shadow that has become faster is given more, though it never lags for long', () => {
+  const { inSecond } = follow((now) => (now < 10 * second ? 0.5 : 0.95), 14);
+  assert.ok(inSecond(12) > 0.92, `${inSecond(12)} of the time used by the third second`);
+});
+
+test('a shadow that is waited for comes near, as fast as its primary or not, steadily or not', () => {
+  for (const speed of [1, 0.9, 0.5]) {
+    const uneven = (now: number) => speed * (Math.floor(now / 70_000) % 2 === 0 ? 0.8 : 1.2);
+    const stalls = (now: number) => (now > 1.7 * second && now < 2 * second ? 0 : uneven(now));
+    const { near } = follow(stalls, 4, 2 * second);
+    assert.ok(near < 2.9 * second, `speed ${speed}: near ${near - 2 * second} us after the order`);
+  }
+});
+
 test('what an estimate says is bounded', () => {
   const flow = new FlowControl();
-  flow.update(0, 0, 0, { least: 0.1, most: 0.5 });
+  flow.update(0, 0, 0, { least: 0.1, hurried: true });
   assert.equal(flow.share, 0.5);
-  flow.update(second, 0, 10_000, { least: 0.1, most: 0.5 });
+  flow.update(second, 0, 10_000, { least: 0.1, hurried: true });
   assert.equal(flow.share, 0.1);
 });
 

@@ -2,7 +2,7 @@
  * A go-live has to replay the shadow's lag, so a primary that runs away from its shadow is slowed:
  * smoothly above 20 ms, to a stop at 1 s (FACTS 1.8; DESIGN 6).
  *
- * Two hosts are never slow at the same moments. A primary that waited for each hiccup of its shadow
+ * Two hosts are slow at different moments. A primary that waited for each hiccup of its shadow
  * would have the speed of whichever is slower at the time, and never make up for it; so a hiccup makes
  * a lag, which the shadow works off when it is the faster one again. Only what a shadow has not been
  * able to do for two seconds is not asked of it.
@@ -16,17 +16,23 @@ import type { Micros } from './ports.ts';
 
 const targetMicros = 20_000;
 /** The lag of a hiccup. What is above is the worse of two evils, and gets ever less of the time. */
-const hiccupMicros = 200_000;
+const hiccupMicros = 100_000;
 const tightMicros = 800_000;
 const hardMicros = 1_000_000;
-/** Acknowledgements come every fifteen milliseconds, so shorter windows would measure those. */
+/** Of two reports of a shadow that lags, or more: shorter ones would measure those. */
 const windowMicros = 50_000;
-/** The best of so many windows is what the shadow can do: two seconds. */
-const windowsMax = 40;
+/** One that falls behind has a window in which it does not lag yet. */
+const windowsToTrust = 2;
+/** For so many, two seconds, a shadow that lags is taken to be able to do what it did before. */
+const windowsForgiven = 40;
+/** Then the mean of so many tells: batches end within a window as it happens. */
+const windowsMax = 20;
 /** How much more a slowed primary's shadow is given after each window in which it keeps up. */
 const growth = 1.25;
 /** A lag of so much above the target would be worked off at the cost of all execution. */
-const patienceMicros = 4_000_000;
+const patienceMicros = { usual: 4_000_000, hurried: 400_000 } as const;
+/** What a shadow that is waited for is given of what it can do. */
+const hurriedShare = 0.5;
 const shareMin = 0.02;
 /**
  * A timer is a millisecond and more late. Rest behind each slice of a quarter of one would make any
@@ -37,22 +43,22 @@ const restMaxMicros = 50_000;
 
 interface Window {
   readonly at: Micros;
-  /** At its beginning, and as it was told last. */
-  readonly executed: Micros;
-  told: Micros;
+  /** Where its measure begins: what has been executed is told in steps, this is the first of it. */
+  from: { readonly at: Micros; readonly executed: Micros } | undefined;
   leastLag: Micros;
-  mostLag: Micros;
 }
 
 export class FlowControl {
   #share = 1;
-  /** Work that the shadow has shown to do in a microsecond, in the last windows. */
+  /** Work that the shadow has shown to do in a microsecond, in the last windows in which it lagged. */
   #shown: number[] = [];
-  /** What it is given to find out whether it can do more than it has shown. */
-  #probe = 0;
-  /** What it can do, as far as is known; of one that has just come nothing is. */
+  /** It has kept up with a primary that was not slowed, no longer ago than is forgiven. */
+  #didAll = false;
+  #windowsKeptUp = 0;
+  /** What it can do, or is given to find that out; of one that has just come nothing is known. */
   #ability = 1;
   #window: Window | undefined;
+  #told: Micros = 0;
   #work: Micros = 0;
   #restUntil: Micros = 0;
   /** Rest that the execution so far is to be followed by; negative: taken in advance. */
@@ -72,53 +78,75 @@ export class FlowControl {
   /**
    * @param lag the age of the oldest entry that the shadow has not executed
    * @param executed `work` as it was when the last entry that the shadow has executed was sent
-   * @param bounds of the share in any case
+   * @param least a share to keep in any case: a shadow that starts must not stop the machine
+   * @param hurried something waits for the shadow to come near
    */
-  update(lag: Micros, executed: Micros, now: Micros, { least = 0, most = 1 } = {}): void {
+  update(
+    lag: Micros,
+    executed: Micros,
+    now: Micros,
+    { least = 0, hurried = false }: { readonly least?: number; readonly hurried?: boolean } = {},
+  ): void {
     this.#measure(lag, executed, now);
-    const catchingUp = this.#ability * (1 - Math.max(0, lag - targetMicros) / patienceMicros);
+    const excess = Math.max(0, lag - targetMicros);
+    const patience = hurried ? patienceMicros.hurried : patienceMicros.usual;
+    const catchingUp = Math.min(hurried ? hurriedShare : 1, Math.max(0, 1 - excess / patience));
     const ceiling = 1 - Math.max(0, lag - hiccupMicros) / (tightMicros - hiccupMicros);
     const lowest = lag < hardMicros ? Math.max(least, shareMin) : least;
-    this.#share = Math.max(lowest, Math.min(most, catchingUp, ceiling));
+    this.#share = Math.max(lowest, Math.min(this.#ability * catchingUp, ceiling));
   }
 
   #measure(lag: Micros, executed: Micros, now: Micros): void {
-    const window = this.#window;
-    if (window === undefined || now - window.at > 10 * windowMicros) {
-      this.#window = { at: now, executed, told: executed, leastLag: lag, mostLag: lag };
-      return;
+    const isStep = executed !== this.#told;
+    this.#told = executed;
+    // From step to step, but of a shadow of which nothing is known a first idea cannot wait for one.
+    const counts = isStep || !this.#isKnown;
+    const point = counts ? { at: now, executed } : undefined;
+    if (this.#window === undefined || now - this.#window.at > 10 * windowMicros) {
+      this.#window = { at: now, from: point, leastLag: lag };
     }
-    // What has been executed is told in steps: from one of them to another.
-    const isStep = executed !== window.told;
-    window.told = executed;
+    const window = this.#window;
+    window.from ??= point;
     window.leastLag = Math.min(window.leastLag, lag);
-    window.mostLag = Math.max(window.mostLag, lag);
-    const micros = now - window.at;
-    if (micros < windowMicros || (!isStep && window.leastLag > targetMicros)) return;
-    this.#learn(window, (executed - window.executed) / micros);
-    this.#window = { at: now, executed, told: executed, leastLag: lag, mostLag: lag };
+    if (window.leastLag <= targetMicros) {
+      if (now - window.at < windowMicros) return;
+      this.#keepsUp();
+    } else {
+      const { from } = window;
+      if (!counts || from === undefined || now - from.at < windowMicros) return;
+      this.#show((executed - from.executed) / (now - from.at));
+    }
+    this.#window = { at: now, from: point, leastLag: lag };
   }
 
-  #learn({ leastLag, mostLag }: Window, speed: number): void {
-    if (leastLag > targetMicros) this.#show(Math.min(1, Math.max(shareMin, speed)));
-    else if (mostLag > targetMicros) this.#probe = 0;
-    // It did what it was given, which was all there was, or may be less than it can do.
-    else if (this.#share >= 1) this.#show(1);
-    else this.#probe = Math.min(1, this.#share * growth);
-    if (this.#shown.length > 0) this.#ability = Math.max(this.#probe, ...this.#shown);
+  get #isKnown(): boolean {
+    return this.#didAll || this.#shown.length > 0;
+  }
+
+  /** It did what it was given, which was all there was, or may be less than it can do. */
+  #keepsUp(): void {
+    this.#ability = Math.min(1, Math.max(this.#ability, this.#share * growth));
+    if (this.#share < 1 || ++this.#windowsKeptUp < windowsToTrust) return;
+    this.#didAll = true;
+    this.#shown = [];
   }
 
   #show(speed: number): void {
-    this.#shown.push(speed);
-    if (this.#shown.length > windowsMax) this.#shown.shift();
-    this.#probe = 0;
+    const shown = this.#shown;
+    shown.push(speed);
+    this.#windowsKeptUp = 0;
+    if (this.#didAll && shown.length < windowsForgiven) return;
+    this.#didAll = false;
+    if (shown.length > windowsMax) shown.splice(0, shown.length - windowsMax);
+    this.#ability = Math.min(1, Math.max(shareMin, mean(shown)));
   }
 
   /** No shadow to wait for. */
   reset(): void {
     this.#share = 1;
     this.#shown = [];
-    this.#probe = 0;
+    this.#didAll = false;
+    this.#windowsKeptUp = 0;
     this.#ability = 1;
     this.#window = undefined;
     this.#settle();
@@ -147,4 +175,8 @@ export class FlowControl {
     this.#ranUntil = undefined;
     this.#restUntil = 0;
   }
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, one) => sum + one, 0) / values.length;
 }

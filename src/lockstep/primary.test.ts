@@ -185,3 +185,60 @@ test('what nobody waits for is sealed with what is said next, or a millisecond l
   const company = 5_000 + timing.companyMicros;
   assert.deepEqual(sealedAt, [company, 10_300, 20_000, 20_100 + timing.companyMicros]);
 });
+
+/** A guest that has made two requests, was reset, and has made another to the same place. */
+class Inherited extends WrappedMachine {
+  readonly ends: Input[] = [];
+  #pending = [0, 1, 2].map((request) => ({
+    ...{ disk: 0, request, action: 'write' as const, offset: 0, length: 512 },
+    data: new Uint8Array(512).fill(request),
+  }));
+
+  override run(until: bigint): Stop {
+    return this.machine.run(until);
+  }
+
+  override pendingDiskRequests() {
+    return this.#pending;
+  }
+
+  override awaitsDiskRequest(_disk: number, request: number) {
+    return request === 2;
+  }
+
+  override apply(input: Input): void {
+    if (input.kind !== 'disk') return this.machine.apply(input);
+    this.ends.push(input);
+    this.#pending = this.#pending.filter(({ request }) => request !== input.request);
+  }
+}
+
+test('who goes on carries out what the guest waits for, and only ends what is from before a reset', () => {
+  const machine = new Inherited(boardOf([assemble('jal', { rd: 0, imm: 0 })]));
+  const submitted: number[] = [];
+  const ports = {
+    ...portsAt(
+      () => 100,
+      () => {},
+    ),
+    disks: {
+      submit: (_origin: unknown, { request }: { request: number }) => submitted.push(request),
+    },
+  };
+  const disks = [{ length: 512, shared: true }];
+  const primary = new Primary(
+    { ...options, disks },
+    ports,
+    machine,
+    1,
+    new HostClock(0n, 0),
+    undefined,
+  );
+  primary.step();
+  assert.deepEqual(submitted, [2]);
+  const ended = { kind: 'disk', disk: 0, ok: false, data: new Uint8Array() } as const;
+  assert.deepEqual(
+    machine.ends,
+    [0, 1].map((request) => ({ ...ended, request })),
+  );
+});

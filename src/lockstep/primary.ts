@@ -33,7 +33,6 @@ const frameBytesUsual = 1_518;
 const batchBytesMax = 192 * 1024;
 /** Less would stop a guest for its shadow; with more, a slow one never comes near a busy guest. */
 const shareWhileStarting = 0.15;
-const shareWhileNearing = 0.5;
 
 /** What a copy is, whatever its role. */
 export interface CopyOptions {
@@ -127,9 +126,7 @@ export class Primary implements Guarded {
       firstCopyRequest,
     );
     for (const input of inheritance?.inputs ?? []) this.#inputs.push(input);
-    for (const request of machine.pendingDiskRequests()) {
-      if (!this.#ledger.isIssued(request.disk, request.request)) this.#submit(request);
-    }
+    for (const pending of machine.pendingDiskRequests()) this.#inherit(pending);
   }
 
   get ended(): Ended | undefined {
@@ -160,9 +157,10 @@ export class Primary implements Guarded {
   #keepTo(now: Micros): void {
     const { session, phase, lag, isNearing } = this.protection;
     if (session?.ready !== true) return this.#flow.reset();
-    const least = phase === 'starting' ? shareWhileStarting : 0;
-    const most = isNearing ? shareWhileNearing : 1;
-    this.#flow.update(lag, session.sender.executedWork, now, { least, most });
+    const starting = phase === 'starting';
+    const least = starting ? shareWhileStarting : 0;
+    const hurried = starting || isNearing;
+    this.#flow.update(lag, session.sender.executedWork, now, { least, hurried });
   }
 
   // --- inputs --------------------------------------------------------------------------------
@@ -206,7 +204,7 @@ export class Primary implements Guarded {
   }
 
   #takeInputs(now: Micros): void {
-    if (this.#failed.length > 0) this.#tellFailed();
+    if (this.#failed.length > 0) this.#settleFailed();
     const host = this.#hostClock.ticksAt(now);
     const waits = this.#stop === 'idle';
     if (waits && this.#framesWaiting > 0) this.#answers = true;
@@ -220,13 +218,24 @@ export class Primary implements Guarded {
     for (const input of inputs) this.#record(input);
   }
 
+  /**
+   * A request without an end, of a copy that was lost or of a saved state. One from before a reset is
+   * given none but that: carried out now it might lie over what the guest has written since.
+   */
+  #inherit(pending: DiskRequest): void {
+    const { disk, request } = pending;
+    if (this.#ledger.isIssued(disk, request)) return;
+    if (this.machine.awaitsDiskRequest(disk, request)) this.#submit(pending);
+    else this.#inputs.push({ kind: 'disk', disk, request, ok: false, data: new Uint8Array(0) });
+  }
+
   /** What fails here is left to the shadow's disk, for as long as the guest waits for it. */
-  #tellFailed(): void {
+  #settleFailed(): void {
     const { machine, protection } = this;
-    const isAwaited = this.#failed.every(({ disk, request }) =>
+    const allAwaited = this.#failed.every(({ disk, request }) =>
       machine.awaitsDiskRequest(disk, request),
     );
-    if (!protection.diskFails(isAwaited)) return;
+    if (!protection.diskFails(allAwaited)) return;
     for (const completion of this.#failed) this.#inputs.push({ kind: 'disk', ...completion });
     this.#failed = [];
   }

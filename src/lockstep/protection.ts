@@ -73,6 +73,7 @@ export class Protection {
   #frozen = false;
   /** Since when the machine is only to come near to its shadow before it is frozen. */
   #nearingSince: Micros | undefined;
+  #nearingMicros: Micros = 0;
   /** The name of the saved state, once it is durable. */
   #saved: string | undefined;
   #closingPosition = 0;
@@ -462,13 +463,18 @@ export class Protection {
 
   // --- orders --------------------------------------------------------------------------------
 
-  /** Planned: maintenance, migration, test failover. @returns why not, if it is refused now */
-  handOver(): string | undefined {
+  /**
+   * Planned: maintenance, migration, test failover.
+   * @param nearingMicros for how long the shadow may be waited for with the machine still running
+   * @returns why not, if it is refused now
+   */
+  handOver(nearingMicros: Micros = timing.nearingMicros): string | undefined {
     if (this.#phase !== 'protected') return `there is no shadow to take over (${this.#phase})`;
     if (this.#goal !== undefined) return 'another order is being carried out';
     if (this.#membership!.pending !== undefined) return 'the arbiter has not answered yet';
     this.#goal = 'hand-over';
     this.#nearingSince = undefined;
+    this.#nearingMicros = nearingMicros;
     // Whether the arbiter can be reached is found out before the machine is stopped.
     this.#membership!.ask({ kind: 'read' }, this.#now());
     return undefined;
@@ -515,7 +521,7 @@ export class Protection {
   /** Near enough to be frozen, or not to be had any nearer. */
   #isNear(now: Micros): boolean {
     if (this.#nearingSince === undefined) return false;
-    return this.lag <= timing.nearMicros || now - this.#nearingSince >= timing.nearingMicros;
+    return this.lag <= timing.nearMicros || now - this.#nearingSince >= this.#nearingMicros;
   }
 
   #freeze(): void {
@@ -564,11 +570,11 @@ export class Protection {
   /**
    * A disk of this host fails. The shadow is to take over before the guest is told; but a guest that
    * was reset meanwhile goes on without the requests that failed, on a disk on which they are not,
-   * while the shadow has carried them out, or would do so later, over newer data.
-   * @param isAwaited the guest still waits for all that failed
+   * while the shadow has carried them out on its own.
+   * @param allAwaited the guest still waits for all that failed
    * @returns true when the guest has to be told, being alone
    */
-  diskFails(isAwaited: boolean): boolean {
+  diskFails(allAwaited: boolean): boolean {
     const lose = (text: string): void =>
       this.#lose({ reason: 'partialHardwareFailure', text }, this.#now());
     switch (this.#phase) {
@@ -580,9 +586,8 @@ export class Protection {
         return true;
       case 'enlisting':
       case 'protected':
-        if (isAwaited) this.handOver();
-        else
-          lose('a disk of the primary failed, and the guest was reset before the shadow took over');
+        if (allAwaited) this.handOver(0);
+        else lose('a disk of the primary failed, and the guest was reset before the hand-over');
         return false;
       default:
         return false;
