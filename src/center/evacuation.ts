@@ -4,8 +4,8 @@
  *
  * It is a rehearsal: the same choices as maintenance.ts, migration.ts and protection.ts make, one
  * copy after the other in the same order, on hosts whose loads grow with what has been given to
- * them. The next shadow of a VM that has been taken over is chosen when hosts have reported so, and
- * by then the copy after it has its place already. It holds for this moment: whatever is powered on, lost or moved meanwhile changes it.
+ * them; the next shadow of a VM that has been taken over before the copy after it. It holds for this
+ * moment: whatever is powered on, lost or moved meanwhile changes it.
  */
 import type { EvacuationView } from '../api/lifecycle-views.ts';
 import { coldStartHosts } from '../lockstep/arbiter.ts';
@@ -28,7 +28,7 @@ export function previewMaintenance(cluster: Cluster, name: string): EvacuationVi
     if (copy === 'live') rehearsal.moveLive(vm);
     else rehearsal.moveShadow(vm);
   }
-  const moves = rehearsal.end();
+  const { moves } = rehearsal;
   return {
     isPossible: moves.every(({ to }) => to !== null),
     moves,
@@ -46,9 +46,7 @@ class Rehearsal {
   readonly #cluster: Cluster;
   readonly #leaving: string;
   #hosts: readonly HostState[];
-  readonly #moves: Move[] = [];
-  /** Of the last live copy that was moved: whose next shadow is to be chosen. */
-  #bare: Bare | undefined;
+  readonly moves: Move[] = [];
 
   constructor(cluster: Cluster, leaving: string) {
     this.#cluster = cluster;
@@ -58,33 +56,14 @@ class Rehearsal {
       .map((host) => (host.id === leaving ? { ...host, maintenance: true } : host));
   }
 
-  /** Ends the rehearsal. */
-  end(): Move[] {
-    this.#protectLast();
-    return this.#moves;
-  }
-
   moveLive(vm: Vm): void {
     const { move, bare } = this.#live(vm);
-    this.#protectLast();
-    this.#moves.push(move);
-    this.#bare = bare;
+    const shadow = bare && this.#nextShadow(this.#afterTakeOver(bare));
+    this.moves.push(shadow === undefined ? move : { ...move, shadow });
   }
 
   moveShadow(vm: Vm): void {
-    const move = this.#shadow(vm);
-    this.#protectLast();
-    this.#moves.push(move);
-  }
-
-  #protectLast(): void {
-    if (this.#bare === undefined) return;
-    const last = this.#moves.at(-1)!;
-    this.#moves[this.#moves.length - 1] = {
-      ...last,
-      shadow: this.#nextShadow(this.#afterTakeOver(this.#bare)),
-    };
-    this.#bare = undefined;
+    this.moves.push(this.#shadow(vm));
   }
 
   #live(vm: Vm): { readonly move: Move; readonly bare?: Bare } {

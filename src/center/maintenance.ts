@@ -13,6 +13,7 @@ import type { Daemon, Vm } from './inventory.ts';
 import { migrateVm } from './migration.ts';
 import { choose } from './placement.ts';
 import { liveOf, needOf } from './protection.ts';
+import { isProtected } from './wishes.ts';
 
 export interface Remaining {
   readonly vm: string;
@@ -24,6 +25,8 @@ export interface Remaining {
 /** Between attempts at what could not be moved. */
 const againMs = 1_000;
 const lookMs = 20;
+/** Hosts report a take-over at once; where there is no room for a shadow nobody waits for one. */
+const placedMsMax = 1_000;
 const shadowMsMax = 10 * 60_000;
 
 export function setMaintenance(cluster: Cluster, name: string, on: boolean): Daemon {
@@ -137,8 +140,10 @@ export class Maintenance {
         if (signal.aborted) return;
         const key = `${host} ${vm.spec.id}`;
         try {
-          if (copy === 'live') await migrateVm(this.#cluster, this.#now(vm), { signal });
-          else await this.#moveShadow(this.#now(vm), host, signal);
+          if (copy === 'live') {
+            await migrateVm(this.#cluster, this.#now(vm), { signal });
+            await this.#untilShadowPlaced(vm, signal);
+          } else await this.#moveShadow(this.#now(vm), host, signal);
           this.#why.delete(key);
         } catch (error) {
           if (!(error instanceof UmbraError)) throw error;
@@ -149,6 +154,21 @@ export class Maintenance {
       }
       if (stuck > 0) await sleep(againMs);
       else await sleep(lookMs);
+    }
+  }
+
+  /** Its next shadow has a place before the next copy takes one: as a preview says (evacuation.ts). */
+  async #untilShadowPlaced({ spec: { id } }: Vm, signal: AbortSignal): Promise<void> {
+    const { inventory, arbiter } = this.#cluster;
+    const isMissing = (): boolean => {
+      const vm = inventory.vm(id);
+      if (vm === undefined || !isProtected(vm)) return false;
+      const { shadowHost } = vm;
+      return shadowHost === undefined || shadowHost === arbiter.entry(id)?.record.live?.host;
+    };
+    for (const end = performance.now() + placedMsMax; isMissing() && !signal.aborted; ) {
+      if (performance.now() > end) return;
+      await sleep(lookMs);
     }
   }
 
