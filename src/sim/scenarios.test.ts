@@ -37,6 +37,9 @@ interface Setting {
   readonly burst?: number;
 }
 
+/** A machine that computes nearly all the time, so that its shadow can lag. */
+const computing: Setting = { period: 50_000, burst: 400_000 };
+
 /** A protected machine with busy clients. */
 function protectedCluster({ hosts = 3, clients = 4, period = 100_000, burst = 20_000 }: Setting) {
   const scheduler = new Scheduler(11);
@@ -174,10 +177,7 @@ test('a planned hand-over: the shadow takes over at once and nothing is lost', (
 });
 
 test('a hand-over stops the machine when its shadow has come near', () => {
-  const { scheduler, cluster, primary, shadow } = protectedCluster({
-    period: 50_000,
-    burst: 400_000,
-  });
+  const { scheduler, cluster, primary, shadow } = protectedCluster(computing);
   const { protection } = primary.copy.primary!;
   const asFastAsIts = shadow.costPerCount;
   shadow.costPerCount = 3 * asFastAsIts;
@@ -196,10 +196,7 @@ test('a hand-over stops the machine when its shadow has come near', () => {
 });
 
 test('one that cannot be had near is handed over to all the same', () => {
-  const { scheduler, cluster, primary, shadow } = protectedCluster({
-    period: 50_000,
-    burst: 400_000,
-  });
+  const { scheduler, cluster, primary, shadow } = protectedCluster(computing);
   const { protection } = primary.copy.primary!;
   shadow.costPerCount *= 10;
   scheduler.runUntil(scheduler.now + second);
@@ -331,10 +328,7 @@ test('an idle pair costs little log and few turns', () => {
 });
 
 test('a slow shadow slows its primary, and neither is lost', () => {
-  const { scheduler, cluster, primary, shadow } = protectedCluster({
-    period: 50_000,
-    burst: 400_000,
-  });
+  const { scheduler, cluster, primary, shadow } = protectedCluster(computing);
   shadow.costPerCount = 0.06;
   let worst = 0;
   for (let turn = 0; turn < 400; turn++) {
