@@ -125,8 +125,12 @@ export class Protection {
     return this.#session?.sender.lag(this.#ports.clock.now()) ?? 0;
   }
 
-  /** Frozen for a suspend, everything released: the host may save the machine now. */
+  /** Frozen for a suspend, everything released: the host may save the machine now, once. */
   get quiet(): boolean {
+    return this.#saved === undefined && this.#standsStill();
+  }
+
+  #standsStill(): boolean {
     if (this.#goal !== 'suspend' || !this.#frozen || this.ended !== undefined) return false;
     // A shadow that is being made would share the machine's checkpoint with the saved state.
     return (this.#phase === 'alone' || this.#phase === 'protected') && this.#drained();
@@ -257,7 +261,7 @@ export class Protection {
     if (this.ended !== undefined) return Number.POSITIVE_INFINITY;
     const asked = this.#membership?.tick(now) ?? Number.POSITIVE_INFINITY;
     this.#watchArbiter(now);
-    if (this.#saved !== undefined && this.quiet) this.stop('suspended', now);
+    if (this.#saved !== undefined && this.#standsStill()) this.stop('suspended', now);
     const sessionWake = this.#session?.tick(this.#released(), now) ?? Number.POSITIVE_INFINITY;
     this.#advance(now);
     if (this.ended !== undefined) return Number.POSITIVE_INFINITY;

@@ -278,6 +278,24 @@ test('a suspended machine is quiet, whole and known to be suspended', () => {
   well(cluster);
 });
 
+test('a machine is saved once, also where its shadow has yet to come to the same end', () => {
+  const { scheduler, cluster, primary } = protectedCluster({});
+  const { protection } = primary.copy.primary!;
+  const saved: string[] = [];
+  cluster.asleep = true;
+  cluster.suspending.look = ({ copy }) => {
+    if (copy.primary?.protection.quiet !== true) return;
+    saved.push(`s${saved.length}`);
+    protection.saved(saved.at(-1)!);
+    assert.ok(!protection.quiet, 'no step later, when the shadow may be there');
+  };
+  assert.equal(protection.suspend(), undefined);
+  primary.wake(scheduler.now);
+  scheduler.runUntil(scheduler.now + second);
+  assert.deepEqual(saved, ['s0']);
+  assert.deepEqual(cluster.entry.record.saved, { host: primary.host, id: 's0' });
+});
+
 test('a machine that cannot be saved goes on as if nothing had been', () => {
   const { scheduler, cluster, primary, shadow } = protectedCluster({});
   const { protection, machine } = primary.copy.primary!;
