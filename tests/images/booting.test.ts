@@ -5,12 +5,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { UmbraError } from '../../src/base/errors.ts';
+import { freePort } from '../../src/cli/demo/ports.ts';
 import { openRelease } from '../../src/images/archive.ts';
 import { buildImage } from '../../src/images/build.ts';
 import { decompressAll } from '../../src/images/compression.ts';
@@ -56,14 +56,6 @@ const disk = (path: string): string[] => [
   '-device',
   'virtio-blk-device,drive=disk',
 ];
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.on('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Sends commands of Redis's inline form and waits for an answer that ends as expected. */
 function redis(port: number, commands: readonly string[], until: string): Promise<string> {

@@ -12,6 +12,7 @@ import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Client } from '../../src/api/client.ts';
 import { readPersonCredentials } from '../../src/api/credentials.ts';
+import { freePort } from '../../src/cli/demo/ports.ts';
 import { EchoGuest } from '../../src/host/echo-guest.fixture.ts';
 import { VmEnd } from '../../src/host/ethernet.fixture.ts';
 import { parseMacText } from '../../src/network/wire.ts';
@@ -101,14 +102,6 @@ async function echo(port: number): Promise<boolean> {
   } finally {
     socket.destroy();
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  return port;
 }
 
 before(async () => {

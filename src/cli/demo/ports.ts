@@ -1,16 +1,25 @@
 /** The demo's looks at published ports, from outside like any client. */
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 
-/** A port of this machine that nobody listens on at present. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
+/** Below what Linux gives to outgoing connections, one of which could have it a moment later. */
+const [portMin, portEnd] = [20_000, 32_000];
+const attemptsMax = 100;
+
+/** A port of this machine that nobody listens on at present. @throws if there are none, or nearly */
+export async function freePort(): Promise<number> {
+  for (let attempt = 1; ; attempt++) {
+    const port = randomInt(portMin, portEnd);
+    const server = createServer().listen(port, '127.0.0.1');
+    try {
+      await once(server, 'listening');
+      await new Promise((resolve) => server.close(resolve));
+      return port;
+    } catch (error) {
+      if (attempt === attemptsMax) throw error;
+    }
+  }
 }
 
 /** Whether Redis answers PING behind this port, within half a second. */
