@@ -55,8 +55,8 @@ const watchMs = 5_000;
 
 /** @returns when the VM is protected again and the lost host is back */
 export async function failOver(kind: FaultKind, scene: FailoverScene): Promise<FailoverReport> {
-  const { cluster, client, status, say, by } = scene;
-  const before = await status();
+  const { cluster, client, say, by, status } = scene;
+  const before = await comparedPair(scene);
   const lost = before.primary!.host;
   const host = await hostNamed(scene, lost);
   const pids = [...host.vmPids, ...(host.pid === null ? [] : [host.pid])];
@@ -102,6 +102,16 @@ export async function failOver(kind: FaultKind, scene: FailoverScene): Promise<F
     connectionsReset: client.connectionsReset - resetBefore,
     reprotectedMs: Date.parse(enlisted.time) - faultTime,
   };
+}
+
+/** Protected at this moment, by a copy that has been compared with its primary. */
+async function comparedPair({ cluster, status }: FailoverScene): Promise<FtStatusView> {
+  let pair: FtStatusView;
+  await cluster.until('the VM to be protected and its copies to be compared', async () => {
+    pair = await status();
+    return pair.state === 'running' && pair.fingerprintsCompared > 0;
+  });
+  return pair!;
 }
 
 /** Lets a frozen host go on: its copy of the VM is stale, must say nothing, and ends. */
