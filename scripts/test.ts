@@ -66,7 +66,7 @@ const checked = args.includes('--no-check') ? undefined : check();
 const isSystem = (file: string): boolean => file.includes('/tests/system/');
 /** What holds delays to floors has the machine to itself. */
 const measures =
-  /\/tests\/system\/(demo|failovers|ha|outcomes|pair|partition|soak|unlike-processors|uplink|console\/many)[.]test[.]ts$/;
+  /\/tests\/system\/(demo|failovers|ha|outcomes|pair|partition|soak|unlike-processors|uplink|console\/many|console\/whole-way)[.]test[.]ts$/;
 await runFiles(
   files.filter((file) => !isSystem(file)),
   2,

@@ -342,7 +342,7 @@ describe('a protected VM', () => {
     await center.client.call('turnFtOn', { params: { vm: 'web' } });
     const shadow = await b.order('startShadow');
     assert.deepEqual(shadow.primary, { host: a.id, address: '127.0.0.1', port: 99 });
-    assert.equal((await a.order('protect')).shadowHost, b.id);
+    await a.order('protect', ({ shadowHost }) => shadowHost === b.id);
     b.report(id, 'shadow', { ftState: 'notConfigured' });
     a.report(id, 'live', { generation: 1, ftState: 'starting', shadowHost: b.id });
     await state('starting');

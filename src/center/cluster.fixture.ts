@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   agentProtocolVersion,
   type CenterMessage,
@@ -24,10 +25,13 @@ import type { Operation, Reply, VmRecord } from '../lockstep/arbiter.ts';
 
 const program = join(import.meta.dirname, '../cli/main.ts');
 
+/** What may take its time on a machine that is short of everything, and comes; no claim about speed. */
+const patienceMs = 30_000;
+
 export async function until<T>(
   what: string,
   look: () => T | undefined | Promise<T | undefined>,
-  msMax = 5_000,
+  msMax = patienceMs,
 ): Promise<T> {
   for (const end = performance.now() + msMax; ; ) {
     const found = await look();
@@ -253,14 +257,22 @@ export class TestHost {
     this.#link!.send(message);
   }
 
-  /** The next order of this kind, from now on or not yet taken. */
+  /**
+   * The next order of this kind, from now on or not yet taken. The center gives one again that has
+   * not been followed for a second: behind a stall, an earlier one may come twice.
+   *
+   * @param isMeant which of them; the others are left
+   */
   async order<K extends CenterMessage['kind']>(
     kind: K,
+    isMeant: (order: Extract<CenterMessage, { kind: K }>) => boolean = () => true,
   ): Promise<Extract<CenterMessage, { kind: K }>> {
+    type Order = Extract<CenterMessage, { kind: K }>;
     return until(`the order ${kind} to ${this.name}`, () => {
-      const index = this.heard.findIndex((message) => message.kind === kind);
-      if (index < 0) return undefined;
-      return this.heard.splice(index, 1)[0] as Extract<CenterMessage, { kind: K }>;
+      const index = this.heard.findIndex(
+        (message) => message.kind === kind && isMeant(message as Order),
+      );
+      return index < 0 ? undefined : (this.heard.splice(index, 1)[0] as Order);
     });
   }
 
@@ -298,6 +310,25 @@ export class TestHost {
     } finally {
       if (client !== this.#client) client.close();
     }
+  }
+
+  /**
+   * Renews the lease of a VM that is live here, as its process would: whatever becomes of the daemon.
+   *
+   * @returns ends it, and resolves behind the last renewal
+   */
+  keepLease(vm: string, leaseMs: number): () => Promise<void> {
+    const end = new AbortController();
+    const kept = (async () => {
+      while (!end.signal.aborted) {
+        await this.ask(vm, { kind: 'renew' });
+        await sleep(leaseMs / 4, undefined, { signal: end.signal }).catch(() => {});
+      }
+    })();
+    return () => {
+      end.abort();
+      return kept;
+    };
   }
 
   #clientAt(url: string): Client {

@@ -44,8 +44,7 @@ const write = (offset: number, text: string) =>
     ...{ kind: 'console', vm: id, offset: String(offset) },
     bytes: Buffer.from(text).toString('base64'),
   });
-const shows = (text: string) =>
-  until(`"${text}"`, () => (shown === text ? true : undefined), 10_000);
+const shows = (text: string) => until(`"${text}"`, () => (shown === text ? true : undefined));
 
 /** On the same port; `change` before anybody is back. */
 async function restart(change: () => void = () => {}): Promise<void> {
@@ -57,7 +56,7 @@ async function restart(change: () => void = () => {}): Promise<void> {
   viewer.input(Buffer.from('typed meanwhile'));
   await center.start({ listen });
   change();
-  await until('the host', () => (host.isConnected ? true : undefined), 10_000);
+  await until('the host', () => (host.isConnected ? true : undefined));
 }
 
 test('it goes on where it was, with what the lost center had not passed on', async () => {

@@ -6,11 +6,14 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatastoreInfo } from '../api/agent.ts';
 import type { VmRecord } from '../lockstep/arbiter.ts';
 import { TestCenter, type TestHost, until } from './cluster.fixture.ts';
 
-const leaseSeconds = 2;
+/** Copies renew it every second: long enough for one that is held up. */
+const leaseSeconds = 4;
+const leaseMs = leaseSeconds * 1000;
 const storage = (id: string, name = 'shared'): DatastoreInfo => ({
   ...{ name, id, path: '/mnt/shared', canClone: true, bytesFree: 2 ** 30, bytesTotal: 2 ** 31 },
 });
@@ -20,6 +23,8 @@ describe('VMs on a datastore', () => {
   let a: TestHost;
   let b: TestHost;
   let without: TestHost;
+  /** By VM: ends the renewals of its live copy, and resolves behind the last one. */
+  const renewals = new Map<string, () => Promise<void>>();
 
   before(async () => {
     center = await TestCenter.start(['--ha-lease', String(leaseSeconds)]);
@@ -28,7 +33,10 @@ describe('VMs on a datastore', () => {
     b = await center.host('b', [storage('one')]);
     without = await center.host('without', [storage('other', 'elsewhere')]);
   });
-  after(() => center.close());
+  after(async () => {
+    for (const end of renewals.values()) await end();
+    await center.close();
+  });
 
   const created = async (name: string, host?: string): Promise<string> => {
     const place = host === undefined ? {} : { host };
@@ -38,18 +46,28 @@ describe('VMs on a datastore', () => {
     return vm.id;
   };
 
+  const live = (host: TestHost, id: string, generation: number): void => {
+    host.report(id, 'live', { generation });
+    renewals.set(id, host.keepLease(id, leaseMs));
+  };
+
+  /** Nothing more is heard of the host, and its copy is cut off from the arbiter. */
+  const lost = async (host: TestHost, id: string): Promise<void> => {
+    await renewals.get(id)!();
+    host.disconnect();
+  };
+
   /** Live on this host, which has made the disks. */
   const started = async (name: string, host: TestHost): Promise<string> => {
     const id = await created(name, host.name);
     await center.client.call('startVm', { params: { vm: name }, body: {} });
-    const order = await host.order('start');
-    assert.equal(order.leaseMs, leaseSeconds * 1000);
+    const order = await host.order('start', ({ vm }) => vm.name === name);
+    assert.equal(order.leaseMs, leaseMs);
     assert.equal(order.lapsed, undefined);
-    const { leaseMs } = order;
     const disks = `1-1-${host.name}`;
     const reply = await host.ask(id, { kind: 'start', fenced: false, disks, leaseMs });
     assert.ok(reply.granted, reply.refusal);
-    host.report(id, 'live', { generation: reply.record!.generation });
+    live(host, id, reply.record!.generation);
     await until('it is on', async () => {
       const { state } = await center.client.call('showVm', { params: { vm: name } });
       return state === 'poweredOn' ? true : undefined;
@@ -59,18 +77,19 @@ describe('VMs on a datastore', () => {
 
   /** The arbiter first: a process that ends without its word is started again. */
   const switchedOff = async (host: TestHost, id: string): Promise<void> => {
+    await renewals.get(id)!();
     await host.ask(id, { kind: 'stop', state: 'stopped', currentReplicas: [] });
     host.report(id, 'ended', { ended: { kind: 'off', text: 'off' } });
   };
 
   const takeOver = async (host: TestHost, id: string): Promise<VmRecord> => {
-    const { lapsed, leaseMs, fenced } = await host.order('start');
+    const { lapsed, fenced } = await host.order('start');
     assert.ok(fenced);
     const disks = `1-9-${host.name}`;
     const start = { kind: 'start', fenced, disks, leaseMs, lapsed } as const;
     const reply = await host.ask(id, start);
     assert.ok(reply.granted, reply.refusal);
-    host.report(id, 'live', { generation: reply.record!.generation });
+    live(host, id, reply.record!.generation);
     return reply.record!;
   };
 
@@ -113,19 +132,20 @@ describe('VMs on a datastore', () => {
 
   test('a lost host: its VM is restarted behind the end of its lease, once', async () => {
     const id = await started('web', a);
+    await lost(a, id);
+    const renewedAt = performance.now();
     assert.ok((await a.ask(id, { kind: 'renew' })).granted);
-    const lostAt = performance.now();
-    a.disconnect();
-    const { live } = await takeOver(b, id);
-    const waited = performance.now() - lostAt;
-    assert.ok(waited > leaseSeconds * 1000, `after ${waited} ms`);
-    assert.equal(live?.host, b.id);
+    const record = await takeOver(b, id);
+    const waited = performance.now() - renewedAt;
+    assert.ok(waited > leaseMs, `after ${waited} ms`);
+    assert.equal(record.live?.host, b.id);
     const [event] = await until('the event', async () => {
       const events = await center.events('ha-vm-restarted');
       return events.length > 0 ? events : undefined;
     });
     assert.equal(event?.text, 'web was restarted on b since a failed');
     assert.equal((await center.events('ha-host-failed')).length, 1);
+    b.heard.length = 0;
     // The lost host comes back with the copy still there: it has lost its place, and is dismissed.
     await a.connect();
     assert.equal((await a.ask(id, { kind: 'renew' })).refusal, 'not-live');
@@ -142,9 +162,10 @@ describe('VMs on a datastore', () => {
 
   test('a copy that renews at the last moment is not put aside', async () => {
     const id = await started('late', a);
-    a.disconnect();
-    const { lapsed, leaseMs } = await b.order('start');
+    await lost(a, id);
+    const { lapsed } = await b.order('start');
     assert.ok((await a.ask(id, { kind: 'renew' })).granted, 'by another way than its daemon');
+    renewals.set(id, a.keepLease(id, leaseMs));
     const start = { kind: 'start', fenced: true, disks: 'x', leaseMs, lapsed } as const;
     // By the arbiter, or by a center that has noticed already.
     const isGranted = b.ask(id, start).then(
@@ -167,33 +188,25 @@ describe('VMs on a datastore', () => {
     const params = { vm: 'kept' };
     const off = await center.client.call('setHa', { params, body: { restart: false } });
     assert.equal(off.ha.state, 'off');
-    a.disconnect();
-    await new Promise((resolve) => setTimeout(resolve, (leaseSeconds + 1) * 1000));
+    await lost(a, id);
+    await sleep(leaseMs + 1000);
     assert.equal(
       b.heard.some(({ kind }) => kind === 'start'),
       false,
     );
     b.disconnect();
     await center.client.call('setHa', { params, body: { restart: true, priority: 'high' } });
-    const alarm = await until(
-      'the alarm',
-      async () => {
-        const alarms = await center.client.call('listAlarms');
-        return alarms.find(({ kind }) => kind === 'ha-failover-failed');
-      },
-      8_000,
-    );
+    const alarm = await until('the alarm', async () => {
+      const alarms = await center.client.call('listAlarms');
+      return alarms.find(({ kind }) => kind === 'ha-failover-failed');
+    });
     assert.match(alarm.text, /^HA virtual machine failover failed: kept cannot be restarted: /);
     await b.connect();
     assert.equal((await takeOver(b, id)).live?.host, b.id);
-    await until(
-      'the alarm goes',
-      async () => {
-        const alarms = await center.client.call('listAlarms');
-        return alarms.some(({ kind }) => kind === 'ha-failover-failed') ? undefined : true;
-      },
-      8_000,
-    );
+    await until('the alarm goes', async () => {
+      const alarms = await center.client.call('listAlarms');
+      return alarms.some(({ kind }) => kind === 'ha-failover-failed') ? undefined : true;
+    });
     await switchedOff(b, id);
     await a.connect();
   });
@@ -260,38 +273,37 @@ test('who comes first is restarted first, where there is room for one', async ()
     center.addImage('img');
     const a = await center.host('a', [storage('one')]);
     const b = await center.host('b', [storage('one')]);
-    const ids = new Map<string, string>();
-    for (const [name, priority] of [
-      ['low', 'low'],
-      ['high', 'highest'],
-    ] as const) {
-      // Each takes more than half of a host.
-      const body = {
-        name,
-        image: 'img',
-        datastore: 'shared',
-        host: 'a',
-        memoryBytes: 1.5 * 2 ** 30,
-      };
-      const { id } = await center.client.call('createVm', { body });
-      ids.set(name, id);
-      await center.client.call('setHa', { params: { vm: name }, body: { priority } });
-      await center.client.call('startVm', { params: { vm: name }, body: {} });
-      const { leaseMs } = await a.order('start');
-      const reply = await a.ask(id, { kind: 'start', disks: `1-1-${name}`, leaseMs });
-      a.report(id, 'live', { generation: reply.record!.generation });
-    }
-    const filler = { name: 'filler', image: 'img', host: 'b', memoryBytes: 1.5 * 2 ** 30 };
+    // Each takes more than half of a host.
+    const common = { image: 'img', memoryBytes: 1.5 * 2 ** 30 };
+    const filler = { ...common, name: 'filler', host: 'b' };
     const { id } = await center.client.call('createVm', { body: filler });
     await center.client.call('startVm', { params: { vm: 'filler' }, body: {} });
     await b.order('start');
     await b.ask(id, { kind: 'start', acceptStale: true });
     b.report(id, 'live', { generation: 1 });
+    const ids = new Map<string, string>();
+    const renewals: (() => Promise<void>)[] = [];
+    for (const [name, priority] of [
+      ['low', 'low'],
+      ['high', 'highest'],
+    ] as const) {
+      const body = { ...common, name, datastore: 'shared', host: 'a' };
+      const { id } = await center.client.call('createVm', { body });
+      ids.set(name, id);
+      await center.client.call('setHa', { params: { vm: name }, body: { priority } });
+      await center.client.call('startVm', { params: { vm: name }, body: {} });
+      await a.order('start', ({ vm }) => vm.name === name);
+      const reply = await a.ask(id, { kind: 'start', disks: `1-1-${name}`, leaseMs });
+      a.report(id, 'live', { generation: reply.record!.generation });
+      renewals.push(a.keepLease(id, leaseMs));
+    }
+    for (const end of renewals) await end();
     // The low one's lease ends first, by a second.
+    assert.ok((await a.ask(ids.get('low')!, { kind: 'renew' })).granted);
     a.disconnect();
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await sleep(1_000);
     assert.ok((await a.ask(ids.get('high')!, { kind: 'renew' })).granted);
-    const order = await b.order('start');
+    const order = await b.order('start', ({ vm }) => vm.name !== 'filler');
     assert.equal(order.vm.name, 'high');
   } finally {
     await center.close();

@@ -200,14 +200,24 @@ describe('operations on a protected VM', () => {
   test('the panel tells the log bandwidth and what the shadow costs', async () => {
     const primary = world.hosts.get('a');
     const status = primary.copies.get(id)!;
-    primary.report(id, 'live', { ...status, logBytesSent: 1_000_000 });
+    /** The center has taken it at some moment from the first of these to the second. */
+    const sent = async (logBytesSent: number) => {
+      const from = performance.now();
+      primary.report(id, 'live', { ...status, logBytesSent });
+      const ft = await until('the report', async () => {
+        const now = await world.ft();
+        return now.logBytesSent === logBytesSent ? now : undefined;
+      });
+      return { from, to: performance.now(), ft };
+    };
+    const first = await sent(1_000_000);
     await new Promise((resolve) => setTimeout(resolve, 1_100));
-    primary.report(id, 'live', { ...status, logBytesSent: 2_000_000 });
-    const { logMbitPerSecond, shadowMemoryBytes } = await until('the rate', async () => {
-      const now = await world.ft();
-      return now.logMbitPerSecond === null ? undefined : now;
-    });
-    assert.ok(logMbitPerSecond! > 4 && logMbitPerSecond! <= 8, `${logMbitPerSecond} Mbit/s`);
+    const second = await sent(2_000_000);
+    const { logMbitPerSecond: rate, shadowMemoryBytes } = second.ft;
+    const [slowest, fastest] = [second.to - first.from, second.from - first.to].map(
+      (ms) => 8_000 / ms,
+    );
+    assert.ok(rate! > slowest! - 0.01 && rate! < fastest! + 0.01, `${rate} Mbit/s`);
     assert.equal(shadowMemoryBytes, 7);
   });
 
@@ -382,14 +392,10 @@ describe('migration and maintenance', () => {
     const maintenance = (host: string, on: boolean) =>
       world.client.call('setMaintenance', { params: { host }, body: { on } });
     const empty = (host: string) =>
-      until(
-        `${host} is empty`,
-        async () => {
-          const found = await world.client.call('showHost', { params: { host } });
-          return found.maintenance?.isEmpty ? found : undefined;
-        },
-        10_000,
-      );
+      until(`${host} is empty`, async () => {
+        const found = await world.client.call('showHost', { params: { host } });
+        return found.maintenance?.isEmpty ? found : undefined;
+      });
     assert.equal((await maintenance(live!, true)).state, 'maintenance');
     await empty(live!);
     assert.equal((await world.place())[0], shadow);
@@ -406,18 +412,14 @@ describe('migration and maintenance', () => {
       })
     )[1]!;
     await maintenance(third, true);
-    const stuck = await until(
-      'it says why',
-      async () => {
-        const { maintenance: now } = await world.client.call('showHost', {
-          params: { host: third },
-        });
-        return now?.remaining.find(
-          ({ copy, why }) => copy === 'shadow' && why?.includes('in maintenance'),
-        );
-      },
-      10_000,
-    );
+    const stuck = await until('it says why', async () => {
+      const { maintenance: now } = await world.client.call('showHost', {
+        params: { host: third },
+      });
+      return now?.remaining.find(
+        ({ copy, why }) => copy === 'shadow' && why?.includes('in maintenance'),
+      );
+    });
     assert.match(stuck.why!, /no other host can take.*in maintenance/);
     assert.equal((await world.ft()).state, 'running');
     const off = await maintenance(live!, false);
@@ -479,8 +481,9 @@ describe('alarms', () => {
     await world.client.call('acknowledgeAlarm', { params: { alarm: disk.id } });
     a.send({ kind: 'clock', unixMs: Date.now() + 60_000 });
     assert.match((await world.alarm('host-clock-off')).text, /clock of a is .* ahead/);
-    for (let times = 0; times < 3; times++) a.send({ kind: 'clock', unixMs: Date.now() });
-    await world.noAlarm('host-clock-off');
+    // Three that agree are believed; one that was held up on its way is late by that.
+    const right = setInterval(() => a.send({ kind: 'clock', unixMs: Date.now() }), 50);
+    await world.noAlarm('host-clock-off').finally(() => clearInterval(right));
   });
 
   test('a lost host: it is missed, the VM needs a shadow, and no second loss could be made good', async () => {
@@ -508,10 +511,8 @@ describe('alarms', () => {
     world.hosts.deaf.clear();
     await world.state('running');
     await world.noAlarm('ft-need-shadow');
-    const capacity = await until(
-      'the alarm of capacity',
-      async () => (await world.client.call('listAlarms')).find(({ kind }) => kind === 'capacity'),
-      10_000,
+    const capacity = await until('the alarm of capacity', async () =>
+      (await world.client.call('listAlarms')).find(({ kind }) => kind === 'capacity'),
     );
     assert.match(capacity.text, /no room for a new copy of web/);
     await lost.connect();

@@ -10,6 +10,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { formatIpv4, formatMac } from '../network/wire.ts';
 import { TestCenter } from './center.fixture.ts';
 import { TestAuthority } from './certificates.fixture.ts';
@@ -115,12 +116,17 @@ async function ping(socket: net.Socket): Promise<number> {
 
 test('a request crosses gateway, trunk and switch to the guest and back', async (t) => {
   const socket = await connectTcp();
-  const trips: number[] = [];
-  for (let round = 0; round < 600; round++) trips.push(await ping(socket));
-  const sorted = trips.slice(100).sort((a, b) => a - b);
-  const at = (share: number): number => Math.round(sorted[Math.floor(sorted.length * share)]!);
-  t.diagnostic(`round trip: median ${at(0.5)} us, p99 ${at(0.99)} us`);
-  assert.ok(at(0.5) < 2000, `median ${at(0.5)} us`);
+  for (let round = 0; round < 100; round++) await ping(socket);
+  // A machine can be slow for some tenths of a second: the best of five batches that are apart.
+  const medians: number[] = [];
+  for (let batch = 0; batch < 5; batch++) {
+    const trips: number[] = [];
+    for (let round = 0; round < 100; round++) trips.push(await ping(socket));
+    medians.push(Math.round(trips.sort((a, b) => a - b)[50]!));
+    await sleep(100);
+  }
+  t.diagnostic(`round trip: medians ${medians} us`);
+  assert.ok(Math.min(...medians) < 1500, `medians ${medians} us`);
   socket.end();
   await once(socket, 'close');
 });
@@ -148,19 +154,26 @@ test('a datagram is answered to its own sender', async () => {
 
 test('a connection goes on when its guest goes live on another host', async (t) => {
   const socket = await connectTcp();
-  await ping(socket);
-  // The host stops in the middle: what the client sends now is for a guest that is nowhere.
-  cable.close();
-  const sent = performance.now();
-  socket.write('y');
-  const answer = once(socket, 'data');
-  await new Promise((resolve) => setTimeout(resolve, 30));
-  const live = performance.now();
-  cable = plug(blue, 2);
-  await answer;
-  const done = performance.now();
-  t.diagnostic(`answered ${(done - live).toFixed(2)} ms after the go-live`);
-  assert.ok(done - live < 150, `not at once: ${done - live} ms of ${done - sent}`);
+  const waits: number[] = [];
+  for (const [half, generation] of [
+    [blue, 2],
+    [red, 3],
+    [blue, 4],
+  ] as const) {
+    await ping(socket);
+    // The host stops in the middle: what the client sends now is for a guest that is nowhere.
+    cable.close();
+    socket.write('y');
+    const answer = once(socket, 'data');
+    await sleep(30);
+    const live = performance.now();
+    cable = plug(half, generation);
+    await answer;
+    waits.push(Math.round(performance.now() - live));
+  }
+  t.diagnostic(`answered ${waits} ms after the go-live`);
+  // Who waited for TCP's own retransmission would do so each time.
+  assert.ok(Math.min(...waits) < 100, `not at once: ${waits} ms`);
   await ping(socket);
   socket.destroy();
 });
