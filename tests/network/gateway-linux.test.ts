@@ -10,6 +10,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SeededRandom } from '../../src/base/random.ts';
 import { AddressLearner, announcementFrames } from '../../src/network/announcements.ts';
 import { buildGratuitousArp } from '../../src/network/frames/arp.ts';
@@ -205,10 +206,8 @@ test('a guest that does not read holds back the host, within bounds', options, a
   };
   socket.on('drain', feed);
   feed();
-  await new Promise((resolve) => setTimeout(resolve, 700));
-  const between = taken;
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  assert.equal(taken, between, 'the host is still being read from');
+  // Until nothing more is read from the host for a second; all that there is would be too much.
+  for (let before = -1; before !== taken; await sleep(1_000)) before = taken;
   // The guest's kernel and the loopback's hold some megabytes each; the gateway one and a bit.
   assert.ok(taken < 24 * MIB, `${taken} bytes were taken`);
   assert.ok(process.memoryUsage().arrayBuffers - before < 32 * MIB);
@@ -222,20 +221,25 @@ test('after an announcement the lost segments go again at once', options, async 
   const socket = net.connect({ host: '127.0.0.1', port, allowHalfOpen: true });
   await once(socket, 'connect');
   socket.write('first');
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await sleep(100);
   // The guest's host is gone: nothing arrives for long enough that time-outs have doubled.
   host.fault = () => {};
   const report = exchange(socket, 50_000);
-  await new Promise((resolve) => setTimeout(resolve, 1900));
-  host.fault = undefined;
+  await sleep(1900);
+  let again = 0;
+  host.fault = (frame, pass) => {
+    again++;
+    pass(frame);
+  };
   const liveAt = performance.now();
   host.receive(buildGratuitousArp(parseMacText(guestMac)!, guest));
+  host.fault = undefined;
+  // The next time-out would have come more than a second later.
+  assert.ok(again > 0, 'nothing went again at once');
   const { bytes } = await report;
   assert.equal(bytes, 100_000);
   assert.equal(JSON.parse(await server.output).bytes, 50_005);
-  // The next time-out would have come more than a second later.
   const milliseconds = performance.now() - liveAt;
-  assert.ok(milliseconds < 500, `${milliseconds} ms`);
   t.diagnostic(`${milliseconds.toFixed(1)} ms from the announcement to the guest's last byte`);
 });
 
@@ -260,10 +264,12 @@ test(
     const mac = parseMacText(newMac)!;
     const ipv6 = Uint8Array.of(0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x77);
     host.inject(announcementFrames([{ mac, ipv4: [parseIpv4Text('10.7.0.77')!], ipv6: [ipv6] }]));
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    const table = namespace.ip('neigh') + namespace.ip('-6', 'neigh');
-    assert.match(table, new RegExp(`10\\.7\\.0\\.77 dev tap0 lladdr ${newMac}`));
-    assert.match(table, new RegExp(`fe80::77 dev tap0 lladdr ${newMac}`));
+    const moved = [/10\.7\.0\.77 dev tap0 lladdr (\S+)/, /fe80::77 dev tap0 lladdr (\S+)/];
+    for (const end = performance.now() + 10_000; ; await sleep(20)) {
+      const table = namespace.ip('neigh') + namespace.ip('-6', 'neigh');
+      if (moved.every((line) => line.exec(table)?.[1] === newMac)) break;
+      assert.ok(performance.now() < end, table);
+    }
   },
 );
 

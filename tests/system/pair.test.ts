@@ -5,7 +5,7 @@ import test from 'node:test';
 import { nowUs } from '../../src/host/clock.ts';
 import { timing } from '../../src/lockstep/timing.ts';
 import { diskAfter, frameNumber } from './vm-guest.fixture.ts';
-import { pause, type TestHost, type TestVm, until, withHosts } from './vm-hosts.fixture.ts';
+import { type TestHost, type TestVm, until, withHosts } from './vm-hosts.fixture.ts';
 
 /** Numbers of the frames that a host's switch got: what the world saw of the guest. */
 const numbers = (host: TestHost): number[] => host.frames.map(({ frame }) => frameNumber(frame));
@@ -77,8 +77,13 @@ test('a primary that does not answer when the trunk closes is lost', async (t) =
     const stopped = nowUs();
     shadow.tell({ kind: 'trunk', host: 'a', up: false });
     await until('the shadow is live', () => shadow.status?.role === 'live');
+    assert.equal(
+      shadow.reported('went-live')!['cause'],
+      'doubted',
+      'and not silent, which is later',
+    );
     const claimed = hosts.arbiter.granted('claim')!.at - stopped;
-    assert.ok(claimed > timing.doubtMicros && claimed < 300_000, `${claimed} us`);
+    assert.ok(claimed > timing.doubtMicros, `${claimed} us`);
   });
 });
 
@@ -90,10 +95,9 @@ test('a trunk that closed before there was a copy is not forgotten', async (t) =
     shadow.tell({ kind: 'trunk', host: 'a', up: false });
     await hosts.protected(primary);
     primary.kill();
-    const killed = performance.now();
     await until('the shadow is live', () => shadow.status?.role === 'live');
-    // With the trunk believed to be open it would have waited for half a second.
-    assert.ok(performance.now() - killed < 400);
+    // With the trunk believed to be open it would have waited until the primary is silent.
+    assert.equal(shadow.reported('went-live')!['cause'], 'closed');
   });
 });
 
@@ -189,8 +193,9 @@ test('disks are equal on both hosts after hand-overs in the middle of writes', a
     const next = hosts.shadow(shadow);
     await hosts.protected(shadow);
     const expected = diskAfter(writes);
-    await until('all is written', () => readFileSync(hosts.b.diskPath).equals(expected));
-    await pause(100);
+    for (const { diskPath } of [hosts.b, hosts.a]) {
+      await until('all is written', () => readFileSync(diskPath).equals(expected));
+    }
     shadow.tell({ kind: 'handOver' });
     await shadow.ended();
     await until('the other host is live', () => next.status?.role === 'live');

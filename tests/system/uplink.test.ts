@@ -59,12 +59,14 @@ function tapOf(host: string): string {
 }
 
 test('a client on the LAN reaches the guest at its own address', options, async () => {
-  assert.ok(await until('an answer to ping', () => desk.pings(address())));
-  assert.ok(desk.pings(address6()));
+  await until('an answer to ping', () => desk.pings(address()));
+  await until('an answer by IPv6', () => desk.pings(address6()));
   assert.equal(desk.neighbour(address()), mac);
   assert.equal(desk.neighbour(address6()), mac);
   assert.equal(hosts.portOf(mac), tapOf((await lab.primaryOf('counter'))!));
-  assert.ok(desk.succeeds('arping', '-c', '1', '-w', '2', '-I', 'lan0', address()));
+  await until('an answer to ARP', () =>
+    desk.succeeds('arping', '-c', '1', '-w', '2', '-I', 'lan0', address()),
+  );
 });
 
 test('a broadcast passes the LAN once, trunks or not', options, async () => {
@@ -74,7 +76,7 @@ test('a broadcast passes the LAN once, trunks or not', options, async () => {
   };
   const before = packets();
   // Nobody has this address, so that only the question is counted.
-  assert.ok(!desk.succeeds('arping', '-c', '3', '-w', '3', '-I', 'lan0', '10.99.0.250'));
+  assert.ok(!desk.succeeds('arping', '-c', '3', '-w', '6', '-I', 'lan0', '10.99.0.250'));
   const after = packets();
   assert.ok(
     after - before >= 3 && after - before < 30,
@@ -102,7 +104,7 @@ test(
     // A bridge that snoops sends neighbours' questions where somebody has asked for them.
     const group = `ff02::1:ff00:${number.toString(16)}`;
     assert.ok(hosts.portsOfGroup(group).includes(tapOf(now)), 'told by a report of its groups');
-    assert.ok(desk.pings(address6()));
+    await until('an answer by IPv6', () => desk.pings(address6()));
     client.close();
     await startHost(lost);
     await lab.protected('counter');
@@ -141,9 +143,10 @@ test('silent: the same, and the host that wakes up turns nothing back', options,
 test('a VLAN on the LAN is one with its VMs, and apart from all others', options, async () => {
   const tagged = await lab.startVm('tagged', { vlan: 30 });
   const probe = lab.probe(hosts, 'lan');
-  await until('the VM to be up', () => probe(30, lanAddress(tagged.number)));
-  assert.equal(await probe(30, lanAddress(tagged.number)), tagged.mac);
-  assert.equal(await probe(0, address()), mac);
+  const found = (vlan: number, at: string) =>
+    until(`an answer of ${at}`, async () => (await probe(vlan, at)) ?? false);
+  assert.equal(await found(30, lanAddress(tagged.number)), tagged.mac);
+  assert.equal(await found(0, address()), mac);
   assert.equal(await probe(0, lanAddress(tagged.number)), null, 'not on the untagged LAN');
   assert.equal(await probe(30, address()), null, 'nor the untagged one in the VLAN');
   assert.equal(await probe(31, lanAddress(tagged.number)), null, 'nor in any other');

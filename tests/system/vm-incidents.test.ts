@@ -58,7 +58,7 @@ test('a guest that hangs: what led to it is kept with the reset in it, and can b
 });
 
 test('a guest that switches itself off for a failure: what led to it is kept before its process ends', async (t) => {
-  await withHosts(t, { failsAfter: 3_000 }, async (hosts) => {
+  await withHosts(t, { failsAfter: 8_000 }, async (hosts) => {
     const vm = await hosts.live();
     vm.tell(flight);
     await until('it holds something', () => (vm.status?.flight?.held ?? 0) > 0.5);

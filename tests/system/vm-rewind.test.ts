@@ -25,7 +25,7 @@ import {
 } from './vm-hosts.fixture.ts';
 
 /** So many that the guest still writes when it is powered off. */
-const writes = 5_000;
+const writes = 10_000;
 const guest = { writes, tickMicros: 500 };
 
 const goesOn = (host: TestHost): Promise<true> => {

@@ -96,7 +96,7 @@ test('a snapshot of a VM that runs is machine and disk of one moment; going back
 
 test('a protected VM: the pair goes on, and after going back it is protected again', async (t) => {
   // Enough that the guest still writes when the snapshot has been taken.
-  const writes = 6_000;
+  const writes = 12_000;
   await withHosts(t, { writes, tickMicros: 500 }, async (hosts) => {
     const { primary, shadow } = await hosts.pair();
     await goesOn(hosts.a);

@@ -211,9 +211,9 @@ describe('recordings', { skip: noImage }, () => {
   test('it plays, and stops at its end', async () => {
     await slider().focus();
     await page().keyboard.press('Home');
-    await page().getByText('10×', { exact: true }).click();
     await page().getByRole('button', { name: 'Play', exact: true }).click();
     await page().getByRole('button', { name: 'Pause' }).waitFor();
+    await page().getByText('10×', { exact: true }).click();
     await rows().getByText('48 is the end').waitFor();
     await page().getByRole('button', { name: 'Play', exact: true }).waitFor();
     const [now, most] = await Promise.all([
@@ -275,7 +275,7 @@ describe('recordings', { skip: noImage }, () => {
       .getByText(/Holds the last 5 minutes of web/)
       .waitFor();
     // Its first moment has to have begun.
-    await pass(1_500);
+    await pass(3_000);
     await page().getByRole('button', { name: 'Keep what it holds' }).click();
     await dialog().getByLabel('Name').fill('kept');
     await dialog().getByRole('button', { name: 'Keep them' }).click();
