@@ -31,8 +31,11 @@ const framesWaitingMax = 1024;
 const frameBytesUsual = 1_518;
 /** A large value is one message with its answer: each costs, and for half of one nobody waits. */
 const batchBytesMax = 192 * 1024;
-/** Less would stop a guest for its shadow; with more, a slow one never comes near a busy guest. */
-const shareWhileStarting = 0.15;
+/**
+ * What the machine keeps while a shadow starts: enough at first that clients hardly notice, and less
+ * for one that takes longer than most. With more, a slow one never comes near a busy guest.
+ */
+const shareWhileStarting = { first: 0.3, later: 0.15, firstMicros: 2_500_000 } as const;
 
 /** What a copy is, whatever its role. */
 export interface CopyOptions {
@@ -67,6 +70,8 @@ export class Primary implements Guarded {
   readonly #ledger: DiskLedger;
   readonly #slices = new SliceLength();
   readonly #flow = new FlowControl();
+  /** Since when a shadow has been there that starts. */
+  #startingSince: Micros | undefined;
   readonly #typed: TypedBytes | undefined;
   #inputs: Input[] = [];
   #framesWaiting = 0;
@@ -156,11 +161,18 @@ export class Primary implements Guarded {
    */
   #keepTo(now: Micros): void {
     const { session, phase, lag, isNearing } = this.protection;
-    if (session?.ready !== true) return this.#flow.reset();
     const starting = phase === 'starting';
-    const least = starting ? shareWhileStarting : 0;
+    if (!starting) this.#startingSince = undefined;
+    if (session?.ready !== true) return this.#flow.reset();
+    const least = starting ? this.#leastWhileStarting(now) : 0;
     const hurried = starting || isNearing;
     this.#flow.update(lag, session.sender.executedWork, now, { least, hurried });
+  }
+
+  #leastWhileStarting(now: Micros): number {
+    this.#startingSince ??= now;
+    const { first, later, firstMicros } = shareWhileStarting;
+    return now - this.#startingSince < firstMicros ? first : later;
   }
 
   // --- inputs --------------------------------------------------------------------------------
