@@ -278,23 +278,33 @@ test('a suspended machine is quiet, whole and known to be suspended', () => {
   well(cluster);
 });
 
-test('a machine is saved once, also where its shadow has yet to come to the same end', () => {
-  const { scheduler, cluster, primary } = protectedCluster({});
-  const { protection } = primary.copy.primary!;
-  const saved: string[] = [];
-  cluster.asleep = true;
-  cluster.suspending.look = ({ copy }) => {
-    if (copy.primary?.protection.quiet !== true) return;
-    saved.push(`s${saved.length}`);
-    protection.saved(saved.at(-1)!);
-    assert.ok(!protection.quiet, 'no step later, when the shadow may be there');
-  };
-  assert.equal(protection.suspend(), undefined);
-  primary.wake(scheduler.now);
-  scheduler.runUntil(scheduler.now + second);
-  assert.deepEqual(saved, ['s0']);
-  assert.deepEqual(cluster.entry.record.saved, { host: primary.host, id: 's0' });
-});
+for (const isLost of [false, true]) {
+  const ends = isLost ? 'is lost before it comes' : 'comes';
+  test(`a machine is saved once, though its shadow ${ends} to the same end`, () => {
+    const { scheduler, cluster, primary, shadow } = protectedCluster(computing);
+    shadow.costPerCount = 0.06;
+    scheduler.runUntil(scheduler.now + second);
+    const { protection } = primary.copy.primary!;
+    const saved: string[] = [];
+    cluster.asleep = true;
+    cluster.suspending.look = ({ copy }) => {
+      if (copy.primary?.protection.quiet !== true) return;
+      assert.ok(protection.lag > 0, 'the shadow is behind');
+      saved.push(`s${saved.length}`);
+      protection.saved(saved.at(-1)!);
+      if (isLost) scheduler.after(1, () => shadow.die());
+    };
+    assert.equal(protection.suspend(), undefined);
+    primary.wake(scheduler.now);
+    scheduler.runUntil(scheduler.now + 2 * second);
+    assert.deepEqual(saved, ['s0']);
+    const { record } = cluster.entry;
+    assert.equal(record.state, 'suspended');
+    assert.deepEqual(record.saved, { host: primary.host, id: 's0' });
+    assert.deepEqual(record.currentReplicas, isLost ? [primary.host] : [primary.host, shadow.host]);
+    assert.ok(!primary.alive);
+  });
+}
 
 test('a machine that cannot be saved goes on as if nothing had been', () => {
   const { scheduler, cluster, primary, shadow } = protectedCluster({});
