@@ -12,7 +12,7 @@ const second = 1_000_000;
 function follow(
   shadowSpeed: (now: number) => number,
   seconds: number,
-  hurriedFrom = Number.POSITIVE_INFINITY,
+  nearingFrom = Number.POSITIVE_INFINITY,
 ) {
   const flow = new FlowControl();
   const sent: { at: number; work: number }[] = [];
@@ -21,7 +21,7 @@ function follow(
   const shares: number[] = [];
   let near = Number.POSITIVE_INFINITY;
   for (let now = 0; now < seconds * second; now += 250) {
-    flow.update(lag, told, now, { hurried: now >= hurriedFrom });
+    flow.update(lag, told, now, { isNearing: now >= nearingFrom });
     if (awake <= now && flow.restUntil(now) <= now) {
       flow.ran(now, now + 250);
       ran += 250;
@@ -35,7 +35,7 @@ function follow(
     }
     lag = sent.length > 0 ? now - sent[0]!.at : 0;
     worst = Math.max(worst, lag);
-    if (now >= hurriedFrom && lag <= timing.nearMicros) near = Math.min(near, now);
+    if (now >= nearingFrom && lag <= timing.nearMicros) near = Math.min(near, now);
     if (now % second === 0) shares.push(ran);
   }
   shares.push(ran);
@@ -102,12 +102,21 @@ test('a shadow that is waited for comes near, as fast as its primary or not, ste
   }
 });
 
-test('what an estimate says is bounded', () => {
+test('a shadow that starts does not stop the machine, and one that takes long slows it more', () => {
   const flow = new FlowControl();
-  flow.update(0, 0, 0, { least: 0.1, hurried: true });
+  const startsAt = (now: number): number => {
+    flow.update(second, 0, now, { isStarting: true });
+    return flow.share;
+  };
+  flow.update(0, 0, 0, { isStarting: true });
   assert.equal(flow.share, 0.5);
-  flow.update(second, 0, 10_000, { least: 0.1, hurried: true });
-  assert.equal(flow.share, 0.1);
+  assert.deepEqual([startsAt(10_000), startsAt(2 * second)], [0.3, 0.3]);
+  assert.equal(startsAt(3 * second), 0.15);
+  // The next one is another.
+  flow.reset();
+  assert.equal(startsAt(4 * second), 0.3);
+  flow.update(second, 0, 4.1 * second);
+  assert.equal(flow.share, 0);
 });
 
 test('a guest that waited has its full share when it wakes', () => {

@@ -35,11 +35,23 @@ const patienceMicros = { usual: 4_000_000, hurried: 400_000 } as const;
 const hurriedShare = 0.5;
 const shareMin = 0.02;
 /**
+ * What the machine keeps while a shadow starts: enough at first that clients hardly notice, and less
+ * for one that takes longer than most. With more, a slow one never comes near a busy guest.
+ */
+const whileStarting = { first: 0.3, later: 0.15, firstMicros: 2_500_000 } as const;
+/**
  * A timer is a millisecond and more late. Rest behind each slice of a quarter of one would make any
  * share a fifth, so rest is owed until it is worth a timer.
  */
 const restMinMicros = 3_000;
 const restMaxMicros = 50_000;
+
+export interface FlowSituation {
+  /** The shadow is not yet one: it comes near, and must not stop the machine meanwhile. */
+  readonly isStarting?: boolean;
+  /** The machine is to be frozen as soon as the shadow is near. */
+  readonly isNearing?: boolean;
+}
 
 interface Window {
   readonly at: Micros;
@@ -64,6 +76,7 @@ export class FlowControl {
   /** Rest that the execution so far is to be followed by; negative: taken in advance. */
   #owed: Micros = 0;
   #ranUntil: Micros | undefined;
+  #startingSince: Micros | undefined;
 
   /** The share of time in which the primary runs, 0 to 1. */
   get share(): number {
@@ -78,22 +91,29 @@ export class FlowControl {
   /**
    * @param lag the age of the oldest entry that the shadow has not executed
    * @param executed `work` as it was when the last entry that the shadow has executed was sent
-   * @param least a share to keep in any case: a shadow that starts must not stop the machine
-   * @param hurried something waits for the shadow to come near
    */
   update(
     lag: Micros,
     executed: Micros,
     now: Micros,
-    { least = 0, hurried = false }: { readonly least?: number; readonly hurried?: boolean } = {},
+    { isStarting = false, isNearing = false }: FlowSituation = {},
   ): void {
     this.#measure(lag, executed, now);
+    const least = this.#least(isStarting, now);
+    const hurried = isStarting || isNearing;
     const excess = Math.max(0, lag - targetMicros);
     const patience = hurried ? patienceMicros.hurried : patienceMicros.usual;
     const catchingUp = Math.min(hurried ? hurriedShare : 1, Math.max(0, 1 - excess / patience));
     const ceiling = 1 - Math.max(0, lag - hiccupMicros) / (tightMicros - hiccupMicros);
     const lowest = lag < hardMicros ? Math.max(least, shareMin) : least;
     this.#share = Math.max(lowest, Math.min(this.#ability * catchingUp, ceiling));
+  }
+
+  #least(isStarting: boolean, now: Micros): number {
+    this.#startingSince = isStarting ? (this.#startingSince ?? now) : undefined;
+    if (this.#startingSince === undefined) return 0;
+    const { first, later, firstMicros } = whileStarting;
+    return now - this.#startingSince < firstMicros ? first : later;
   }
 
   #measure(lag: Micros, executed: Micros, now: Micros): void {
@@ -149,6 +169,7 @@ export class FlowControl {
     this.#windowsKeptUp = 0;
     this.#ability = 1;
     this.#window = undefined;
+    this.#startingSince = undefined;
     this.#settle();
   }
 

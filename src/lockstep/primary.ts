@@ -31,11 +31,6 @@ const framesWaitingMax = 1024;
 const frameBytesUsual = 1_518;
 /** A large value is one message with its answer: each costs, and for half of one nobody waits. */
 const batchBytesMax = 192 * 1024;
-/**
- * What the machine keeps while a shadow starts: enough at first that clients hardly notice, and less
- * for one that takes longer than most. With more, a slow one never comes near a busy guest.
- */
-const shareWhileStarting = { first: 0.3, later: 0.15, firstMicros: 2_500_000 } as const;
 
 /** What a copy is, whatever its role. */
 export interface CopyOptions {
@@ -70,8 +65,6 @@ export class Primary implements Guarded {
   readonly #ledger: DiskLedger;
   readonly #slices = new SliceLength();
   readonly #flow = new FlowControl();
-  /** Since when a shadow has been there that starts. */
-  #startingSince: Micros | undefined;
   readonly #typed: TypedBytes | undefined;
   #inputs: Input[] = [];
   #framesWaiting = 0;
@@ -161,18 +154,9 @@ export class Primary implements Guarded {
    */
   #keepTo(now: Micros): void {
     const { session, phase, lag, isNearing } = this.protection;
-    const starting = phase === 'starting';
-    if (!starting) this.#startingSince = undefined;
     if (session?.ready !== true) return this.#flow.reset();
-    const least = starting ? this.#leastWhileStarting(now) : 0;
-    const hurried = starting || isNearing;
-    this.#flow.update(lag, session.sender.executedWork, now, { least, hurried });
-  }
-
-  #leastWhileStarting(now: Micros): number {
-    this.#startingSince ??= now;
-    const { first, later, firstMicros } = shareWhileStarting;
-    return now - this.#startingSince < firstMicros ? first : later;
+    const situation = { isStarting: phase === 'starting', isNearing };
+    this.#flow.update(lag, session.sender.executedWork, now, situation);
   }
 
   // --- inputs --------------------------------------------------------------------------------
