@@ -55,7 +55,7 @@ const watchMs = 5_000;
 
 /** @returns when the VM is protected again and the lost host is back */
 export async function failOver(kind: FaultKind, scene: FailoverScene): Promise<FailoverReport> {
-  const { cluster, client, say, by, status } = scene;
+  const { cluster, client, status, say, by } = scene;
   const before = await comparedPair(scene);
   const lost = before.primary!.host;
   const host = await hostNamed(scene, lost);
@@ -104,9 +104,9 @@ export async function failOver(kind: FaultKind, scene: FailoverScene): Promise<F
   };
 }
 
-/** Protected at this moment, by a copy that has been compared with its primary. */
+/** Protected by a copy that has been compared: a fault before that would not show what it is worth. */
 async function comparedPair({ cluster, status }: FailoverScene): Promise<FtStatusView> {
-  let pair: FtStatusView;
+  let pair: FtStatusView | undefined;
   await cluster.until('the VM to be protected and its copies to be compared', async () => {
     pair = await status();
     return pair.state === 'running' && pair.fingerprintsCompared > 0;

@@ -1,4 +1,4 @@
-/** The demo's looks at published ports, from outside like any client. */
+/** Published ports: one that is free, and who answers behind one, from outside like any client. */
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
