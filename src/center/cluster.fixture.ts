@@ -19,6 +19,7 @@ import { type AgentLink, connectAgent } from '../api/agent-link.ts';
 import { Client } from '../api/client.ts';
 import { type DaemonCredentials, readPersonCredentials } from '../api/credentials.ts';
 import { joinCluster } from '../api/join.ts';
+import type { EventView } from '../api/views.ts';
 import { daemonTrust } from '../api/wire.ts';
 import type { UmbraError } from '../base/errors.ts';
 import type { Operation, Reply, VmRecord } from '../lockstep/arbiter.ts';
@@ -160,7 +161,7 @@ export class TestCenter {
     return createHash('sha256').update(text).digest('hex');
   }
 
-  async events(kind: string): Promise<{ text: string; data: Record<string, unknown> }[]> {
+  async events(kind: string): Promise<EventView[]> {
     const events = await this.client.call('listEvents', { query: {} });
     return events.filter((event) => event.kind === kind);
   }
@@ -315,6 +316,8 @@ export class TestHost {
   /**
    * Renews the lease of a VM that is live here, as its process would: whatever becomes of the daemon.
    *
+   * One that is refused is the arbiter's matter; one that fails is told by what ends it.
+   *
    * @returns ends it, and resolves behind the last renewal
    */
   keepLease(vm: string, leaseMs: number): () => Promise<void> {
@@ -325,6 +328,7 @@ export class TestHost {
         await sleep(leaseMs / 4, undefined, { signal: end.signal }).catch(() => {});
       }
     })();
+    kept.catch(() => {});
     return () => {
       end.abort();
       return kept;

@@ -106,6 +106,9 @@ async function connectTcp(): Promise<net.Socket> {
   return socket;
 }
 
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1]!;
+
 /** Sends one byte and waits for it. @returns the round trip in microseconds */
 async function ping(socket: net.Socket): Promise<number> {
   const sent = performance.now();
@@ -117,16 +120,16 @@ async function ping(socket: net.Socket): Promise<number> {
 test('a request crosses gateway, trunk and switch to the guest and back', async (t) => {
   const socket = await connectTcp();
   for (let round = 0; round < 100; round++) await ping(socket);
-  // A machine can be slow for some tenths of a second: the best of five batches that are apart.
+  // A machine can be slow for some tenths of a second: five batches that are apart.
   const medians: number[] = [];
   for (let batch = 0; batch < 5; batch++) {
     const trips: number[] = [];
     for (let round = 0; round < 100; round++) trips.push(await ping(socket));
-    medians.push(Math.round(trips.sort((a, b) => a - b)[50]!));
+    medians.push(Math.round(median(trips)));
     await sleep(100);
   }
   t.diagnostic(`round trip: medians ${medians} us`);
-  assert.ok(Math.min(...medians) < 1500, `medians ${medians} us`);
+  assert.ok(median(medians) < 2000, `medians ${medians} us`);
   socket.end();
   await once(socket, 'close');
 });
@@ -172,8 +175,8 @@ test('a connection goes on when its guest goes live on another host', async (t) 
     waits.push(Math.round(performance.now() - live));
   }
   t.diagnostic(`answered ${waits} ms after the go-live`);
-  // Who waited for TCP's own retransmission would do so each time.
-  assert.ok(Math.min(...waits) < 100, `not at once: ${waits} ms`);
+  // TCP's own retransmission comes later.
+  assert.ok(median(waits) < 150, `not at once: ${waits} ms`);
   await ping(socket);
   socket.destroy();
 });

@@ -16,6 +16,7 @@ import { Trust } from './trust.ts';
 
 const macs = ['52:54:00:00:00:01', '52:54:00:00:00:02', '52:54:00:00:00:03'] as const;
 const broadcast = 'ff:ff:ff:ff:ff:ff';
+const heldUpNanos = 100e6;
 const folder = mkdtempSync(join(tmpdir(), 'umbra-trunks-'));
 let authority: TestAuthority;
 const open: { close(): unknown }[] = [];
@@ -65,7 +66,10 @@ test('each end knows how far away the other one is', async (t) => {
   ] as const) {
     const link = () => half.trunks.links[0];
     // The least of the last ones: one ping may have been held up.
-    await until('a ping is answered', () => (link()?.roundTripUs ?? 1_000_000) < 1_000_000);
+    await until('a ping is answered in time', () => {
+      const roundTripUs = link()?.roundTripUs;
+      return roundTripUs !== undefined && roundTripUs < 1_000_000;
+    });
     assert.ok(link()!.roundTripUs! > 0);
     assert.deepEqual(
       half.trunks.links.map((each) => each.peer),
@@ -143,6 +147,8 @@ test('a go-live elsewhere silences the old copy and moves its place at once', as
   client.send(testFrame(macs[0], macs[1], 1));
   await until('at the old place', () => old.frames.length === 1);
 
+  const heldUp = monitorEventLoopDelay({ resolution: 5 });
+  heldUp.enable();
   const fresh = new VmEnd(blue!.socketPath);
   open.push(fresh);
   fresh.hello({
@@ -165,19 +171,17 @@ test('a go-live elsewhere silences the old copy and moves its place at once', as
   assert.deepEqual(plain(old).map(numberOf), [1]);
   assert.ok(red!.ethernet.switch.counters.stale + blue!.ethernet.switch.counters.stale > 0);
 
+  // Five rounds within 800 ms; those that a process misses while it is held up are one.
   const rounds = (): number =>
     client.frames.filter((frame) => parseArp(frame)?.senderIp === 0x0a560009).length;
-  await sleep(1_000);
-  assert.ok(rounds() >= 1);
-  // Five within 800 ms; those that a process misses while it is held up are one, so it tries again.
   for (let generation = 6; ; generation++) {
-    const heldUp = monitorEventLoopDelay({ resolution: 5 });
-    heldUp.enable();
-    client.frames.length = 0;
-    fresh.hello({ vmNumber: 1, mac: macs[0], generation, ipv4: ['10.86.0.9'] });
     await sleep(1_000);
     heldUp.disable();
-    if (rounds() === 5 || heldUp.max < 100e6 || generation === 20) break;
+    if (rounds() === 5 || heldUp.max < heldUpNanos || generation === 20) break;
+    client.frames.length = 0;
+    heldUp.reset();
+    heldUp.enable();
+    fresh.hello({ vmNumber: 1, mac: macs[0], generation, ipv4: ['10.86.0.9'] });
   }
   assert.equal(rounds(), 5);
 });
