@@ -207,7 +207,7 @@ test('a guest that does not read holds back the host, within bounds', options, a
   socket.on('drain', feed);
   feed();
   // Until nothing more is read from the host for a second; all that there is would be too much.
-  for (let before = -1; before !== taken; await sleep(1_000)) before = taken;
+  for (let last = -1; last !== taken; await sleep(1_000)) last = taken;
   // The guest's kernel and the loopback's hold some megabytes each; the gateway one and a bit.
   assert.ok(taken < 24 * MIB, `${taken} bytes were taken`);
   assert.ok(process.memoryUsage().arrayBuffers - before < 32 * MIB);
@@ -234,7 +234,7 @@ test('after an announcement the lost segments go again at once', options, async 
   const liveAt = performance.now();
   host.receive(buildGratuitousArp(parseMacText(guestMac)!, guest));
   host.fault = undefined;
-  // The next time-out would have come more than a second later.
+  // The next time-out would have come more than a second later; how many: connection.test.ts.
   assert.ok(again > 0, 'nothing went again at once');
   const { bytes } = await report;
   assert.equal(bytes, 100_000);

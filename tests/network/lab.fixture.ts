@@ -350,10 +350,9 @@ export class LanClient {
     return report as LanReport;
   }
 
-  /** Waits until so many more answers have come. */
+  /** Waits until so many more answers have come. @returns the longest gap since the last report */
   async progress(count: number): Promise<LanReport> {
-    const { answers } = await this.report();
-    let longest = 0;
+    let { answers, longestGapMs: longest } = await this.report();
     const report = await until(`${count} answers`, async () => {
       const now = await this.report();
       longest = Math.max(longest, now.longestGapMs);

@@ -162,11 +162,20 @@ async function failedOver({ shadow, generation }: FtStatusView): Promise<void> {
   });
 }
 
-/** For two seconds, but for the reply to what was asked last, and one that was read late. */
+/** A reply to what was asked last may be under way, and one be read late; behind them is nothing. */
 async function nothingIsSaid(otherwise: string): Promise<void> {
-  const { replies } = client;
-  await pause(2_000);
-  assert.ok(client.replies <= replies + 2, `${otherwise}: ${client.replies - replies} replies`);
+  const repliesWithin = async (ms: number): Promise<number> => {
+    const { replies } = client;
+    await pause(ms);
+    // What has come meanwhile is read first.
+    await new Promise((resolve) => setImmediate(resolve));
+    return client.replies - replies;
+  };
+  for (let late = 0, more = 1; more > 0; late += more) {
+    more = await repliesWithin(500);
+    assert.ok(late + more <= 2, `${otherwise}: ${late + more} replies`);
+  }
+  assert.equal(await repliesWithin(1_500), 0, otherwise);
 }
 
 /** Writes until nothing more fits. */
@@ -329,7 +338,7 @@ describe('one thing breaks', missing === undefined ? {} : { skip: missing }, () 
       const alarm = await alarmed('host-clock-off', clockHost);
       const ahead = Number(/([\d.]+) s ahead/.exec(alarm.text)?.[1]);
       // What is held up on its way seems to be less ahead.
-      assert.ok(ahead > 3_590 && ahead < 3_601, alarm.text);
+      assert.ok(ahead > 3_597 && ahead < 3_601, alarm.text);
       // Certificates are looked at, and a claim is made, an hour ahead.
       await moveShadow(clockHost);
       const was = await isProtected();

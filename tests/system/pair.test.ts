@@ -77,11 +77,7 @@ test('a primary that does not answer when the trunk closes is lost', async (t) =
     const stopped = nowUs();
     shadow.tell({ kind: 'trunk', host: 'a', up: false });
     await until('the shadow is live', () => shadow.status?.role === 'live');
-    assert.equal(
-      shadow.reported('went-live')!['cause'],
-      'doubted',
-      'and not silent, which is later',
-    );
+    assert.equal(shadow.reported('went-live')!['cause'], 'doubted');
     const claimed = hosts.arbiter.granted('claim')!.at - stopped;
     assert.ok(claimed > timing.doubtMicros, `${claimed} us`);
   });
@@ -151,18 +147,10 @@ test('a primary that was frozen says nothing new once its shadow has claimed', a
     await goesOn(hosts.a);
     primary.child.kill('SIGSTOP');
     await until('the shadow is live', () => shadow.status?.role === 'live');
-    const claimed = hosts.arbiter.granted('claim')!.at;
     await goesOn(hosts.b);
     primary.child.kill('SIGCONT');
     assert.equal((await primary.ended()).kind, 'lost-claim');
-    // What it had in hand in the instant it was frozen was acknowledged: the new primary knows it,
-    // and sends it again itself. (A real switch drops it: its generation is the older one.)
-    const late = hosts.a.frames.filter(({ at }) => at > claimed);
-    const first = numbers(hosts.b)[0]!;
-    const resent = Number(shadow.reported('went-live')!['resent']);
-    for (const number of late.map(({ frame }) => frameNumber(frame))) {
-      assert.ok(number < first + resent, `${number} after ${first}, ${resent} sent again`);
-    }
+    hosts.checkLateFrames(shadow);
     hosts.checkConsole();
     assert.equal(shadow.status!.role, 'live');
   });

@@ -32,6 +32,7 @@ import {
   consoleByteAt,
   defaultGuest,
   diskBytes,
+  frameNumber,
   guestMac,
   type VmGuest,
   vmGuestKernel,
@@ -340,6 +341,22 @@ export class TestHosts {
     }
     for (let at = 0; at < said.size; at++) assert.ok(said.has(at), `byte ${at} is missing`);
     return said.size;
+  }
+
+  /**
+   * What the former primary said behind the claim had been acknowledged: the copy that is live knows
+   * it, and sends it again itself. (A real switch drops it: its generation is the older one.)
+   */
+  checkLateFrames(live: TestVm): void {
+    const claimed = this.arbiter.granted('claim')!.at;
+    const former = live.host === this.a ? this.b : this.a;
+    const first = frameNumber(live.host.frames[0]!.frame);
+    const resent = Number(live.reported('went-live')!['resent']);
+    for (const { at, frame } of former.frames) {
+      if (at < claimed) continue;
+      const number = frameNumber(frame);
+      assert.ok(number < first + resent, `${number} after ${first}, ${resent} sent again`);
+    }
   }
 
   async close(): Promise<void> {

@@ -58,6 +58,7 @@ test('a guest that hangs: what led to it is kept with the reset in it, and can b
 });
 
 test('a guest that switches itself off for a failure: what led to it is kept before its process ends', async (t) => {
+  // Behind the half a second that is to be held first, also where that comes late.
   await withHosts(t, { failsAfter: 8_000 }, async (hosts) => {
     const vm = await hosts.live();
     vm.tell(flight);

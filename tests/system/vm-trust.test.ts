@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { Standing } from '../../src/host/trust.ts';
-import { frameNumber } from './vm-guest.fixture.ts';
 import { pause, TestHosts, until } from './vm-hosts.fixture.ts';
 import { Cable } from './vm-wire.fixture.ts';
 
@@ -101,15 +100,9 @@ test('the shadow of a revoked primary goes live, and that one says no more', asy
     shadow.tell(standing({ revoked: ['a'] }));
     await until('the shadow is live', () => shadow.status?.role === 'live');
     assert.equal(hosts.arbiter.entry.record.live?.host, 'b');
-    const claimed = hosts.arbiter.granted('claim')!.at;
     const frames = hosts.b.frames.length;
     await until('the guest goes on', () => hosts.b.frames.length > frames + 50);
-    // What it says late had been acknowledged: the one that is live knows it.
-    const [first] = hosts.b.frames;
-    const known = frameNumber(first!.frame) + Number(shadow.reported('went-live')!['resent']);
-    for (const { at, frame } of hosts.a.frames) {
-      if (at > claimed) assert.ok(frameNumber(frame) < known, `${frameNumber(frame)} of ${known}`);
-    }
+    hosts.checkLateFrames(shadow);
     hosts.checkConsole();
   } finally {
     await hosts.close();

@@ -212,6 +212,7 @@ describe('recordings', { skip: noImage }, () => {
     await slider().focus();
     await page().keyboard.press('Home');
     await page().getByRole('button', { name: 'Play', exact: true }).click();
+    // At ten times its speed it may be over before this is seen.
     await page().getByRole('button', { name: 'Pause' }).waitFor();
     await page().getByText('10×', { exact: true }).click();
     await rows().getByText('48 is the end').waitFor();
