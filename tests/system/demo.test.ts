@@ -43,39 +43,15 @@ async function demo(t: TestContext, ...options: string[]): Promise<DemoReport | 
   return report;
 }
 
-/**
- * Once, or three times where the first one is not within the floors: a machine that stood still for
- * a moment is one failover's bad luck, and the median of three holds to the same.
- */
-async function withinFloors(
-  t: TestContext,
-  reportOf: () => Promise<DemoReport | undefined>,
-  figures: (report: DemoReport) => { name: string; value: number; max: number }[],
-): Promise<void> {
-  const first = await reportOf();
-  if (first === undefined) return;
-  const seen = [figures(first)];
-  if (seen[0]!.some(({ value, max }) => value > max)) {
-    t.diagnostic('not within the floors: two more');
-    for (let more = 0; more < 2; more++) seen.push(figures((await reportOf())!));
-  }
-  for (const [index, { name, max }] of seen[0]!.entries()) {
-    const values = seen.map((each) => each[index]!.value).sort((a, b) => a - b);
-    assert.ok(values[values.length >> 1]! <= max, `${name}: ${values}, at most ${max}`);
-  }
-}
-
 // With one CPU: below, and by `npm run bench -- failover` (tests/bench/cluster.test.ts).
 test('umbra demo --cpus 2', async (t) => {
-  const reportOf = async () => {
-    const report = await demo(t, '--cpus', '2');
-    if (report !== undefined) assert.equal(report.cpus, 2);
-    return report;
-  };
-  await withinFloors(t, reportOf, ({ failovers, log }) => [
-    ...failovers.map(({ kind, gapMs }) => ({ name: kind, value: gapMs, max: gapMsMax[kind] })),
-    { name: 'Mbit/s of an idle log', value: log.idleMbitPerSecond, max: 0.05 },
-  ]);
+  const report = await demo(t, '--cpus', '2');
+  if (report === undefined) return;
+  assert.equal(report.cpus, 2);
+  for (const { gapMs, kind } of report.failovers) {
+    assert.ok(gapMs <= gapMsMax[kind], `${kind}: ${gapMs} ms`);
+  }
+  assert.ok(report.log.idleMbitPerSecond <= 0.05, `idle ${report.log.idleMbitPerSecond}`);
 });
 
 /**

@@ -336,9 +336,7 @@ describe('one thing breaks', missing === undefined ? {} : { skip: missing }, () 
       const sequence = await lastEvent();
       writeFileSync(clockFile, '+1h\n');
       const alarm = await alarmed('host-clock-off', clockHost);
-      const ahead = Number(/([\d.]+) s ahead/.exec(alarm.text)?.[1]);
-      // What is held up on its way seems to be less ahead.
-      assert.ok(ahead > 3_597 && ahead < 3_601, alarm.text);
+      assert.match(alarm.text, /3(599|600)\.\d s ahead/);
       // Certificates are looked at, and a claim is made, an hour ahead.
       await moveShadow(clockHost);
       const was = await isProtected();
